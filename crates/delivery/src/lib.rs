@@ -1,0 +1,1 @@
+//! Manifest, environments, releases, gates, rollout planner: pure.

@@ -1,0 +1,1 @@
+//! Listeners, routes, balancing; fed by route-table snapshots.

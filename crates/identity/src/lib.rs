@@ -1,0 +1,1 @@
+//! Principals, tokens, roles, authorize: the only place a permission is decided.

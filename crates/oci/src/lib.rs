@@ -1,0 +1,1 @@
+//! Image model, assembled builds, registry routes, blob port.

@@ -1,0 +1,1 @@
+//! Runs, jobs, matrix, concurrency, scheduling: pure machines.

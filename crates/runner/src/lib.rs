@@ -1,0 +1,1 @@
+//! Dispatcher and job units: steps, actions, shells, files, caches, logs.

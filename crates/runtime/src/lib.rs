@@ -1,0 +1,1 @@
+//! The Runtime port and its drivers: sandbox, process, fake; shims.

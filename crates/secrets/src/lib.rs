@@ -1,0 +1,1 @@
+//! Envelope encryption, scopes, log masking: the only place plaintext appears.

@@ -1,0 +1,1 @@
+//! Repositories, receive policy, smart HTTP, reading.

@@ -1,0 +1,1 @@
+//! SQL for every port, transactions, migrations.

@@ -1,0 +1,1 @@
+//! Metric store, log store and search.

@@ -1,0 +1,1 @@
+//! Mock clock, in-memory ports, TestPlatform.

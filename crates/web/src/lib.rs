@@ -1,0 +1,1 @@
+//! JSON handlers and HTML pages.

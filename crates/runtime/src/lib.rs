@@ -1,1 +1,23 @@
-//! The Runtime port and its drivers: sandbox, process, fake; shims.
+//! What runs programs: the [`Runtime`] port with its drivers, and the shims that keep services up.
+//!
+//! - `Linux` is the driver over the kernel's own means: namespaces, overlay, control groups. It
+//!   takes the strongest [`Level`] that the machine allows, and says which in [`Capabilities`].
+//! - [`fake`] is the driver for tests of other crates: no process, a script of what programs do.
+//! - `shim` holds one service instance: a detached process with a sandbox, a log and a status.
+//!
+//! A sandbox has one small init (our own binary, executed again, see `init_main`); programs are
+//! sent to it over a socket. What runs in a sandbox dies with it, and a sandbox dies with its owner.
+//!
+//! Not here: what a step or a service *means* (crate `runner`, crate `server`), images (crate `oci`).
+
+mod error;
+pub mod fake;
+mod port;
+mod spec;
+
+pub use error::RuntimeError;
+pub use port::{Finished, Instances, Output, Process, ProcessControl, Runtime, Sandbox};
+pub use spec::{
+    Bind, Capabilities, ControlGroups, Exec, Exit, InstanceSpec, Level, Limits, Observed, Root, SandboxSpec,
+    Signal, Stdin, Usage,
+};

@@ -1,0 +1,160 @@
+//! The rollout planner: what is wanted and what is seen in, the next actions out.
+//!
+//! `plan` is called again and again: after each round of actions, on each change of a fact, and at
+//! [`Plan::next`]. It keeps nothing between calls and derives everything from observed facts, so that it
+//! may be interrupted at any point. The order at a switch is kept by never acting on a wish: an instance
+//! is drained only once the *observed* route no longer holds it, and stopped only once it is drained.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use windlass_kernel::{DeploymentId, EnvironmentName, InstanceId, ReleaseId, ServiceName, Timestamp};
+
+use crate::deployment::{Failure, Phase};
+use crate::instance::Instance;
+use crate::manifest::ServiceSpec;
+
+/// What is wanted of one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The release that is to be live. Under [`Mode::Steady`]: the one that is.
+    pub target: Wanted,
+    /// Under a deployment: the release that was live before, to go back to. Under [`Mode::Steady`]: the
+    /// release whose instances stay warm.
+    pub previous: Option<Wanted>,
+    /// What is going on.
+    pub mode: Mode,
+}
+
+/// A release as it is to run in one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// The release.
+    pub release: ReleaseId,
+    /// Its number, for people.
+    pub number: u64,
+    /// Its commit, for people.
+    pub sha: String,
+    /// When set, only instances that this deployment started count as this release's. For a redeploy,
+    /// which replaces instances of the very same release; also under [`Mode::Steady`] after one.
+    pub generation: Option<DeploymentId>,
+    /// Its services, resolved for the environment.
+    pub services: Vec<ServiceSpec>,
+}
+
+/// What is going on in the environment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// No deployment: keep the live release running.
+    Steady,
+    /// A deployment to `target` is running.
+    Deploying {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The deployment to `target` failed (or was cancelled): back to `previous`, or to nothing.
+    RollingBack {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What is seen in the environment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Every instance that is not forgotten, of whatever release.
+    pub instances: Vec<Instance>,
+    /// Where requests go now, by service; also for services without a route of their own (for those it is
+    /// bookkeeping only).
+    pub routes: BTreeMap<ServiceName, BTreeSet<InstanceId>>,
+    /// Those of the draining instances that have no request in flight any more.
+    pub drained: BTreeSet<InstanceId>,
+    /// The last lines that instances wrote, for the reason of a failure.
+    pub lines: BTreeMap<InstanceId, Vec<String>>,
+}
+
+/// Something to do. Each is idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start so many new instances. Each is kept as a document (`Starting`) before its process is started,
+    /// so that the next plan counts it.
+    Start {
+        /// The service.
+        service: ServiceName,
+        /// The release.
+        release: ReleaseId,
+        /// How many more.
+        count: u32,
+    },
+    /// End what is left of the instance's process and start it again ([`Instance::restarted`]).
+    Restart {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// Send the service's requests to exactly these ([`Instance::routed`] for each). All `Route`s of one plan
+    /// go into one new route table.
+    Route {
+        /// The service.
+        service: ServiceName,
+        /// The instances; none: it has none to answer.
+        instances: BTreeSet<InstanceId>,
+    },
+    /// It is out of the route: let it end what it has begun ([`Instance::drain`]).
+    Drain {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// Drained; keep it running to go back to ([`Instance::keep_warm`]).
+    KeepWarm {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// End it, if it still runs, and forget it ([`Instance::stopping`], then delete).
+    Stop {
+        /// The instance.
+        instance: InstanceId,
+    },
+}
+
+/// How a deployment ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target is live and alone.
+    Succeeded {
+        /// What was reached, in a sentence.
+        reason: String,
+    },
+    /// The previous release serves again.
+    RolledBack {
+        /// The release that serves.
+        to: ReleaseId,
+        /// Why; the reason says where it went back to.
+        failure: Failure,
+    },
+    /// It failed, and there was nothing to go back to, or going back failed as well.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What to do next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// To be carried out in order; then plan again at once. A failed action stops the round.
+    pub actions: Vec<Action>,
+    /// With nothing else happening, plan again at this time.
+    pub next: Option<Timestamp>,
+    /// The deployment failed: move it to rolling back with this, and plan again.
+    pub roll_back: Option<Failure>,
+    /// The deployment ended: keep it, and plan again as [`Mode::Steady`].
+    pub outcome: Option<Outcome>,
+    /// How far the deployment is.
+    pub phase: Option<Phase>,
+    /// What is being done or waited for, in sentences, for the deployment's log; the same as last time
+    /// while nothing changes.
+    pub notes: Vec<String>,
+}

@@ -148,3 +148,12 @@ pub struct FileView {
     /// The size, if it is a file.
     pub size: Option<u64>,
 }
+
+/// How one branch differs from another: a change before it is merged.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Comparison {
+    /// The commits that are only on the branch, newest first.
+    pub commits: Vec<CommitView>,
+    /// The files that they change.
+    pub files: Vec<FileDiff>,
+}

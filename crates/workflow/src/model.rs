@@ -1,0 +1,90 @@
+//! A workflow, typed: what is left of the file once it has been read and checked.
+//!
+//! Nothing here is evaluated: texts that may hold expressions are [`Template`]s, and what is known only when
+//! the run goes on is an expression. Every impossible state (a step that both runs and uses, a job without
+//! `runs-on`) has no value. Made by [`crate::parse()`] only.
+
+pub(crate) mod graph;
+mod job;
+mod step;
+mod value;
+
+use crate::diagnostic::Span;
+use crate::template::Template;
+use crate::trigger::Triggers;
+
+pub use job::{Environment, Job, JobKind, RunsOn, Strategy};
+pub use step::{ActionRef, Run, Step, StepKind, Uses};
+pub use value::{Entry, Map, Setting, Spanned, Tree};
+
+/// A workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workflow {
+    /// Its file, as it was told to the parser, such as `.github/workflows/ci.yml`.
+    pub file: String,
+    /// `name`.
+    pub name: Option<Spanned<String>>,
+    /// `run-name`: the title of its runs.
+    pub run_name: Option<Spanned<Template>>,
+    /// `on`: what starts it.
+    pub on: Triggers,
+    /// `permissions` of the job token.
+    pub permissions: Option<Permissions>,
+    /// `env` of every step.
+    pub env: Map,
+    /// `defaults.run`.
+    pub defaults: RunDefaults,
+    /// `concurrency` of the run.
+    pub concurrency: Option<Concurrency>,
+    /// `jobs`, in the file's order; never empty, without cycles.
+    pub jobs: Vec<Job>,
+}
+
+impl Workflow {
+    /// What it is called: `name`, or its file.
+    pub fn display_name(&self) -> &str {
+        self.name.as_ref().map_or(&self.file, |name| &name.value)
+    }
+}
+
+/// `defaults.run`, or what a step says itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunDefaults {
+    /// The shell's name or command line.
+    pub shell: Option<Spanned<Template>>,
+    /// Where `run` steps start, relative to the workspace.
+    pub working_directory: Option<Spanned<Template>>,
+}
+
+/// `concurrency`: at most one at a time runs in a group, and one waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concurrency {
+    /// The group's name; it ignores case.
+    pub group: Spanned<Template>,
+    /// Whether a newer one also cancels the one that runs.
+    pub cancel_in_progress: Setting<bool>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// `permissions` of the job token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permissions {
+    /// `read-all`
+    ReadAll,
+    /// `write-all`
+    WriteAll,
+    /// What is named; all else is none. Empty for `{}`.
+    Scopes(Vec<(String, Access)>),
+}
+
+/// What a token may do in a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Nothing.
+    None,
+    /// Read.
+    Read,
+    /// Read and write.
+    Write,
+}

@@ -1,6 +1,14 @@
 //! The workflow language: text to typed workflow and diagnostics; expressions; pure and total.
 
+pub mod availability;
 pub mod diagnostic;
+pub mod expr;
+pub mod glob;
+pub mod keys;
+pub mod matrix;
+pub mod model;
+pub mod template;
+pub mod trigger;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Span};

@@ -1,6 +1,7 @@
 //! The workflow language: text to typed workflow and diagnostics; expressions; pure and total.
 
 pub mod availability;
+pub mod cron;
 pub mod diagnostic;
 pub mod expr;
 pub mod glob;

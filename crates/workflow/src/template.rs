@@ -230,3 +230,6 @@ fn closing(text: &str) -> Option<usize> {
         !quoted && bytes[*i..].starts_with(b"}}")
     })
 }
+
+#[cfg(test)]
+mod tests;

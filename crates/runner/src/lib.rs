@@ -1,1 +1,27 @@
-//! Dispatcher and job units: steps, actions, shells, files, caches, logs.
+//! What runs jobs: the dispatcher that leases them, and the unit that carries one out.
+//!
+//! - [`dispatcher`] is the role `windlass runner`: it asks control for work and starts a detached unit per job.
+//! - [`unit`] is `windlass job DIR`: steps, actions, log and reports of one job; it outlives the dispatcher.
+//! - [`tool_main`] is `windlass job-tool`: the unit's hand inside the job's sandbox.
+//!
+//! Who the job is for is behind the port [`Control`]. Not here: what starts runs (crate `server`), how a sandbox is
+//! made (crate `runtime`), what the language means (crate `workflow`).
+
+mod backoff;
+mod beneath;
+mod command;
+mod control;
+mod env_file;
+mod folder;
+mod log;
+mod matcher;
+mod place;
+mod report;
+mod shell;
+mod stop;
+mod tool;
+mod transcript;
+
+pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
+pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;
+pub use tool::tool_main;

@@ -1,0 +1,137 @@
+//! The folder of one job on the runner's disk: `DATA/runner/jobs/JOB/`.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use windlass_api::runner::Assignment;
+
+/// A job's folder. Only its owner may look into it.
+#[derive(Clone, Debug)]
+pub(crate) struct JobFolder {
+    path: PathBuf,
+}
+
+impl JobFolder {
+    /// The folder at `path`, which need not be there yet.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the job is: holds secrets.
+    pub(crate) fn assignment(&self) -> PathBuf {
+        self.path.join("assignment.json")
+    }
+
+    /// Locked by the unit as long as it lives.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// Written when all was reported: the folder may go.
+    pub(crate) fn done(&self) -> PathBuf {
+        self.path.join("done")
+    }
+
+    /// The spool of the job's log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// What the unit itself has to say.
+    pub(crate) fn unit_log(&self) -> PathBuf {
+        self.path.join("unit.log")
+    }
+
+    /// What the job sees and writes.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    /// What is handed to the job: it reads, the unit writes.
+    pub(crate) fn inbox(&self) -> PathBuf {
+        self.path.join("inbox")
+    }
+
+    /// What the job hands out, once it is with the unit.
+    pub(crate) fn outbox(&self) -> PathBuf {
+        self.path.join("outbox")
+    }
+
+    /// The sandbox's own.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.path.join("scratch")
+    }
+
+    /// Makes the folder, with what the job is.
+    pub(crate) fn create(&self, assignment: &Assignment) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        let json = serde_json::to_vec(assignment).map_err(io::Error::other)?;
+        let draft = self.path.join("assignment.draft");
+        let mut file = private(&draft)?;
+        file.write_all(&json)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, self.assignment())
+    }
+
+    /// Reads what the job is.
+    pub(crate) fn load(&self) -> io::Result<Assignment> {
+        serde_json::from_slice(&std::fs::read(self.assignment())?).map_err(io::Error::other)
+    }
+
+    /// Takes the lock, if nobody holds it. It is held until the value is dropped.
+    pub(crate) fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.lock())?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, e)) => Err(e.into()),
+        }
+    }
+
+    /// Marks the job as reported to its end.
+    pub(crate) fn mark_done(&self) -> io::Result<()> {
+        private(&self.done())?.sync_all()
+    }
+
+    /// Whether the job was reported to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done().exists()
+    }
+
+    /// Deletes the folder. The job may have taken its own right to look into some folders: it is given back.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                open_up(&self.path);
+                std::fs::remove_dir_all(&self.path)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// A new file that only its owner may read.
+pub(crate) fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
+}
+
+fn open_up(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        // The kind of the entry itself: links are not followed.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}

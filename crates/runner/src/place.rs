@@ -1,0 +1,284 @@
+//! Where a job runs: its sandbox, its folders as the job sees them, and programs run there under supervision.
+
+mod supervise;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use windlass_runtime::{Exec, Sandbox};
+
+use crate::beneath::Beneath;
+use crate::folder::{JobFolder, private};
+use crate::tool::{MARK, Report, Request};
+
+pub(crate) use supervise::{Ended, Interruption, Patience, Run};
+
+/// The job's folders, as the job sees them.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// `GITHUB_WORKSPACE`.
+    pub(crate) workspace: PathBuf,
+    /// `RUNNER_WORKSPACE`: the folder above it.
+    pub(crate) above: PathBuf,
+    /// `RUNNER_TEMP`.
+    pub(crate) temp: PathBuf,
+    /// `RUNNER_TOOL_CACHE`.
+    pub(crate) tool_cache: PathBuf,
+    /// What the unit hands in; read-only inside.
+    pub(crate) inbox: PathBuf,
+    /// The event, as JSON.
+    pub(crate) event: PathBuf,
+    /// Where the environment files of steps lie.
+    pub(crate) commands: PathBuf,
+}
+
+/// A job's sandbox and what is around it.
+pub(crate) struct Place {
+    sandbox: Arc<dyn Sandbox>,
+    folder: JobFolder,
+    tool: PathBuf,
+    pub(crate) layout: Layout,
+    pub(crate) below: Beneath,
+    base: BTreeMap<String, String>,
+}
+
+/// Why a program did not do what the unit wanted of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    /// In words for the job's author.
+    #[error("{0}")]
+    Failed(String),
+    /// The step is to end now.
+    #[error("the step was interrupted")]
+    Interrupted(Interruption),
+}
+
+/// The most that a program may say to the unit itself.
+const LONGEST_ANSWER: u64 = 4 << 20;
+
+impl Layout {
+    /// The folders below `work`, for a repository of this name.
+    fn below(work: &Path, inbox: &Path, repository: &str) -> Self {
+        let name = repository.rsplit('/').next().filter(|name| plain(name)).unwrap_or("repository");
+        let temp = work.join("_temp");
+        Self {
+            above: work.join(name),
+            workspace: work.join(name).join(name),
+            tool_cache: work.join("_tool"),
+            inbox: inbox.to_owned(),
+            event: temp.join("_github_workflow/event.json"),
+            commands: temp.join("_runner_file_commands"),
+            temp,
+        }
+    }
+}
+
+fn plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(['.', '_'])
+        && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
+}
+
+impl Place {
+    /// Arranges the folders within a sandbox that has been started.
+    pub(crate) fn new(
+        sandbox: Arc<dyn Sandbox>,
+        folder: JobFolder,
+        exe: &Path,
+        repository: &str,
+        event: &[u8],
+    ) -> std::io::Result<Self> {
+        let inside = |host: &Path| sandbox.inside(host).unwrap_or_else(|| host.to_owned());
+        let work = inside(&folder.work());
+        let layout = Layout::below(&work, &inside(&folder.inbox()), repository);
+        let host = Layout::below(&folder.work(), &folder.inbox(), repository);
+        for path in [&host.workspace, &host.tool_cache, &host.commands] {
+            std::fs::create_dir_all(path)?;
+        }
+        if let Some(parent) = host.event.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(&host.event, event)?;
+        let below = Beneath::new(&folder.work(), &work)?;
+        let tool = inside(exe);
+        let mut base = passed_on();
+        base.extend(sandbox.environment());
+        base.insert("HOME".into(), sandbox.home().to_string_lossy().into_owned());
+        Ok(Self { sandbox, folder, tool, layout, below, base })
+    }
+
+    /// The variables that every program starts from.
+    pub(crate) fn base(&self) -> &BTreeMap<String, String> {
+        &self.base
+    }
+
+    /// The home folder inside.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.sandbox.home().to_owned()
+    }
+
+    /// Writes a file that the job may read and write, below its temporary folder; gives its path inside.
+    pub(crate) fn write(&self, path: &Path, text: &[u8]) -> std::io::Result<()> {
+        let work = self.sandbox.inside(&self.folder.work()).unwrap_or_else(|| self.folder.work());
+        let relative = path.strip_prefix(&work).map_err(std::io::Error::other)?;
+        self.below.create(relative, text)
+    }
+
+    /// A file of the unit's own, for what comes out of the job.
+    pub(crate) fn outgoing(&self, name: &str) -> std::io::Result<PathBuf> {
+        std::fs::create_dir_all(self.folder.outbox())?;
+        Ok(self.folder.outbox().join(name))
+    }
+
+    /// A file for the job to read: where the unit writes it, and where the job sees it.
+    pub(crate) fn incoming(&self, name: &str) -> (PathBuf, PathBuf) {
+        (self.folder.inbox().join(name), self.layout.inbox.join(name))
+    }
+
+    /// Runs a program; what it writes goes to `sink` as it comes.
+    pub(crate) async fn run(
+        &self,
+        exec: Exec,
+        patience: &Patience,
+        sink: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Run, PlaceError> {
+        let mark = exec.env.get(MARK).cloned();
+        let process =
+            self.sandbox.exec(exec.merge_output()).await.map_err(|e| PlaceError::Failed(e.to_string()))?;
+        let run = supervise::supervise(process, patience, sink).await;
+        if let (Ended::Interrupted(_), Some(mark)) = (&run.ended, mark) {
+            let _ = self.tool(&Request::KillMarked(mark), None, &Patience::default()).await;
+        }
+        Ok(run)
+    }
+
+    /// Runs a program of the unit's own choice and reads what it says; nothing of it is shown.
+    pub(crate) async fn ask(&self, exec: Exec, patience: &Patience) -> Result<(i32, String, String), PlaceError> {
+        let program = exec.argv.first().cloned().unwrap_or_default();
+        let process = self.sandbox.exec(exec).await.map_err(|e| PlaceError::Failed(e.to_string()))?;
+        let control = process.control.clone();
+        let talk = async {
+            tokio::join!(gather(process.stdout), gather(process.stderr))
+        };
+        let (out, err) = tokio::select! {
+            talk = talk => talk,
+            why = patience.interruption() => {
+                let _ = control.signal(windlass_runtime::Signal::KILL).await;
+                return Err(PlaceError::Interrupted(why));
+            }
+        };
+        let exit = control.wait().await.map_err(|e| PlaceError::Failed(format!("{program}: {e}")))?;
+        Ok((exit.code(), out, err))
+    }
+
+    /// Asks the tool; the archive that it makes, if it makes one, goes to the file `out`.
+    pub(crate) async fn tool(
+        &self,
+        request: &Request,
+        out: Option<&Path>,
+        patience: &Patience,
+    ) -> Result<Report, PlaceError> {
+        let failed = |e: &dyn std::fmt::Display| PlaceError::Failed(e.to_string());
+        let json = serde_json::to_vec(request).map_err(|e| failed(&e))?;
+        let exec = Exec::new([self.tool.to_string_lossy().into_owned(), "job-tool".to_owned()])
+            .envs(self.base.clone())
+            .cwd(&self.layout.workspace)
+            .stdin(json);
+        let process = self.sandbox.exec(exec).await.map_err(|e| failed(&e))?;
+        let control = process.control.clone();
+        let talk = async { tokio::join!(pour(process.stdout, out), gather(process.stderr)) };
+        let (poured, words) = tokio::select! {
+            talk = talk => talk,
+            why = patience.interruption() => {
+                let _ = control.signal(windlass_runtime::Signal::KILL).await;
+                return Err(PlaceError::Interrupted(why));
+            }
+        };
+        let exit = control.wait().await.map_err(|e| failed(&e))?;
+        poured.map_err(|e| failed(&format!("cannot keep what the job made: {e}")))?;
+        if !exit.success() {
+            let words = if words.is_empty() { exit.to_string() } else { words };
+            return Err(PlaceError::Failed(words));
+        }
+        serde_json::from_str(&words).map_err(|e| failed(&format!("the tool's answer is damaged: {e}")))
+    }
+
+    /// Ends everything in the sandbox.
+    pub(crate) async fn close(&self) {
+        if let Err(e) = self.sandbox.kill().await {
+            tracing::error!(error = %e, "the sandbox did not go away");
+        }
+    }
+}
+
+async fn gather(stream: impl AsyncRead + Unpin) -> String {
+    let mut bytes = Vec::new();
+    let mut stream = stream.take(LONGEST_ANSWER);
+    let _ = stream.read_to_end(&mut bytes).await;
+    // What is beyond the limit must be read all the same, or the program waits for ever.
+    let _ = tokio::io::copy(&mut stream.into_inner(), &mut tokio::io::sink()).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+async fn pour(mut stream: impl AsyncRead + Unpin, out: Option<&Path>) -> std::io::Result<()> {
+    let Some(path) = out else {
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+        return Ok(());
+    };
+    let mut file = tokio::fs::File::from_std(private(path)?);
+    tokio::io::copy(&mut stream, &mut file).await?;
+    file.flush().await
+}
+
+/// Variables of the runner's own environment that a job is given, beside those of the sandbox.
+fn passed_on() -> BTreeMap<String, String> {
+    std::env::vars().filter(|(name, _)| is_passed_on(name)).collect()
+}
+
+fn is_passed_on(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "PATH", "LANG", "LANGUAGE", "TZ", "RUSTUP_HOME", "CARGO_HOME", "RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT",
+        "PYENV_ROOT", "NVM_DIR", "GOPATH", "GOROOT", "GOPROXY", "GOSUMDB", "JAVA_HOME", "DOTNET_ROOT", "SDKMAN_DIR",
+        "VOLTA_HOME", "PNPM_HOME", "GEM_HOME", "GEM_PATH", "MAVEN_HOME", "M2_HOME", "GRADLE_HOME", "ANDROID_HOME",
+        "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO",
+    ];
+    let upper = name.to_ascii_uppercase();
+    NAMES.contains(&name)
+        || name.starts_with("LC_")
+        || name.ends_with("_CA_BUNDLE")
+        || ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "FTP_PROXY"].contains(&upper.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_harmless_variables_are_passed_on() {
+        for (name, passed) in [
+            ("PATH", true),
+            ("https_proxy", true),
+            ("CURL_CA_BUNDLE", true),
+            ("LC_ALL", true),
+            ("CARGO_HOME", true),
+            ("AWS_SECRET_ACCESS_KEY", false),
+            ("SSH_AUTH_SOCK", false),
+            ("WINDLASS_TOKEN", false),
+            ("CARGO_REGISTRY_TOKEN", false),
+            ("HOME", false),
+        ] {
+            assert_eq!(is_passed_on(name), passed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_repository_cannot_choose_another_folder() {
+        let layout = |name: &str| Layout::below(Path::new("/w"), Path::new("/i"), name).workspace;
+        assert_eq!(layout("team/shop"), Path::new("/w/shop/shop"));
+        for bad in ["", "a/..", "a/.git", "_temp", "a/_tool", "x/y z"] {
+            assert_eq!(layout(bad), Path::new("/w/repository/repository"), "{bad}");
+        }
+    }
+}

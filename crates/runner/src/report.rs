@@ -1,0 +1,155 @@
+//! Tells whoever the job is for what happens: updates in order, each until it is acknowledged, and heartbeats.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use windlass_api::runner::{JobHappening, JobUpdate};
+use windlass_kernel::Clock;
+
+use crate::backoff::Backoff;
+use crate::control::{Control, ControlError};
+use crate::stop::{Stop, StopSwitch};
+
+/// The most updates in one call.
+const BATCH: usize = 200;
+
+/// Where happenings are dropped to be reported. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    queue: Arc<Mutex<Queue>>,
+    wake: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Queue {
+    next: u64,
+    waiting: VecDeque<JobUpdate>,
+    last: bool,
+}
+
+impl Reporter {
+    /// A reporter with an empty queue.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { queue: Arc::default(), wake: Arc::default(), clock }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports something. Nothing is taken after [`JobHappening::Finished`].
+    pub(crate) fn tell(&self, what: JobHappening) {
+        let mut queue = self.queue();
+        if queue.last {
+            return;
+        }
+        queue.next += 1;
+        queue.last = matches!(what, JobHappening::Finished { .. });
+        let update = JobUpdate { seq: queue.next, at: self.clock.now(), what };
+        queue.waiting.push_back(update);
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Sends what is told until the job's end is acknowledged, or the lease is lost.
+    pub(crate) async fn run(self, control: Arc<dyn Control>, stop: StopSwitch, lease: Duration) {
+        let beat = (lease / 3).max(Duration::from_millis(200));
+        let mut backoff = Backoff::default();
+        loop {
+            let batch: Vec<_> = self.queue().waiting.iter().take(BATCH).cloned().collect();
+            match control.updates(&batch).await {
+                Ok(reply) => {
+                    if reply.lost {
+                        stop.set(Stop::Lost);
+                        return;
+                    }
+                    if let Some(why) = reply.cancel {
+                        stop.set(Stop::Cancelled(why));
+                    }
+                    let before = batch.first().map_or(0, |update| update.seq);
+                    if self.acknowledge(reply.acknowledged) {
+                        return;
+                    }
+                    if before > reply.acknowledged {
+                        backoff.wait("updates are not acknowledged").await;
+                        continue;
+                    }
+                    backoff.reset();
+                }
+                Err(ControlError::Refused { detail, .. }) => {
+                    tracing::error!(reason = %detail, "updates are refused: the job is not ours any more");
+                    stop.set(Stop::Lost);
+                    return;
+                }
+                Err(e) => {
+                    backoff.wait(&format!("reporting: {e}")).await;
+                    continue;
+                }
+            }
+            let idle = self.queue().waiting.is_empty();
+            if idle {
+                let _ = tokio::time::timeout(beat, self.wake.notified()).await;
+            }
+        }
+    }
+
+    /// Forgets what was acknowledged; true once the last update was.
+    fn acknowledge(&self, upto: u64) -> bool {
+        let mut queue = self.queue();
+        while queue.waiting.front().is_some_and(|update| update.seq <= upto) {
+            queue.waiting.pop_front();
+        }
+        queue.last && queue.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::MemoryControl;
+    use windlass_api::Conclusion;
+    use windlass_testkit::TestClock;
+
+    fn finished() -> JobHappening {
+        JobHappening::Finished {
+            conclusion: Conclusion::Success,
+            reason: None,
+            outputs: std::collections::BTreeMap::new(),
+            environment_url: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn everything_arrives_once_and_in_order_although_nobody_answers_for_a_while() {
+        let control = Arc::new(MemoryControl::default());
+        control.go_away_for(3);
+        let reporter = Reporter::new(Arc::new(TestClock::at(0)));
+        for n in 0..500 {
+            reporter.tell(JobHappening::Summary { markdown: n.to_string() });
+        }
+        reporter.tell(finished());
+        reporter.tell(JobHappening::Summary { markdown: "too late".into() });
+        reporter.run(control.clone(), StopSwitch::default(), Duration::from_secs(30)).await;
+        let got = control.happenings();
+        assert_eq!(got.len(), 501);
+        assert!(got.iter().take(500).enumerate().all(
+            |(n, what)| matches!(what, JobHappening::Summary { markdown } if *markdown == n.to_string())
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_brings_the_cancellation_and_the_loss() {
+        let control = Arc::new(MemoryControl::default());
+        let stop = StopSwitch::default();
+        let reporter = Reporter::new(Arc::new(TestClock::at(0)));
+        let task = tokio::spawn(reporter.run(control.clone(), stop.clone(), Duration::from_millis(300)));
+        control.cancel("asked by ann");
+        assert_eq!(stop.until(Stop::is_stop).await.reason(), Some("asked by ann"));
+        control.lose();
+        assert_eq!(stop.until(Stop::is_final).await, Stop::Lost);
+        task.await.unwrap();
+    }
+}

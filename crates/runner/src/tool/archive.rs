@@ -1,0 +1,280 @@
+//! Archives of what a job made: zip for artifacts, compressed tar for caches.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use super::glob::{Patterns, Walk};
+use super::{Report, at};
+
+/// A zip archive to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Zipping {
+    /// Where relative patterns begin.
+    pub(crate) root: PathBuf,
+    /// What to take.
+    pub(crate) patterns: Vec<String>,
+    /// Whether names that begin with a dot are taken.
+    pub(crate) hidden: bool,
+    /// From 0 (none) to 9.
+    pub(crate) level: i64,
+}
+
+/// A zip archive to take apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unzipping {
+    /// The archive.
+    pub(crate) archive: PathBuf,
+    /// The folder for its files.
+    pub(crate) into: PathBuf,
+}
+
+/// A compressed tar to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Packing {
+    /// Where relative patterns begin; names in the archive are relative to it.
+    pub(crate) root: PathBuf,
+    /// What `~` is.
+    pub(crate) home: PathBuf,
+    /// What to take.
+    pub(crate) patterns: Vec<String>,
+}
+
+/// A compressed tar to take apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Unpacking {
+    /// The archive.
+    pub(crate) archive: PathBuf,
+    /// What its names are relative to.
+    pub(crate) root: PathBuf,
+}
+
+impl Zipping {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<Report, String> {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let patterns = Patterns::parse(&self.patterns, &self.root, home.as_deref());
+        let files = patterns.files(Walk { hidden: self.hidden, follow: true });
+        let base = base(&patterns.roots(), &files);
+        let mut report = Report { text: base.display().to_string(), ..Report::default() };
+        let method = if self.level == 0 { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+        let level = (self.level > 0).then_some(self.level);
+        let mut zip = ZipWriter::new_stream(out);
+        for path in &files {
+            let Ok(meta) = std::fs::metadata(path) else {
+                report.notes.push(format!("{} leads nowhere: it is left out", path.display()));
+                continue;
+            };
+            if !meta.is_file() {
+                report.notes.push(format!("{} is not a regular file: it is left out", path.display()));
+                continue;
+            }
+            let name = path.strip_prefix(&base).unwrap_or(path).to_string_lossy().into_owned();
+            let options = SimpleFileOptions::default()
+                .compression_method(method)
+                .compression_level(level)
+                .large_file(meta.len() > u64::from(u32::MAX / 2))
+                .unix_permissions(meta.permissions().mode() & 0o777);
+            zip.start_file(name, options).map_err(|e| format!("{}: {e}", path.display()))?;
+            let mut file = File::open(path).map_err(at(path))?;
+            report.bytes += io::copy(&mut file, &mut zip).map_err(at(path))?;
+            report.files += 1;
+        }
+        zip.finish().map_err(|e| format!("writing the archive: {e}"))?;
+        Ok(report)
+    }
+}
+
+/// What names in an artifact are relative to: the folder itself for one folder or pattern, the deepest common folder
+/// for several.
+fn base(roots: &[(PathBuf, bool)], files: &[PathBuf]) -> PathBuf {
+    if let [(root, exact)] = roots {
+        let one_file = *exact && files.len() == 1 && files[0] == *root;
+        return if one_file { root.parent().unwrap_or(root).to_owned() } else { root.clone() };
+    }
+    let folder_of = |(root, exact): &(PathBuf, bool)| {
+        let is_file = *exact && std::fs::metadata(root).is_ok_and(|meta| meta.is_file());
+        if is_file { root.parent().unwrap_or(root).to_owned() } else { root.clone() }
+    };
+    let common = |a: PathBuf, b: PathBuf| {
+        a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect::<PathBuf>()
+    };
+    roots.iter().map(folder_of).reduce(common).unwrap_or_else(|| PathBuf::from("/"))
+}
+
+impl Unzipping {
+    pub(super) fn run(self) -> Result<Report, String> {
+        let broken = |e: &dyn std::fmt::Display| format!("the artifact's archive is damaged: {e}");
+        let mut zip = ZipArchive::new(File::open(&self.archive).map_err(at(&self.archive))?).map_err(|e| broken(&e))?;
+        let mut report = Report::default();
+        std::fs::create_dir_all(&self.into).map_err(at(&self.into))?;
+        for index in 0..zip.len() {
+            let mut entry = zip.by_index(index).map_err(|e| broken(&e))?;
+            let Some(name) = entry.enclosed_name() else {
+                report.notes.push(format!("`{}` would lie outside of the folder: it is left out", entry.name().unwrap_or_default()));
+                continue;
+            };
+            let path = self.into.join(name);
+            if entry.is_dir() {
+                std::fs::create_dir_all(&path).map_err(at(&path))?;
+                continue;
+            }
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(at(parent))?;
+            }
+            let _ = std::fs::remove_file(&path);
+            let mut file = File::create(&path).map_err(at(&path))?;
+            report.bytes += io::copy(&mut entry, &mut file).map_err(at(&path))?;
+            report.files += 1;
+            if let Some(mode) = entry.unix_mode() {
+                let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode & 0o777));
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// How hard caches are compressed: fast, as they are made in every run.
+const ZSTD_LEVEL: i32 = 3;
+
+impl Packing {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<Report, String> {
+        let patterns = Patterns::parse(&self.patterns, &self.root, Some(&self.home));
+        let files = patterns.files(Walk { hidden: true, follow: false });
+        let mut report = Report::default();
+        if files.is_empty() {
+            return Ok(report);
+        }
+        let zstd = zstd::Encoder::new(out, ZSTD_LEVEL).map_err(|e| e.to_string())?;
+        let mut tar = tar::Builder::new(zstd.auto_finish());
+        tar.follow_symlinks(false);
+        for path in &files {
+            let name = match path.strip_prefix(&self.root) {
+                Ok(relative) => relative.to_owned(),
+                Err(_) => path.clone(),
+            };
+            // Absolute names keep their slash under a folder that cannot be a file of the workspace.
+            let name = if name.is_absolute() { Path::new(OUTSIDE).join(name.strip_prefix("/").unwrap_or(&name)) } else { name };
+            match tar.append_path_with_name(path, &name) {
+                Ok(()) => report.files += 1,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => report.notes.push(format!("{}: {e}", path.display())),
+            }
+        }
+        tar.into_inner().map_err(|e| e.to_string())?;
+        Ok(report)
+    }
+}
+
+/// Where files outside of the workspace stand in a cache's archive.
+const OUTSIDE: &str = "..root";
+
+impl Unpacking {
+    pub(super) fn run(self) -> Result<Report, String> {
+        let damaged = |e: io::Error| format!("the cache's archive cannot be unpacked: {e}");
+        let file = File::open(&self.archive).map_err(at(&self.archive))?;
+        let mut tar = tar::Archive::new(zstd::Decoder::new(file).map_err(damaged)?);
+        let mut report = Report::default();
+        for entry in tar.entries().map_err(damaged)? {
+            let mut entry = entry.map_err(damaged)?;
+            let name = entry.path().map_err(damaged)?.into_owned();
+            let (root, name) = match name.strip_prefix(OUTSIDE) {
+                Ok(rest) => (Path::new("/"), rest.to_owned()),
+                Err(_) => (self.root.as_path(), name),
+            };
+            if !name.components().all(|part| matches!(part, Component::Normal(_))) {
+                report.notes.push(format!("`{}` has no plain name: it is left out", name.display()));
+                continue;
+            }
+            let path = root.join(&name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(at(parent))?;
+            }
+            entry.set_preserve_permissions(true);
+            entry.unpack(&path).map_err(at(&path))?;
+            report.files += 1;
+        }
+        Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, file: &str) {
+        let path = root.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, file).unwrap();
+    }
+
+    fn zipped(root: &Path, patterns: &[&str]) -> (Report, Vec<String>) {
+        let mut out = Vec::new();
+        let patterns = patterns.iter().map(|p| (*p).to_owned()).collect();
+        let report = Zipping { root: root.to_owned(), patterns, hidden: false, level: 6 }.run(&mut out).unwrap();
+        let zip = ZipArchive::new(io::Cursor::new(out)).unwrap();
+        let mut names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
+        names.sort();
+        (report, names)
+    }
+
+    #[test]
+    fn names_in_an_artifact_are_relative_to_what_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["out/a/x.txt", "out/b/y.txt", "out/.secret", "top.txt"] {
+            write(dir.path(), file);
+        }
+        for (patterns, wanted) in [
+            (&["out"][..], &["a/x.txt", "b/y.txt"][..]),
+            (&["out/a/x.txt"], &["x.txt"]),
+            (&["out/**/*.txt"], &["a/x.txt", "b/y.txt"]),
+            (&["out/a", "out/b/y.txt"], &["a/x.txt", "b/y.txt"]),
+            (&["out", "top.txt", "!**/y.txt"], &["out/a/x.txt", "top.txt"]),
+            (&["nothing"], &[]),
+        ] {
+            let (report, names) = zipped(dir.path(), patterns);
+            assert_eq!(names, wanted, "{patterns:?}");
+            assert_eq!(report.files, wanted.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_zip_that_leads_out_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("evil.zip");
+        let mut zip = ZipWriter::new(File::create(&archive).unwrap());
+        for name in ["../../evil", "/evil", "good/file"] {
+            zip.start_file(name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(b"x").unwrap();
+        }
+        zip.finish().unwrap();
+        let into = dir.path().join("a/b");
+        Unzipping { archive, into: into.clone() }.run().unwrap();
+        assert!(into.join("good/file").exists());
+        assert!(!dir.path().join("evil").exists() && !Path::new("/evil").exists());
+    }
+
+    #[test]
+    fn caches_come_back_where_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, home) = (dir.path().join("work"), dir.path().join("home"));
+        write(&root, "target/debug/x");
+        write(&home, ".cargo/registry/y");
+        std::os::unix::fs::symlink("x", root.join("target/debug/link")).unwrap();
+        let mut out = Vec::new();
+        let patterns = vec!["target".to_owned(), "~/.cargo/registry".to_owned()];
+        let report = Packing { root: root.clone(), home: home.clone(), patterns }.run(&mut out).unwrap();
+        assert_eq!(report.files, 3);
+        let archive = dir.path().join("cache");
+        std::fs::write(&archive, out).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        std::fs::remove_dir_all(&home).unwrap();
+        Unpacking { archive, root: root.clone() }.run().unwrap();
+        assert_eq!(std::fs::read_to_string(root.join("target/debug/link")).unwrap(), "target/debug/x");
+        assert_eq!(std::fs::read_to_string(home.join(".cargo/registry/y")).unwrap(), ".cargo/registry/y");
+    }
+}

@@ -1,0 +1,293 @@
+//! Path patterns as GitHub's own actions read them: `*`, `?`, `[…]`, `**`, `!` to leave out, `#` for remarks. A folder
+//! that matches stands for all that is in it.
+
+use std::path::{Component, Path, PathBuf};
+
+/// Patterns, in order: the last that matches a file decides.
+#[derive(Clone, Debug)]
+pub(super) struct Patterns {
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    negative: bool,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Name(String),
+    Wild(Vec<char>),
+    Any,
+}
+
+/// How the tree is walked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    /// Whether names that begin with a dot are seen.
+    pub(super) hidden: bool,
+    /// Whether links to folders are entered.
+    pub(super) follow: bool,
+}
+
+/// The deepest folder that is entered: a tree of links has no end.
+const DEEPEST: usize = 128;
+
+impl Patterns {
+    /// Reads patterns, one per line; relative ones are below `root`, `~` is `home`.
+    pub(super) fn parse(lines: &[String], root: &Path, home: Option<&Path>) -> Self {
+        let lines = lines.iter().flat_map(|text| text.lines()).map(str::trim);
+        let patterns = lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| Pattern::parse(line, root, home))
+            .collect();
+        Self { patterns }
+    }
+
+    /// Whether there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.patterns.iter().any(|pattern| !pattern.negative)
+    }
+
+    /// Where the positive patterns begin to look, and whether each names one path without wildcards.
+    pub(super) fn roots(&self) -> Vec<(PathBuf, bool)> {
+        self.patterns.iter().filter(|pattern| !pattern.negative).map(Pattern::root).collect()
+    }
+
+    /// Whether a path is meant.
+    fn takes(&self, path: &Path) -> bool {
+        let names = names(path);
+        let last = self.patterns.iter().rev().find(|pattern| pattern.covers(&names));
+        last.is_some_and(|pattern| !pattern.negative)
+    }
+
+    /// All files (and links, where they are not followed) that are meant, sorted, each once.
+    pub(super) fn files(&self, walk: Walk) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for (root, _) in self.roots() {
+            self.descend(&root, walk, 0, &mut found);
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn descend(&self, path: &Path, walk: Walk, depth: usize, found: &mut Vec<PathBuf>) {
+        let Ok(link) = std::fs::symlink_metadata(path) else { return };
+        let enters = link.is_symlink() && (walk.follow || depth == 0);
+        let Ok(seen) = (if enters { std::fs::metadata(path) } else { Ok(link) }) else { return };
+        if !seen.is_dir() {
+            if self.takes(path) {
+                found.push(path.to_owned());
+            }
+            return;
+        }
+        if depth >= DEEPEST || (depth > 0 && enters && loops(path)) {
+            return;
+        }
+        let mut entries: Vec<_> = std::fs::read_dir(path).into_iter().flatten().flatten().collect();
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            if walk.hidden || !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                self.descend(&entry.path(), walk, depth + 1, found);
+            }
+        }
+    }
+}
+
+/// Whether a link leads to a folder above itself.
+fn loops(path: &Path) -> bool {
+    match (path.canonicalize(), path.parent().map(Path::canonicalize)) {
+        (Ok(target), Some(Ok(parent))) => parent.starts_with(target),
+        _ => true,
+    }
+}
+
+impl Pattern {
+    fn parse(line: &str, root: &Path, home: Option<&Path>) -> Self {
+        let negations = line.bytes().take_while(|b| *b == b'!').count();
+        let line = line[negations..].trim();
+        let path = match (line.strip_prefix('~'), home) {
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+                home.join(rest.trim_start_matches('/'))
+            }
+            _ => root.join(line),
+        };
+        let segments = names(&path).into_iter().map(Segment::parse).collect();
+        Self { negative: negations % 2 == 1, segments }
+    }
+
+    fn root(&self) -> (PathBuf, bool) {
+        let mut path = PathBuf::from("/");
+        for segment in &self.segments {
+            match segment {
+                Segment::Name(name) => path.push(name),
+                _ => return (path, false),
+            }
+        }
+        (path, true)
+    }
+
+    /// Whether the path matches, or lies in a folder that does.
+    fn covers(&self, names: &[&str]) -> bool {
+        matches(&self.segments, names)
+    }
+}
+
+/// The names of a path, `.` and `..` worked out.
+fn names(path: &Path) -> Vec<&str> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_str().unwrap_or("\u{fffd}")),
+            Component::ParentDir => {
+                names.pop();
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn matches(segments: &[Segment], names: &[&str]) -> bool {
+    match (segments.split_first(), names.split_first()) {
+        (None, _) => true,
+        (Some((Segment::Any, rest)), _) => {
+            rest.is_empty() || (0..names.len()).any(|skip| matches(rest, &names[skip..]))
+        }
+        (Some(_), None) => false,
+        (Some((segment, segments)), Some((name, names))) => segment.fits(name) && matches(segments, names),
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Self {
+        if text == "**" {
+            Self::Any
+        } else if text.contains(['*', '?', '[']) {
+            Self::Wild(text.chars().collect())
+        } else {
+            Self::Name(text.to_owned())
+        }
+    }
+
+    fn fits(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Wild(pattern) => wild(pattern, &name.chars().collect::<Vec<_>>()),
+            Self::Any => true,
+        }
+    }
+}
+
+/// `*`, `?`, `[…]` within one name, without backtracking over more than the last star.
+fn wild(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match one(pattern, p, name[n]) {
+            Some(next) => {
+                p = next;
+                n += 1;
+            }
+            None if pattern.get(p) == Some(&'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            None => match star {
+                Some((at, from)) => {
+                    p = at + 1;
+                    n = from + 1;
+                    star = Some((at, n));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// Where the pattern goes on, if what stands at `p` takes this character; a star takes none here.
+fn one(pattern: &[char], p: usize, c: char) -> Option<usize> {
+    match pattern.get(p)? {
+        '*' => None,
+        '?' => Some(p + 1),
+        '[' => match set(&pattern[p + 1..]) {
+            Some((members, negated, length)) => {
+                let within = members.iter().any(|(low, high)| (*low..=*high).contains(&c));
+                (within != negated).then_some(p + 1 + length)
+            }
+            None => (c == '[').then_some(p + 1),
+        },
+        own => (*own == c).then_some(p + 1),
+    }
+}
+
+/// The members of a set, whether it is negated, and how long it is with its `]`.
+type Set = (Vec<(char, char)>, bool, usize);
+
+fn set(text: &[char]) -> Option<Set> {
+    let negated = matches!(text.first(), Some('!' | '^'));
+    let start = usize::from(negated);
+    let end = start + 1 + text.get(start + 1..)?.iter().position(|c| *c == ']')?;
+    let inner = &text[start..end];
+    let mut members = Vec::new();
+    let mut i = 0;
+    while i < inner.len() {
+        if i + 2 < inner.len() && inner[i + 1] == '-' {
+            members.push((inner[i], inner[i + 2]));
+            i += 3;
+        } else {
+            members.push((inner[i], inner[i]));
+            i += 1;
+        }
+    }
+    Some((members, negated, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["a.txt", "b.rs", "src/c.rs", "src/deep/d.rs", "src/deep/.hidden", ".git/config", "x[1].txt"] {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        std::os::unix::fs::symlink("..", dir.path().join("src/loop")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn patterns_find_files() {
+        let dir = tree();
+        let cases: &[(&[&str], bool, &[&str])] = &[
+            (&["*.txt"], true, &["a.txt", "x[1].txt"]),
+            (&["**/*.rs"], true, &["b.rs", "src/c.rs", "src/deep/d.rs"]),
+            (&["src"], false, &["src/c.rs", "src/deep/d.rs"]),
+            (&["src/"], true, &["src/c.rs", "src/deep/.hidden", "src/deep/d.rs"]),
+            (&["**", "!src", "src/c.rs"], false, &["a.txt", "b.rs", "src/c.rs", "x[1].txt"]),
+            (&["src/**/?.rs\n!**/d.*"], true, &["src/c.rs"]),
+            (&["# remark", "[ab].*"], true, &["a.txt", "b.rs"]),
+            (&["[!a].*"], true, &["b.rs"]),
+            (&["./src/../a.txt"], true, &["a.txt"]),
+            (&["~/a.txt"], true, &["a.txt"]),
+            (&["none*", "missing/file"], true, &[]),
+        ];
+        for (lines, hidden, wanted) in cases {
+            let lines: Vec<_> = lines.iter().map(|l| (*l).to_owned()).collect();
+            for follow in [false, true] {
+                let found = Patterns::parse(&lines, dir.path(), Some(dir.path())).files(Walk { hidden: *hidden, follow });
+                let found: Vec<_> = found
+                    .iter()
+                    .map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap())
+                    .filter(|path| !path.starts_with("src/loop"))
+                    .collect();
+                assert_eq!(found, *wanted, "{lines:?}");
+            }
+        }
+    }
+}

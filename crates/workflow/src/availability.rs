@@ -12,8 +12,8 @@ const HASH_FILES_BIT: u32 = 1 << 17;
 impl Availability {
     /// Every context that there is, in the order in which they are listed to people.
     pub const CONTEXTS: [&'static str; 12] = [
-        "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner", "env",
-        "jobs",
+        "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner",
+        "env", "jobs",
     ];
 
     /// No expression at all: the text must be literal.
@@ -41,15 +41,13 @@ impl Availability {
     /// A step's condition.
     pub const STEP_IF: Self = Self::STEP.without(Self::SECRETS).with(Self::STATUS);
     /// Within a step of a composite action: its inputs, no `vars`, no secrets, no `needs`.
-    pub const COMPOSITE: Self =
-        Self::STEP.without(Self::SECRETS).without(Self::NEEDS).without(Self(1 << 2));
+    pub const COMPOSITE: Self = Self::STEP.without(Self::SECRETS).without(Self::NEEDS).without(Self(1 << 2));
     /// The condition of a step of a composite action.
     pub const COMPOSITE_IF: Self = Self::COMPOSITE.with(Self::STATUS);
     /// The value of a composite action's output.
     pub const COMPOSITE_OUTPUT: Self = Self::COMPOSITE.without(Self::HASH_FILES);
     /// The default of an action's input.
-    pub const ACTION_DEFAULT: Self =
-        Self(1 | 0b11 << 4 | 0b11 << 8).with(Self::HASH_FILES);
+    pub const ACTION_DEFAULT: Self = Self(1 | 0b11 << 4 | 0b11 << 8).with(Self::HASH_FILES);
     /// An action's `runs.args` and `runs.env`: its inputs only.
     pub const ACTION_INPUTS: Self = Self(1 << 1);
 
@@ -108,10 +106,16 @@ mod tests {
         for (set, wanted) in [
             (Availability::LITERAL, ""),
             (Availability::RUN, "github inputs vars"),
-            (Availability::AFTER_NEEDS.with(Availability::STATUS), "github inputs vars needs success failure always cancelled"),
+            (
+                Availability::AFTER_NEEDS.with(Availability::STATUS),
+                "github inputs vars needs success failure always cancelled",
+            ),
             (Availability::LEG, "github inputs vars needs strategy matrix"),
             (Availability::JOB, "github inputs vars needs strategy matrix secrets steps job runner env"),
-            (Availability::STEP_IF, "github inputs vars needs strategy matrix steps job runner env hashFiles success failure always cancelled"),
+            (
+                Availability::STEP_IF,
+                "github inputs vars needs strategy matrix steps job runner env hashFiles success failure always cancelled",
+            ),
             (Availability::COMPOSITE, "github inputs strategy matrix steps job runner env hashFiles"),
             (Availability::ACTION_DEFAULT, "github strategy matrix job runner hashFiles"),
             (Availability::ACTION_INPUTS, "inputs"),

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn one_line_is_what_editors_jump_to() {
-        let finding = Diagnostic::error(span(2, 3, 5), "Unexpected value 'rn'").with_help("did you mean 'run'?");
+        let finding =
+            Diagnostic::error(span(2, 3, 5), "Unexpected value 'rn'").with_help("did you mean 'run'?");
         assert_eq!(
             finding.one_line("ci.yml"),
             "ci.yml:2:3: error: Unexpected value 'rn' (did you mean 'run'?)"

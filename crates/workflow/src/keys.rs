@@ -1,5 +1,6 @@
 //! The one table of the language's keys: where each stands, what it may be, which contexts its expressions
-//! may name, and whether Windlass runs it yet. The parser is driven by it, and the reference is made from it.
+//! may name. The parser is driven by it, and the reference is made from it; what of it Windlass does not run yet
+//! is listed in [`crate::supported`].
 
 mod table;
 
@@ -148,7 +149,11 @@ impl Kind {
     const fn takes_mapping(self) -> bool {
         matches!(
             self,
-            Self::Mapping | Self::TextOrMapping | Self::TextListOrMapping | Self::OptionalMapping | Self::Anything
+            Self::Mapping
+                | Self::TextOrMapping
+                | Self::TextListOrMapping
+                | Self::OptionalMapping
+                | Self::Anything
         )
     }
 
@@ -170,15 +175,6 @@ impl Kind {
     }
 }
 
-/// Whether Windlass runs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Support {
-    /// Yes.
-    Works,
-    /// Not yet: an error that says so.
-    NotYet,
-}
-
 /// A key of the language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRow {
@@ -190,8 +186,6 @@ pub struct KeyRow {
     pub kind: Kind,
     /// What its expressions may name.
     pub availability: Availability,
-    /// Whether Windlass runs it.
-    pub support: Support,
     /// Whether it must be there.
     pub required: bool,
 }

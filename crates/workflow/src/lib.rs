@@ -1,5 +1,6 @@
 //! The workflow language: text to typed workflow and diagnostics; expressions; pure and total.
 
+pub mod action;
 pub mod availability;
 pub mod cron;
 pub mod diagnostic;
@@ -8,8 +9,12 @@ pub mod glob;
 pub mod keys;
 pub mod matrix;
 pub mod model;
+pub mod parse;
+pub mod supported;
 pub mod template;
 pub mod trigger;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Span};
+pub use model::Workflow;
+pub use parse::{Parsed, parse, parse_action, parse_bytes};

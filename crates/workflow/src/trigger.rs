@@ -3,6 +3,9 @@
 mod input;
 mod skip;
 
+use jiff::tz::TimeZone;
+use windlass_kernel::Timestamp;
+
 use crate::diagnostic::Span;
 use crate::glob::Filter;
 use crate::model::Spanned;
@@ -68,8 +71,17 @@ pub struct Dispatch {
 pub struct Scheduled {
     /// `cron`, as written: `github.event.schedule`.
     pub cron: Spanned<String>,
-    /// `timezone`: an IANA name; absent means UTC.
-    pub timezone: Option<Spanned<String>>,
+    /// When it is due, by the clock of `zone`.
+    pub schedule: crate::cron::Schedule,
+    /// `timezone`; UTC when absent.
+    pub zone: TimeZone,
+}
+
+impl Scheduled {
+    /// When it is due next after a time; `None` when it never is.
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        self.schedule.next_after(after, &self.zone)
+    }
 }
 
 /// A filter of names or paths.
@@ -221,7 +233,9 @@ impl Push {
             }
             // Naming only the one kind leaves out the other.
             None if other.is_some() => {
-                return Decision::no(format!("only the other kind of ref is named, and '{name}' is a {what}"));
+                return Decision::no(format!(
+                    "only the other kind of ref is named, and '{name}' is a {what}"
+                ));
             }
             _ => {}
         }
@@ -258,3 +272,6 @@ fn by_paths(filter: Option<&NameFilter>, changed: Option<&[String]>) -> Option<D
         NameFilter::Except(_) => "every changed file matches 'paths-ignore'",
     }))
 }
+
+#[cfg(test)]
+mod tests;

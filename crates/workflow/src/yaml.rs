@@ -90,10 +90,9 @@ impl Node {
         match &self.value {
             Value::Scalar(scalar) => (1, scalar.text.len()),
             Value::Sequence(items) => items.iter().map(Node::weight).fold((1, 0), sum),
-            Value::Mapping(pairs) => pairs
-                .iter()
-                .map(|pair| sum((1, pair.key.text.len()), pair.value.weight()))
-                .fold((1, 0), sum),
+            Value::Mapping(pairs) => {
+                pairs.iter().map(|pair| sum((1, pair.key.text.len()), pair.value.weight())).fold((1, 0), sum)
+            }
         }
     }
 }

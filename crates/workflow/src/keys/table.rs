@@ -4,21 +4,16 @@ use super::Kind::{
     Anything, Boolean, Condition, List, Mapping, Number, OptionalMapping, Scalar, Text, TextListOrMapping,
     TextOrList, TextOrMapping,
 };
-use super::{KeyRow, Kind, Place, Support};
+use super::{KeyRow, Kind, Place};
 use crate::availability::Availability as A;
 
 const fn row(place: Place, name: &'static str, kind: Kind, availability: A) -> KeyRow {
-    KeyRow { place, name, kind, availability, support: Support::Works, required: false }
+    KeyRow { place, name, kind, availability, required: false }
 }
 
 impl KeyRow {
     const fn required(mut self) -> Self {
         self.required = true;
-        self
-    }
-
-    const fn not_yet(mut self) -> Self {
-        self.support = Support::NotYet;
         self
     }
 }
@@ -34,7 +29,7 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::Workflow, "env", Mapping, A::RUN.with(A::SECRETS)),
     row(Place::Workflow, "defaults", Mapping, LIT),
     row(Place::Workflow, "concurrency", TextOrMapping, A::RUN),
-    row(Place::Workflow, "cache-mode", Text, LIT).not_yet(),
+    row(Place::Workflow, "cache-mode", Text, LIT),
     row(Place::Workflow, "jobs", Mapping, LIT).required(),
     //
     row(Place::Push, "branches", TextOrList, LIT),
@@ -66,7 +61,7 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::RunDefaults, "working-directory", Text, LIT),
     row(Place::Concurrency, "group", Text, A::RUN).required(),
     row(Place::Concurrency, "cancel-in-progress", Boolean, A::RUN),
-    row(Place::Concurrency, "queue", Text, LIT).not_yet(),
+    row(Place::Concurrency, "queue", Text, LIT),
     //
     row(Place::Job, "name", Text, A::LEG),
     row(Place::Job, "needs", TextOrList, LIT),
@@ -77,26 +72,26 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::Job, "defaults", Mapping, LIT),
     row(Place::Job, "outputs", Mapping, A::JOB),
     row(Place::Job, "timeout-minutes", Number, A::LEG),
-    row(Place::Job, "cancel-timeout-minutes", Number, A::LEG).not_yet(),
+    row(Place::Job, "cancel-timeout-minutes", Number, A::LEG),
     row(Place::Job, "continue-on-error", Boolean, A::LEG),
     row(Place::Job, "concurrency", TextOrMapping, A::LEG),
     row(Place::Job, "environment", TextOrMapping, A::LEG),
     row(Place::Job, "permissions", TextOrMapping, LIT),
     row(Place::Job, "steps", List, LIT),
-    row(Place::Job, "container", TextOrMapping, A::LEG).not_yet(),
-    row(Place::Job, "services", Mapping, A::LEG).not_yet(),
-    row(Place::Job, "snapshot", TextOrMapping, A::LEG).not_yet(),
-    row(Place::Job, "cache-mode", Text, LIT).not_yet(),
-    row(Place::Job, "uses", Text, LIT).not_yet(),
-    row(Place::Job, "with", Mapping, A::LEG).not_yet(),
-    row(Place::Job, "secrets", TextOrMapping, A::LEG.with(A::SECRETS)).not_yet(),
+    row(Place::Job, "container", TextOrMapping, A::LEG),
+    row(Place::Job, "services", Mapping, A::LEG),
+    row(Place::Job, "snapshot", TextOrMapping, A::LEG),
+    row(Place::Job, "cache-mode", Text, LIT),
+    row(Place::Job, "uses", Text, LIT),
+    row(Place::Job, "with", Mapping, A::LEG),
+    row(Place::Job, "secrets", TextOrMapping, A::LEG.with(A::SECRETS)),
     //
     row(Place::JobDefaults, "run", Mapping, A::LEG.with(A::ENV)),
     row(Place::JobRunDefaults, "shell", Text, A::LEG.with(A::ENV)),
     row(Place::JobRunDefaults, "working-directory", Text, A::LEG.with(A::ENV)),
     row(Place::JobConcurrency, "group", Text, A::LEG).required(),
     row(Place::JobConcurrency, "cancel-in-progress", Boolean, A::LEG),
-    row(Place::JobConcurrency, "queue", Text, LIT).not_yet(),
+    row(Place::JobConcurrency, "queue", Text, LIT),
     row(Place::RunsOn, "group", Text, A::LEG),
     row(Place::RunsOn, "labels", TextOrList, A::LEG),
     row(Place::Strategy, "matrix", Mapping, A::AFTER_NEEDS),
@@ -104,7 +99,7 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::Strategy, "max-parallel", Number, A::AFTER_NEEDS),
     row(Place::Environment, "name", Text, A::LEG).required(),
     row(Place::Environment, "url", Text, A::JOB.without(A::SECRETS)),
-    row(Place::Environment, "deployment", Boolean, A::LEG).not_yet(),
+    row(Place::Environment, "deployment", Boolean, A::LEG),
     //
     row(Place::Step, "id", Text, LIT),
     row(Place::Step, "name", Text, A::STEP),
@@ -117,11 +112,11 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::Step, "env", Mapping, A::STEP),
     row(Place::Step, "continue-on-error", Boolean, A::STEP),
     row(Place::Step, "timeout-minutes", Number, A::STEP),
-    row(Place::Step, "background", Boolean, LIT).not_yet(),
-    row(Place::Step, "wait", TextOrList, LIT).not_yet(),
-    row(Place::Step, "wait-all", Scalar, LIT).not_yet(),
-    row(Place::Step, "cancel", Text, LIT).not_yet(),
-    row(Place::Step, "parallel", List, LIT).not_yet(),
+    row(Place::Step, "background", Boolean, LIT),
+    row(Place::Step, "wait", TextOrList, LIT),
+    row(Place::Step, "wait-all", Scalar, LIT),
+    row(Place::Step, "cancel", Text, LIT),
+    row(Place::Step, "parallel", List, LIT),
     //
     row(Place::Action, "name", Text, LIT),
     row(Place::Action, "author", Text, LIT),

@@ -108,7 +108,12 @@ impl ActionRef {
         if git_ref.is_empty() || name.starts_with('/') {
             return Err(expected());
         }
-        Ok(Self::Repository { owner: owner.to_owned(), repo: repo.to_owned(), path, git_ref: git_ref.to_owned() })
+        Ok(Self::Repository {
+            owner: owner.to_owned(),
+            repo: repo.to_owned(),
+            path,
+            git_ref: git_ref.to_owned(),
+        })
     }
 
     /// `owner/repo[/path]` in lower case, by which a built-in action is found; `None` for the other kinds.
@@ -154,7 +159,16 @@ mod tests {
             assert_eq!(action.repository_name().as_deref(), name, "{text}");
             assert_eq!(action.to_string(), shown);
         }
-        for text in ["", "checkout", "actions/checkout", "checkout@v4", "actions/checkout@", "/a/b@v1", "@v1", "docker://"] {
+        for text in [
+            "",
+            "checkout",
+            "actions/checkout",
+            "checkout@v4",
+            "actions/checkout@",
+            "/a/b@v1",
+            "@v1",
+            "docker://",
+        ] {
             assert!(ActionRef::parse(text).is_err(), "{text}");
         }
     }

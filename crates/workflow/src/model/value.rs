@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::diagnostic::Span;
-use crate::expr::Value;
+use crate::expr::{EvalError, Scope, Value};
 use crate::template::Template;
 
 /// A value and where it stands in the file. It can be used as the value.
@@ -88,4 +88,40 @@ pub enum Tree {
     Sequence(Vec<Tree>),
     /// Names and values, in the file's order.
     Mapping(Vec<(Spanned<String>, Tree)>),
+}
+
+impl Tree {
+    /// Its value over a scope.
+    ///
+    /// # Errors
+    /// The first expression's that has no value.
+    pub fn render(&self, scope: &dyn Scope) -> Result<Value, EvalError> {
+        Ok(match self {
+            Self::Literal(value) => value.value.clone(),
+            Self::Expression(template) => template.render(scope)?,
+            Self::Sequence(items) => {
+                let items: Result<Vec<_>, _> = items.iter().map(|item| item.render(scope)).collect();
+                Value::array(items?)
+            }
+            Self::Mapping(pairs) => {
+                let render = |(name, tree): &(Spanned<String>, Self)| {
+                    tree.render(scope).map(|value| (name.value.clone(), value))
+                };
+                Value::object(pairs.iter().map(render).collect::<Result<Vec<_>, _>>()?)
+            }
+        })
+    }
+
+    /// Its value when no expression is in it.
+    pub fn literal(&self) -> Option<Value> {
+        Some(match self {
+            Self::Literal(value) => value.value.clone(),
+            Self::Expression(_) => return None,
+            Self::Sequence(items) => Value::array(items.iter().map(Self::literal).collect::<Option<Vec<_>>>()?),
+            Self::Mapping(pairs) => {
+                let literal = |(name, tree): &(Spanned<String>, Self)| Some((name.value.clone(), tree.literal()?));
+                Value::object(pairs.iter().map(literal).collect::<Option<Vec<_>>>()?)
+            }
+        })
+    }
 }

@@ -71,7 +71,9 @@ impl InputKind {
             Json::Bool(value) => value.to_string(),
             Json::Number(value) => value.to_string(),
             Json::Null => String::new(),
-            Json::Array(_) | Json::Object(_) => return Err("must be a text, a number or a boolean".to_owned()),
+            Json::Array(_) | Json::Object(_) => {
+                return Err("must be a text, a number or a boolean".to_owned());
+            }
         };
         self.from_text(&text)
     }
@@ -110,7 +112,9 @@ impl Triggers {
         given: &BTreeMap<String, serde_json::Value>,
     ) -> Result<BTreeMap<String, Value>, Vec<String>> {
         let Some(inputs) = self.dispatch_inputs() else {
-            return Err(vec!["the workflow cannot be started by hand: it has no 'workflow_dispatch'".to_owned()]);
+            return Err(vec![
+                "the workflow cannot be started by hand: it has no 'workflow_dispatch'".to_owned(),
+            ]);
         };
         let mut wrong = Vec::new();
         for name in given.keys() {

@@ -155,7 +155,12 @@ impl<'a> Loader<'a> {
                 self.collection_tag(tag.as_deref(), "map", span);
                 (anchor, self.mapping(span, depth)?)
             }
-            _ => return Err(Box::new(Diagnostic::error(span, "This is not valid YAML: a value was expected"))),
+            _ => {
+                return Err(Box::new(Diagnostic::error(
+                    span,
+                    "This is not valid YAML: a value was expected",
+                )));
+            }
         };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -210,7 +215,8 @@ impl<'a> Loader<'a> {
                     None
                 };
                 known.unwrap_or_else(|| {
-                    self.findings.push(Diagnostic::error(span, format!("The tag '{tag}' does not fit this value")));
+                    self.findings
+                        .push(Diagnostic::error(span, format!("The tag '{tag}' does not fit this value")));
                     Scalar::new(text, style)
                 })
             }
@@ -223,7 +229,8 @@ impl<'a> Loader<'a> {
         let raw = &self.source.text()[span.start.offset..span.end.offset];
         let mut rest = raw;
         while rest.starts_with(['&', '!', '#']) {
-            let end = if rest.starts_with('#') { rest.find(['\n', '\r']) } else { rest.find(char::is_whitespace) };
+            let end =
+                if rest.starts_with('#') { rest.find(['\n', '\r']) } else { rest.find(char::is_whitespace) };
             rest = rest[end.unwrap_or(rest.len())..].trim_start();
         }
         self.source.span(span.end.offset - rest.len(), span.end.offset)

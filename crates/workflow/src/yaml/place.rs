@@ -135,7 +135,8 @@ impl Walk<'_> {
         }
         loop {
             let rest = self.rest();
-            let folded = self.style == Style::DoubleQuoted && (rest.starts_with("\\\n") || rest.starts_with("\\\r"));
+            let folded =
+                self.style == Style::DoubleQuoted && (rest.starts_with("\\\n") || rest.starts_with("\\\r"));
             match rest.chars().next() {
                 Some(c) if c.is_whitespace() => self.at += c.len_utf8(),
                 Some(_) if folded => self.at += 1,
@@ -193,10 +194,8 @@ mod tests {
         let value = &node.as_scalar().expect("a scalar").text;
         let source = Source::new(text);
         let wanted: Vec<usize> = text.match_indices('@').map(|(at, _)| at).collect();
-        let found: Vec<usize> = value
-            .match_indices('@')
-            .map(|(at, _)| source.inside(node, at, at + 1).start.offset)
-            .collect();
+        let found: Vec<usize> =
+            value.match_indices('@').map(|(at, _)| source.inside(node, at, at + 1).start.offset).collect();
         assert_eq!(found, wanted, "{text:?} -> {value:?}");
     }
 

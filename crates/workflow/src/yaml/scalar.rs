@@ -171,8 +171,8 @@ mod tests {
         }
         assert!(matches!(resolve(".nan"), Resolved::Number(value) if value.is_nan()));
         for text in [
-            "yes", "on", "no", "tRUE", "nULL", "1_000", "0b1", "0x", "0xg", "0o8", "1.2.3", ".", "-", "1e", "e5",
-            "inf", "nan", "NaN", "+.nan", "-0x1", "1 2", "--1", "١",
+            "yes", "on", "no", "tRUE", "nULL", "1_000", "0b1", "0x", "0xg", "0o8", "1.2.3", ".", "-", "1e",
+            "e5", "inf", "nan", "NaN", "+.nan", "-0x1", "1 2", "--1", "١",
         ] {
             assert_eq!(resolve(text), Resolved::String, "{text}");
         }

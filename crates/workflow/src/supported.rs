@@ -1,0 +1,128 @@
+//! What of the language Windlass runs, and what it refuses for now. The only list of that: what is taken out
+//! here must be run by the rest of Windlass.
+
+use crate::keys::Place;
+
+/// The events that start runs.
+pub const EVENTS: &[&str] = &["push", "pull_request", "workflow_dispatch", "schedule"];
+
+/// The events of the language that do not start runs yet.
+pub const EVENTS_NOT_YET: &[&str] = &[
+    "branch_protection_rule",
+    "check_run",
+    "check_suite",
+    "create",
+    "delete",
+    "deployment",
+    "deployment_status",
+    "discussion",
+    "discussion_comment",
+    "fork",
+    "gollum",
+    "image_version",
+    "issue_comment",
+    "issues",
+    "label",
+    "merge_group",
+    "milestone",
+    "page_build",
+    "public",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "pull_request_target",
+    "registry_package",
+    "release",
+    "repository_dispatch",
+    "status",
+    "watch",
+    "workflow_call",
+    "workflow_run",
+];
+
+/// The actions that are built in, in lower case; all other remote actions are refused for now.
+pub const ACTIONS: &[&str] = &[
+    "actions/checkout",
+    "actions/upload-artifact",
+    "actions/download-artifact",
+    "actions/cache",
+    "actions/cache/restore",
+    "actions/cache/save",
+    "actions/setup-node",
+    "actions/setup-python",
+    "actions/setup-go",
+    "actions/setup-java",
+    "actions/setup-dotnet",
+    "dtolnay/rust-toolchain",
+    "actions-rs/toolchain",
+    "actions-rust-lang/setup-rust-toolchain",
+    "swatinem/rust-cache",
+    "windlass/build",
+    "windlass/deploy",
+];
+
+/// The keys that are refused for now, and what they would ask for.
+pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[
+    (Place::Workflow, "cache-mode", "cache access modes"),
+    (Place::Concurrency, "queue", "queues of more than one waiting run"),
+    (Place::Job, "cancel-timeout-minutes", "a time limit for cancelling"),
+    (Place::Job, "container", "jobs in a container"),
+    (Place::Job, "services", "service containers"),
+    (Place::Job, "snapshot", "snapshots of the runner's image"),
+    (Place::Job, "cache-mode", "cache access modes"),
+    (Place::Job, "uses", "reusable workflows"),
+    (Place::Job, "with", "reusable workflows"),
+    (Place::Job, "secrets", "reusable workflows"),
+    (Place::JobConcurrency, "queue", "queues of more than one waiting job"),
+    (Place::Environment, "deployment", "environments without a deployment record"),
+    (Place::Step, "background", "background steps"),
+    (Place::Step, "wait", "background steps"),
+    (Place::Step, "wait-all", "background steps"),
+    (Place::Step, "cancel", "background steps"),
+    (Place::Step, "parallel", "parallel steps"),
+];
+
+/// Forms that are refused for now, wherever they stand.
+pub const FORMS_NOT_YET: &[(&str, &str)] = &[
+    ("uses: docker://IMAGE", "Docker actions"),
+    ("uses: $/PATH", "actions of the workflow's own repository and commit"),
+    ("uses: OWNER/REPO@REF of any other action", "remote actions that are not built in"),
+    ("${{ EXPRESSION }}: …", "expressions as keys"),
+    ("strategy: ${{ … }}, concurrency: and environment: as a mapping from one expression", "mappings from one expression, other than env, with, outputs and matrix"),
+];
+
+/// The sentence that refuses something of the language.
+pub fn refusal(what: &str, meaning: &str) -> String {
+    format!("{what} is not supported yet ({meaning})")
+}
+
+/// What a key that is refused for now would ask for; `None` for one that works.
+pub fn key_not_yet(place: Place, name: &str) -> Option<&'static str> {
+    let found = KEYS_NOT_YET.iter().find(|(at, key, _)| *at == place && *key == name);
+    found.map(|(_, _, meaning)| *meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refused_key_is_one_of_the_language() {
+        for (place, name, _) in KEYS_NOT_YET {
+            assert!(crate::keys::key(*place, name).is_some(), "{} {name}", place.path());
+        }
+    }
+
+    #[test]
+    fn no_event_is_in_both_lists() {
+        for event in EVENTS {
+            assert!(!EVENTS_NOT_YET.contains(event), "{event}");
+        }
+    }
+
+    #[test]
+    fn actions_are_in_lower_case() {
+        for action in ACTIONS {
+            assert_eq!(*action, action.to_lowercase());
+        }
+    }
+}

@@ -146,7 +146,7 @@ impl Diagnostic {
         if let Some(source) = nth_line(text, line) {
             let (shown, marker) = underline(source, self.span);
             _ = writeln!(out, "{pad} |");
-            _ = writeln!(out, "{number} | {shown}");
+            _ = writeln!(out, "{}", format!("{number} | {shown}").trim_end());
             _ = writeln!(out, "{pad} | {marker}");
         }
         if let Some(help) = &self.help {

@@ -107,7 +107,10 @@ impl Reader<'_> {
             jobs: jobs?,
         };
         self.check_graph(&workflow);
-        self.check_references(&workflow);
+        // In a file that must be changed anyway, what follows from its errors would only distract.
+        if !self.has_errors() {
+            self.check_references(&workflow);
+        }
         Some(workflow)
     }
 }

@@ -87,7 +87,7 @@ pub const FORMS_NOT_YET: &[(&str, &str)] = &[
     ("uses: $/PATH", "actions of the workflow's own repository and commit"),
     ("uses: OWNER/REPO@REF of any other action", "remote actions that are not built in"),
     ("${{ EXPRESSION }}: …", "expressions as keys"),
-    ("strategy: ${{ … }}, concurrency: and environment: as a mapping from one expression", "mappings from one expression, other than env, with, outputs and matrix"),
+    ("strategy: ${{ EXPRESSION }}, defaults.run: ${{ EXPRESSION }}", "the whole of it as one expression"),
 ];
 
 /// The sentence that refuses something of the language.

@@ -35,6 +35,7 @@ impl Reader<'_> {
 
     /// Reports what an expression names that is not available where it stands.
     fn check_expression(&mut self, available: Availability, node: &Node, offset: usize, expr: &Expr) {
+        let text = node.as_scalar().map_or("", |scalar| scalar.as_text());
         for reference in expr.references() {
             if self.is_full() {
                 return;
@@ -42,7 +43,7 @@ impl Reader<'_> {
             let Some((kind, help)) = unavailable(available, reference) else { continue };
             let error = ExprError::new(kind, &reference.name, reference.position, expr.text());
             let start = offset + reference.position;
-            let span = self.source.inside(node, start, start + reference.name.len());
+            let span = self.source.inside(node.span, text, start, start + reference.name.len());
             self.report(Diagnostic::error(span, error.message).with_help(help));
         }
     }
@@ -55,7 +56,7 @@ impl Reader<'_> {
         let text = node.as_scalar().map_or("", |scalar| scalar.as_text());
         let rest = text.get(error.offset..).unwrap_or("");
         let word = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len());
-        let span = self.source.inside(node, error.offset, error.offset + word.max(1));
+        let span = self.source.inside(node.span, text, error.offset, error.offset + word.max(1));
         let finding = Diagnostic::error(span, error.message.clone());
         let finding = if error.message.starts_with("Unrecognized named-value") {
             let finding = finding.with_suggestion(&rest[..word], available.contexts());

@@ -150,7 +150,7 @@ impl Reader<'_> {
             match Pattern::parse(&text) {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => {
-                    let span = self.source.inside(node, error.offset, error.offset + 1);
+                    let span = self.source.inside(node.span, &text, error.offset, error.offset + 1);
                     self.error(span, error.to_string());
                 }
             }

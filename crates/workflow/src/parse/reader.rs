@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
     pub(super) fn literal(&mut self, node: &Node) -> Option<Spanned<String>> {
         let text = self.scalar(node)?.as_text();
         if let Some(at) = text.find("${{") {
-            let span = self.source.inside(node, at, at + 3);
+            let span = self.source.inside(node.span, text, at, at + 3);
             self.error(span, "A template expression is not allowed in this context");
             return None;
         }
@@ -249,7 +249,8 @@ impl<'a> Reader<'a> {
         let scalar = self.scalar(field.node)?;
         match scalar.resolved {
             Resolved::Number(value) if value.is_finite() && value >= least => Some(Setting::Literal(value)),
-            _ => self.setting(field, &format!("write a number of at least {least}")),
+            _ if least >= 1.0 => self.setting(field, &format!("write a number of at least {least}")),
+            _ => self.setting(field, "write a number above 0"),
         }
     }
 

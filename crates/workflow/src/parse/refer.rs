@@ -7,7 +7,7 @@ use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, ReferenceKind};
 use crate::model::{Entry, Job, Map, Spanned, Step, StepKind, Workflow};
-use crate::template::Template;
+use crate::template::{Condition, Template};
 
 impl Reader<'_> {
     pub(super) fn check_references(&mut self, workflow: &Workflow) {
@@ -20,49 +20,63 @@ impl Reader<'_> {
     /// `needs.X` where `X` is not among the job's needs.
     fn check_needs(&mut self, workflow: &Workflow, job: &Job) {
         let known: HashSet<String> = job.needs.iter().map(|need| need.to_lowercase()).collect();
-        for (span, expr) in expressions(job) {
-            for name in properties(expr, "needs") {
-                if !known.contains(&name.to_lowercase()) && !self.is_full() {
-                    let message = format!("'needs.{name}' is always empty here: the job does not need '{name}'");
-                    let finding = Diagnostic::warning(span, message);
-                    let help = match workflow.job(name) {
-                        Some(found) => format!("add '{}' to 'needs'", found.id.value),
-                        None => "no job has that id".to_owned(),
-                    };
-                    self.report(finding.with_help(help));
-                }
+        for place in expressions(job) {
+            for (span, name) in self.properties(&place, "needs", &known) {
+                let message = format!("'needs.{name}' is always empty here: the job does not need '{name}'");
+                let help = match workflow.job(name) {
+                    Some(found) => format!("add '{}' to 'needs'", found.id.value),
+                    None => "no job has that id".to_owned(),
+                };
+                self.report(Diagnostic::warning(span, message).with_help(help));
             }
         }
     }
 
     /// `steps.X` where no step of the job has that id.
     fn check_step_names(&mut self, job: &Job) {
-        let known: HashSet<String> =
-            job.steps().iter().filter_map(|step| step.id.as_ref()).map(|id| id.to_lowercase()).collect();
-        for (span, expr) in expressions(job) {
-            for name in properties(expr, "steps") {
-                if !known.contains(&name.to_lowercase()) && !self.is_full() {
-                    let message = format!("'steps.{name}' is always empty: no step of the job has that id");
-                    let ids = job.steps().iter().filter_map(|step| step.id.as_ref()).map(|id| id.as_str());
-                    self.report(Diagnostic::warning(span, message).with_suggestion(name, ids));
-                }
+        let ids: Vec<&str> = job.steps().iter().filter_map(|step| step.id.as_ref()).map(|id| id.as_str()).collect();
+        let known: HashSet<String> = ids.iter().map(|id| id.to_lowercase()).collect();
+        for place in expressions(job) {
+            for (span, name) in self.properties(&place, "steps", &known) {
+                let message = format!("'steps.{name}' is always empty: no step of the job has that id");
+                self.report(Diagnostic::warning(span, message).with_suggestion(name, ids.iter().copied()));
             }
         }
     }
+
+    /// The unknown properties that an expression reads from a context, where they are written out.
+    fn properties<'w>(&self, place: &At<'w>, context: &str, known: &HashSet<String>) -> Vec<(Span, &'w str)> {
+        if self.is_full() {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for reference in place.expr.references() {
+            let named = reference.kind == ReferenceKind::Context && reference.name.eq_ignore_ascii_case(context);
+            if let Some(property) = reference.property.as_deref().filter(|_| named)
+                && !known.contains(&property.to_lowercase())
+            {
+                let from = place.offset + reference.position;
+                let span = self.source.inside(place.span, place.text, from, from + reference.name.len());
+                found.push((span, property));
+            }
+        }
+        found
+    }
 }
 
-/// The properties that an expression reads from a context, where they are written out.
-fn properties<'e>(expr: &'e Expr, context: &'static str) -> impl Iterator<Item = &'e str> {
-    expr.references()
-        .iter()
-        .filter(move |reference| {
-            reference.kind == ReferenceKind::Context && reference.name.eq_ignore_ascii_case(context)
-        })
-        .filter_map(|reference| reference.property.as_deref())
+/// An expression, and where it stands.
+struct At<'w> {
+    /// The scalar.
+    span: Span,
+    /// The scalar's text.
+    text: &'w str,
+    /// Where the expression begins in it, in bytes.
+    offset: usize,
+    expr: &'w Expr,
 }
 
-/// Every expression of a job, with the place of the text that it stands in.
-fn expressions(job: &Job) -> Vec<(Span, &Expr)> {
+/// Every expression of a job.
+fn expressions(job: &Job) -> Vec<At<'_>> {
     let mut found = Vec::new();
     let templates = [
         job.name.as_ref(),
@@ -73,7 +87,7 @@ fn expressions(job: &Job) -> Vec<(Span, &Expr)> {
     templates.into_iter().flatten().for_each(|template| from_template(template, &mut found));
     job.runs_on.labels.iter().for_each(|template| from_template(template, &mut found));
     if let Some(condition) = &job.condition {
-        found.push((condition.span, condition.value.expr()));
+        found.push(of_condition(condition));
     }
     from_map(&job.env, &mut found);
     from_map(&job.outputs, &mut found);
@@ -81,9 +95,9 @@ fn expressions(job: &Job) -> Vec<(Span, &Expr)> {
     found
 }
 
-fn from_step<'w>(step: &'w Step, found: &mut Vec<(Span, &'w Expr)>) {
+fn from_step<'w>(step: &'w Step, found: &mut Vec<At<'w>>) {
     if let Some(condition) = &step.condition {
-        found.push((condition.span, condition.value.expr()));
+        found.push(of_condition(condition));
     }
     step.name.iter().for_each(|template| from_template(template, found));
     from_map(&step.env, found);
@@ -96,7 +110,7 @@ fn from_step<'w>(step: &'w Step, found: &mut Vec<(Span, &'w Expr)>) {
     }
 }
 
-fn from_map<'w>(map: &'w Map, found: &mut Vec<(Span, &'w Expr)>) {
+fn from_map<'w>(map: &'w Map, found: &mut Vec<At<'w>>) {
     match map {
         Map::Expression(template) => from_template(template, found),
         Map::Entries(entries) => {
@@ -105,6 +119,12 @@ fn from_map<'w>(map: &'w Map, found: &mut Vec<(Span, &'w Expr)>) {
     }
 }
 
-fn from_template<'w>(template: &'w Spanned<Template>, found: &mut Vec<(Span, &'w Expr)>) {
-    found.extend(template.value.expressions().map(|(_, expr)| (template.span, expr)));
+fn from_template<'w>(template: &'w Spanned<Template>, found: &mut Vec<At<'w>>) {
+    let (span, text) = (template.span, template.text());
+    found.extend(template.value.expressions().map(|(offset, expr)| At { span, text, offset, expr }));
+}
+
+fn of_condition(condition: &Spanned<Condition>) -> At<'_> {
+    let (span, text, offset) = (condition.span, condition.text(), condition.offset());
+    At { span, text, offset, expr: condition.value.expr() }
 }

@@ -1,6 +1,6 @@
 //! Places: from byte offsets to lines and columns, and from a scalar's text back to the source.
 
-use super::{Node, Style};
+use super::Style;
 use crate::diagnostic::{Position, Span};
 
 /// The lines of a text, without their breaks. A break is `\n`, `\r\n` or a lone `\r`, as in YAML.
@@ -72,17 +72,17 @@ impl<'a> Source<'a> {
         Span { start: self.position(start), end: self.position(end.max(start)) }
     }
 
-    /// Where a stretch of a scalar's text (byte offsets into [`super::Scalar::text`]) stands in the source.
+    /// Where a stretch of a scalar's text (byte offsets into `value`) stands in the source, when the scalar stands
+    /// at `scalar`.
     ///
     /// Folding, indentation and escapes are undone by walking both texts side by side: white space may
     /// differ between them, every other character stands in both, in the same order.
-    pub fn inside(&self, node: &Node, start: usize, end: usize) -> Span {
-        let Some(scalar) = node.as_scalar() else { return node.span };
-        let from = self.offset_inside(node, scalar.style, &scalar.text, start);
-        let last = scalar.text[..end.min(scalar.text.len())].char_indices().next_back();
+    pub fn inside(&self, scalar: Span, value: &str, start: usize, end: usize) -> Span {
+        let from = self.offset_inside(scalar, value, start);
+        let last = value[..value.floor_char_boundary(end)].char_indices().next_back();
         let to = match last {
             Some((at, _)) if at >= start => {
-                let at = self.offset_inside(node, scalar.style, &scalar.text, at);
+                let at = self.offset_inside(scalar, value, at);
                 at + self.text[at..].chars().next().map_or(0, char::len_utf8)
             }
             _ => from,
@@ -90,8 +90,11 @@ impl<'a> Source<'a> {
         self.span(from, to)
     }
 
-    fn offset_inside(&self, node: &Node, style: Style, value: &str, wanted: usize) -> usize {
-        let raw = &self.text[node.span.start.offset..node.span.end.offset.min(self.text.len())];
+    fn offset_inside(&self, scalar: Span, value: &str, wanted: usize) -> usize {
+        let begin = self.text.floor_char_boundary(scalar.start.offset);
+        let end = self.text.floor_char_boundary(scalar.end.offset.max(begin));
+        let raw = &self.text[begin..end];
+        let style = Walk::style(raw);
         let mut walk = Walk { raw, at: opening(raw, style), style };
         for (at, c) in value.char_indices() {
             walk.seek(c);
@@ -100,7 +103,7 @@ impl<'a> Source<'a> {
             }
             walk.consume();
         }
-        node.span.start.offset + walk.at.min(raw.len())
+        begin + walk.at.min(raw.len())
     }
 }
 
@@ -124,6 +127,17 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// A scalar's style shows in its first character.
+    fn style(raw: &str) -> Style {
+        match raw.bytes().next() {
+            Some(b'\'') => Style::SingleQuoted,
+            Some(b'"') => Style::DoubleQuoted,
+            Some(b'|') => Style::Literal,
+            Some(b'>') => Style::Folded,
+            _ => Style::Plain,
+        }
+    }
+
     fn rest(&self) -> &str {
         self.raw.get(self.at..).unwrap_or("")
     }
@@ -195,7 +209,7 @@ mod tests {
         let source = Source::new(text);
         let wanted: Vec<usize> = text.match_indices('@').map(|(at, _)| at).collect();
         let found: Vec<usize> =
-            value.match_indices('@').map(|(at, _)| source.inside(node, at, at + 1).start.offset).collect();
+            value.match_indices('@').map(|(at, _)| source.inside(node.span, value, at, at + 1).start.offset).collect();
         assert_eq!(found, wanted, "{text:?} -> {value:?}");
     }
 

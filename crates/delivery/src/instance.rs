@@ -157,14 +157,15 @@ impl Instance {
         }
     }
 
-    /// Its process ended by itself, is gone, or could not be started.
+    /// Its process ended by itself, is gone, or could not be started. One that was told to end is on its way out
+    /// and stays so.
     pub fn exited(&mut self, code: Option<i32>, at: Timestamp) {
         if let InstanceState::Healthy { since } = self.state
             && at.since(since) >= FORGIVEN_AFTER
         {
             self.restarts = 0;
         }
-        if !matches!(self.state, InstanceState::Exited { .. }) {
+        if !matches!(self.state, InstanceState::Exited { .. } | InstanceState::Stopping) {
             self.state = InstanceState::Exited { code, at };
         }
     }
@@ -208,3 +209,6 @@ impl Instance {
         self.state = InstanceState::Stopping;
     }
 }
+
+#[cfg(test)]
+mod tests;

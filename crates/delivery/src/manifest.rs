@@ -11,6 +11,15 @@ use crate::gate::Reviewer;
 use crate::millis;
 
 mod branches;
+mod checks;
+mod keys;
+mod read;
+pub(crate) mod reader;
+mod resolve;
+mod schema;
+mod tree;
+
+pub use schema::schema;
 
 /// The file's name, at the repository's root.
 pub const FILE: &str = "windlass.yml";
@@ -223,6 +232,39 @@ pub struct Overrides {
 #[serde(transparent)]
 pub struct BranchPattern(pub(crate) String);
 
+/// Reads a manifest. Total: any text gives a manifest or errors.
+pub fn parse(text: &str) -> Parsed {
+    let mut reader = reader::Reader::default();
+    let manifest = read_into(text, &mut reader);
+    let diagnostics = reader.into_diagnostics();
+    let good = diagnostics.iter().all(|d| d.severity != Severity::Error);
+    Parsed { manifest: manifest.filter(|_| good), diagnostics }
+}
+
+fn read_into(text: &str, reader: &mut reader::Reader) -> Option<Manifest> {
+    let start = tree::Place { line: 1, column: 1 };
+    if text.len() > LARGEST {
+        let size = text.len() / 1024;
+        reader.error(start, format!("the manifest has {size} KiB; at most {} KiB are read", LARGEST / 1024));
+        return None;
+    }
+    match tree::load(text) {
+        Ok(Some(root)) if !root.is_null() => {
+            let (manifest, places) = read::manifest(&root, reader);
+            checks::check(&manifest, &places, reader);
+            Some(manifest)
+        }
+        Ok(_) => {
+            reader.error(start, "the manifest is empty: it needs `services`");
+            None
+        }
+        Err(broken) => {
+            reader.error(broken.at, broken.message);
+            None
+        }
+    }
+}
+
 impl Default for Health {
     fn default() -> Self {
         Self {
@@ -267,3 +309,6 @@ impl Environment {
         self.reviewers.iter().any(|r| r.admits(user))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,12 @@ use crate::deployment::{Failure, Phase};
 use crate::instance::Instance;
 use crate::manifest::ServiceSpec;
 
+mod failure;
+mod scene;
+mod service;
+
+use scene::Scene;
+
 /// What is wanted of one environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
@@ -46,16 +52,18 @@ pub struct Wanted {
 /// What is going on in the environment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
-    /// No deployment: keep the live release running.
+    /// No deployment: keep the live release running. Where none is live, a `target` without services clears away
+    /// what is left.
     Steady,
     /// A deployment to `target` is running.
     Deploying {
-        /// Since when.
+        /// Since when; but not before control itself was started: time in which nobody asked for anyone's health
+        /// counts against nobody.
         since: Timestamp,
     },
     /// The deployment to `target` failed (or was cancelled): back to `previous`, or to nothing.
     RollingBack {
-        /// Since when.
+        /// Since when; not before control itself was started.
         since: Timestamp,
         /// Why.
         failure: Failure,
@@ -144,7 +152,8 @@ pub enum Outcome {
 /// What to do next.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// To be carried out in order; then plan again at once. A failed action stops the round.
+    /// To be carried out in this order; then plan again at once. None depends on another of the same plan: one
+    /// that fails is left for the next plan, the others go on.
     pub actions: Vec<Action>,
     /// With nothing else happening, plan again at this time.
     pub next: Option<Timestamp>,
@@ -154,7 +163,102 @@ pub struct Plan {
     pub outcome: Option<Outcome>,
     /// How far the deployment is.
     pub phase: Option<Phase>,
-    /// What is being done or waited for, in sentences, for the deployment's log; the same as last time
-    /// while nothing changes.
+    /// What is being done, in sentences, or the one thing that is waited for: for the deployment's log
+    /// ([`crate::Deployment::note`]).
     pub notes: Vec<String>,
 }
+
+impl Wanted {
+    /// Whether an instance is one of this release's.
+    pub fn owns(&self, instance: &Instance) -> bool {
+        instance.release == self.release
+            && self.generation.is_none_or(|generation| instance.deployment == Some(generation))
+    }
+
+    /// A service of it.
+    pub fn service(&self, name: &ServiceName) -> Option<&ServiceSpec> {
+        self.services.iter().find(|s| s.name == *name)
+    }
+
+    /// For people: `release 4 (1a2b3c4)`.
+    pub fn words(&self) -> String {
+        format!("release {} ({})", self.number, self.short_sha())
+    }
+
+    fn short_sha(&self) -> &str {
+        self.sha.get(..7).unwrap_or(&self.sha)
+    }
+}
+
+/// Decides what to do next. See the module's text for how it is to be called.
+pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
+    let scene = Scene::new(desired, observed, now);
+    if let Some(failure) = failure::found(&scene) {
+        return Plan { roll_back: Some(failure), ..Plan::default() };
+    }
+    let turns: Vec<service::Turn> = scene.services().into_iter().map(|name| service::turn(&scene, name)).collect();
+    let mut plan = Plan { phase: phase(&scene, &turns), ..Plan::default() };
+    let settled = turns.iter().all(|turn| turn.settled);
+    let mut next: Vec<Timestamp> = Vec::new();
+    let (mut routes, mut rest, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in turns {
+        routes.extend(turn.route);
+        rest.extend(turn.actions);
+        plan.notes.extend(turn.notes);
+        next.extend(turn.wake);
+        waiting.extend(turn.waiting);
+    }
+    plan.actions = routes;
+    plan.actions.extend(rest);
+    if plan.actions.is_empty() {
+        plan.outcome = outcome(&scene, settled);
+        plan.notes = if waiting.is_empty() { Vec::new() } else { vec![format!("waiting: {}", waiting.join("; "))] };
+    }
+    next.extend(failure::deadline(&scene));
+    plan.next = next.into_iter().filter(|at| *at > now).min();
+    plan
+}
+
+fn phase(scene: &Scene<'_>, turns: &[service::Turn]) -> Option<Phase> {
+    if !matches!(scene.desired.mode, Mode::Deploying { .. }) {
+        return None;
+    }
+    if turns.iter().all(|turn| turn.switched) {
+        Some(Phase::Draining)
+    } else if turns.iter().any(|turn| turn.touched) {
+        Some(Phase::Switching)
+    } else {
+        Some(Phase::Starting)
+    }
+}
+
+fn outcome(scene: &Scene<'_>, settled: bool) -> Option<Outcome> {
+    match &scene.desired.mode {
+        Mode::Steady => None,
+        Mode::Deploying { .. } => {
+            settled.then(|| Outcome::Succeeded { reason: format!("{} is live", scene.desired.target.words()) })
+        }
+        Mode::RollingBack { failure, .. } => {
+            let because = |end: String| Failure { reason: format!("{}; {end}", failure.reason), ..failure.clone() };
+            let late = failure::deadline(scene).is_some_and(|deadline| scene.now >= deadline);
+            match (&scene.desired.previous, settled) {
+                (Some(previous), true) => Some(Outcome::RolledBack {
+                    to: previous.release,
+                    failure: because(format!("it went back to release {}", previous.number)),
+                }),
+                (Some(previous), false) if late => Some(Outcome::Failed {
+                    failure: because(format!("going back to release {} did not succeed either", previous.number)),
+                }),
+                (None, settled) if settled || late => Some(Outcome::Failed {
+                    failure: because("there was no release before it, so nothing is served".into()),
+                }),
+                _ => None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

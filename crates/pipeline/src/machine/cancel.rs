@@ -1,0 +1,63 @@
+//! How a run or a job is brought to its end.
+
+use serde_json::json;
+use windlass_kernel::{Actor, JobId};
+use windlass_workflow::model::Workflow;
+
+use super::Machine;
+use crate::run::parse;
+use crate::scope::RunScope;
+use crate::{Cancellation, Conclusion, InvalidTransition, Job, RunState};
+
+impl Machine<'_> {
+    pub(super) fn cancel_requested(&mut self, by: Actor, reason: String) -> Result<(), InvalidTransition> {
+        if self.run.is_completed() {
+            return Err(self.run_refuses("a cancellation"));
+        }
+        if self.run.cancellation.is_some() {
+            return Ok(());
+        }
+        self.run.cancellation = Some(Cancellation { by: by.clone(), reason: reason.clone(), at: self.now });
+        self.emit_run(by, "run.cancelled", json!({"reason": reason}));
+        self.unsettled = true;
+        if let RunState::Waiting { .. } = self.run.state {
+            // Nothing of it has begun, so there is nothing to clean up either.
+            for i in 0..self.run.jobs.len() {
+                self.complete(i, Conclusion::Cancelled, Some(reason.clone()), self.now);
+            }
+            self.complete_run(Conclusion::Cancelled);
+            return Ok(());
+        }
+        let workflow = parse(&self.run.workflow.file, &self.run.workflow.text).0;
+        let scope = RunScope::of_run(&self.run);
+        for i in 0..self.run.jobs.len() {
+            let goes_on = workflow.as_ref().is_some_and(|workflow| self.goes_on(i, workflow, &scope));
+            if !goes_on {
+                self.stop(i, &reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a job of a cancelled run goes on: its condition still holds (`always()`, `cancelled()`), or may hold
+    /// once what it needs has ended.
+    fn goes_on(&self, i: usize, workflow: &Workflow, scope: &RunScope) -> bool {
+        let job: &Job = &self.run.jobs[i];
+        let Some(model) = workflow.job(&job.key) else { return false };
+        let asks = model.condition.as_ref().is_some_and(|condition| !condition.implies_success());
+        if job.waits_for_needs() {
+            return asks;
+        }
+        asks && self.condition(model, &scope.for_job(&self.run, workflow, &job.key, &job.needs)).is_ok()
+    }
+
+    /// A newer one takes the job's place in its concurrency group.
+    pub(super) fn job_cancelled(&mut self, id: JobId, reason: String) -> Result<(), InvalidTransition> {
+        let i = self.index(id)?;
+        if !self.run.jobs[i].group.as_ref().is_some_and(|group| group.joined) {
+            return Err(self.job_refuses(i, "a concurrency group's cancellation"));
+        }
+        self.stop(i, &reason);
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! What can go on goes on: conditions, expansion of matrices, `max-parallel`, gates, groups, the queue.
+
+use serde_json::json;
+use windlass_workflow::model::{Job as JobModel, Workflow};
+use windlass_workflow::template::Condition;
+
+use super::Machine;
+use crate::run::parse;
+use crate::scope::RunScope;
+use crate::settings::{self, StrategySettings};
+use crate::{Action, Conclusion, InvalidTransition, Job, JobState, Leg, RunState, WaitingFor};
+
+impl Machine<'_> {
+    /// Moves on until nothing more can. It ends, because jobs only ever move forward here.
+    pub(super) fn settle(&mut self) {
+        if !self.unsettled || self.run.state != RunState::Active {
+            return;
+        }
+        let waits = |job: &Job| job.waits_for_needs();
+        // Most of a run's events find no job that waits for others: those need no look at the workflow.
+        let workflow = if self.run.jobs.iter().any(waits) {
+            parse(&self.run.workflow.file, &self.run.workflow.text).0
+        } else {
+            None
+        };
+        while std::mem::take(&mut self.unsettled) {
+            if let Some(workflow) = &workflow {
+                let scope = RunScope::of_run(&self.run);
+                for job in workflow.topological() {
+                    self.open(workflow, job, &scope);
+                }
+            }
+            self.fill_slots();
+        }
+        if self.run.jobs.iter().all(Job::is_completed) {
+            self.complete_run(self.conclusion());
+        }
+    }
+
+    fn waiting(&self, key: &str) -> Vec<usize> {
+        let jobs = self.run.jobs.iter().enumerate();
+        jobs.filter(|(_, job)| job.key == key && job.waits_for_needs()).map(|(i, _)| i).collect()
+    }
+
+    /// Decides about the jobs of a key, once all that they need has ended.
+    fn open(&mut self, workflow: &Workflow, model: &JobModel, scope: &RunScope) {
+        let waiting = self.waiting(&model.id);
+        if waiting.is_empty() || model.needs.iter().any(|need| self.run.result(need).is_none()) {
+            return;
+        }
+        let needs: Vec<String> = model.needs.iter().map(|need| need.value.clone()).collect();
+        let scope = scope.for_job(&self.run, workflow, &model.id, &needs);
+        if let Err((conclusion, reason)) = self.condition(model, &scope) {
+            for i in waiting {
+                self.complete(i, conclusion, Some(reason.clone()), self.now);
+            }
+            return;
+        }
+        match settings::strategy(model.strategy.as_ref(), &scope) {
+            Ok(strategy) => self.expand(model, &waiting, strategy, &scope),
+            Err(reason) => {
+                for i in waiting {
+                    self.complete(i, Conclusion::Failure, Some(reason.clone()), self.now);
+                }
+            }
+        }
+    }
+
+    /// Whether the job's `if` holds; if not, how the job ends and why.
+    pub(super) fn condition(&self, model: &JobModel, scope: &RunScope) -> Result<(), (Conclusion, String)> {
+        let parsed;
+        let condition = match &model.condition {
+            Some(condition) => &condition.value,
+            None => {
+                parsed = Condition::parse("").map_err(|e| (Conclusion::Failure, e.message))?;
+                &parsed
+            }
+        };
+        match condition.evaluate(scope) {
+            Ok(verdict) if verdict.holds => Ok(()),
+            Ok(verdict) => match &self.run.cancellation {
+                Some(cancellation) => Err((Conclusion::Cancelled, cancellation.reason.clone())),
+                None => Err((Conclusion::Skipped, self.unmet(model, &verdict.explained))),
+            },
+            Err(e) => Err((Conclusion::Failure, format!("its condition could not be evaluated: {e}"))),
+        }
+    }
+
+    fn unmet(&self, model: &JobModel, explained: &str) -> String {
+        let ended = |key: &str| self.run.result(key).filter(|c| *c != Conclusion::Success);
+        let blame = model
+            .needs
+            .iter()
+            .find_map(|need| Some(format!("'{}' ended with {}", need.value, ended(need)?.as_str())));
+        match (&model.condition, blame) {
+            (None, Some(blame)) => blame,
+            (None, None) => "a job that it depends on did not succeed".to_owned(),
+            (Some(condition), blame) => {
+                let blame = blame.map(|blame| format!(" ({blame})")).unwrap_or_default();
+                format!("its condition `{}` is not met: {explained}{blame}", condition.text().trim())
+            }
+        }
+    }
+
+    fn expand(&mut self, model: &JobModel, waiting: &[usize], strategy: StrategySettings, scope: &RunScope) {
+        let Some(first) = waiting.first().copied() else { return };
+        let kept = self.run.jobs[first].leg.is_some();
+        let indices: Vec<usize> = match &strategy.legs {
+            // The legs of a re-run have their combinations already.
+            Some(_) if kept => waiting.to_vec(),
+            None => waiting.to_vec(),
+            Some(legs) if legs.is_empty() => {
+                let reason = "its matrix has no combination left".to_owned();
+                return self.complete(first, Conclusion::Skipped, Some(reason), self.now);
+            }
+            Some(legs) => self.insert_legs(first, legs),
+        };
+        for i in &indices {
+            let job = &mut self.run.jobs[*i];
+            (job.fail_fast, job.max_parallel) = (strategy.fail_fast, strategy.max_parallel);
+        }
+        let ids: Vec<_> = indices.iter().map(|i| self.run.jobs[*i].id).collect();
+        for id in ids {
+            let Some(i) = self.run.jobs.iter().position(|job| job.id == id) else { continue };
+            // A leg before it may have failed and cancelled it.
+            if self.run.jobs[i].waits_for_needs() {
+                self.prepare(i, model, scope);
+            }
+        }
+    }
+
+    fn insert_legs(&mut self, first: usize, legs: &[Leg]) -> Vec<usize> {
+        let pattern = self.run.jobs[first].clone();
+        self.run.jobs[first].leg = legs.first().cloned();
+        for (place, leg) in legs.iter().enumerate().skip(1) {
+            let id = (self.new_job_id)();
+            self.run.jobs.insert(first + place, Job { id, leg: Some(leg.clone()), ..pattern.clone() });
+        }
+        // The names of all, in case one is told of before it is evaluated.
+        for (place, leg) in legs.iter().enumerate() {
+            self.run.jobs[first + place].name =
+                format!("{} {}", pattern.name, leg.suffix).trim_end().to_owned();
+        }
+        (first..first + legs.len()).collect()
+    }
+
+    /// Evaluates the settings of a leg; it then waits for a place among its siblings.
+    fn prepare(&mut self, i: usize, model: &JobModel, scope: &RunScope) {
+        let job = &mut self.run.jobs[i];
+        let scope = scope.for_leg(job.leg.as_ref(), job.fail_fast, job.max_parallel);
+        match settings::job(model, job.leg.as_ref(), &scope) {
+            Ok(settings) => {
+                job.name = settings.name;
+                job.labels = settings.labels;
+                job.continue_on_error = settings.continue_on_error;
+                job.timeout_minutes = settings.timeout_minutes;
+                job.environment = settings.environment;
+                job.group = settings.group;
+                job.state = JobState::Waiting { for_what: WaitingFor::Siblings };
+            }
+            Err(reason) => self.complete(i, Conclusion::Failure, Some(reason), self.now),
+        }
+    }
+
+    /// Lets legs go on as far as `max-parallel` allows.
+    fn fill_slots(&mut self) {
+        for i in 0..self.run.jobs.len() {
+            let job = &self.run.jobs[i];
+            if !job.waits_for_siblings() {
+                continue;
+            }
+            let busy = |other: &&Job| {
+                other.key == job.key
+                    && !(other.is_completed() || other.waits_for_siblings() || other.waits_for_needs())
+            };
+            if job.max_parallel.is_none_or(|most| self.run.jobs.iter().filter(busy).count() < most) {
+                self.ask_gate(i);
+            }
+        }
+    }
+
+    /// First the environment's rules, then the group: what waits for a person holds no place that others want.
+    fn ask_gate(&mut self, i: usize) {
+        let job = &self.run.jobs[i];
+        match job.environment.clone() {
+            Some(environment) => {
+                self.actions.push(Action::AskGate { job: job.id, environment: environment.clone() });
+                self.wait(i, WaitingFor::Gate { environment });
+            }
+            None => self.join_group(i),
+        }
+    }
+
+    fn join_group(&mut self, i: usize) {
+        let run_holds = self.run.group.as_ref().filter(|g| g.joined).map(|g| g.name.to_lowercase());
+        let member = self.member(i);
+        let Some(group) = &mut self.run.jobs[i].group else { return self.queue(i) };
+        if run_holds.as_deref() == Some(group.name.to_lowercase().as_str()) {
+            // Its own run holds the group: to wait for it would be to wait for ever.
+            return self.queue(i);
+        }
+        group.joined = true;
+        let (group, cancel_in_progress) = (group.name.clone(), group.cancel_in_progress);
+        self.actions.push(Action::JoinGroup { member, group: group.clone(), cancel_in_progress });
+        self.wait(i, WaitingFor::Group { group });
+    }
+
+    pub(super) fn queue(&mut self, i: usize) {
+        let now = self.now;
+        let job = &mut self.run.jobs[i];
+        job.state = JobState::Queued { at: now };
+        job.queued_at = Some(now);
+        let (id, labels) = (job.id, job.labels.clone());
+        self.actions.push(Action::Queue { job: id, labels: labels.clone() });
+        self.emit_job(i, "job.queued", json!({"labels": labels}));
+    }
+
+    pub(super) fn gate_passed(&mut self, id: windlass_kernel::JobId) -> Result<(), InvalidTransition> {
+        let i = self.index(id)?;
+        if !matches!(self.run.jobs[i].state, JobState::Waiting { for_what: WaitingFor::Gate { .. } }) {
+            return Err(self.job_refuses(i, "a passed gate"));
+        }
+        self.join_group(i);
+        Ok(())
+    }
+
+    pub(super) fn gate_rejected(
+        &mut self,
+        id: windlass_kernel::JobId,
+        reason: String,
+    ) -> Result<(), InvalidTransition> {
+        let i = self.index(id)?;
+        if !matches!(self.run.jobs[i].state, JobState::Waiting { for_what: WaitingFor::Gate { .. } }) {
+            return Err(self.job_refuses(i, "a rejected gate"));
+        }
+        self.complete(i, Conclusion::Failure, Some(reason), self.now);
+        Ok(())
+    }
+
+    pub(super) fn job_admitted(&mut self, id: windlass_kernel::JobId) -> Result<(), InvalidTransition> {
+        let i = self.index(id)?;
+        let job = &self.run.jobs[i];
+        match job.state {
+            JobState::Waiting { for_what: WaitingFor::Group { .. } } => self.queue(i),
+            // The group may say so twice.
+            JobState::Queued { .. } | JobState::Leased { .. } | JobState::Running { .. }
+                if job.group.as_ref().is_some_and(|group| group.joined) => {}
+            _ => return Err(self.job_refuses(i, "the turn in a concurrency group")),
+        }
+        Ok(())
+    }
+}

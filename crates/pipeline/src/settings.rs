@@ -1,0 +1,180 @@
+//! A job's settings as its expressions give them. What cannot be evaluated is told in words that name the key.
+
+use windlass_workflow::expr::{EvalError, Object, Scope, Value};
+use windlass_workflow::matrix::{self, MatrixInput};
+use windlass_workflow::model::{Concurrency, Job, Setting, Strategy, Tree};
+
+use crate::{GroupHold, Leg};
+
+/// Six hours, as on GitHub.
+pub(crate) const DEFAULT_TIMEOUT_MINUTES: f64 = 360.0;
+/// The longest name of a concurrency group, in characters.
+const MAX_GROUP: usize = 400;
+
+/// The `strategy` of a job, evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StrategySettings {
+    /// The legs; `None` without a matrix.
+    pub(crate) legs: Option<Vec<Leg>>,
+    pub(crate) fail_fast: bool,
+    pub(crate) max_parallel: Option<usize>,
+}
+
+/// What one leg's expressions give.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct JobSettings {
+    pub(crate) name: String,
+    pub(crate) labels: Vec<String>,
+    pub(crate) continue_on_error: bool,
+    pub(crate) timeout_minutes: f64,
+    pub(crate) environment: Option<String>,
+    pub(crate) group: Option<GroupHold>,
+}
+
+fn at(key: &'static str) -> impl Fn(EvalError) -> String {
+    move |e| format!("`{key}` could not be evaluated: {e}")
+}
+
+/// Evaluates the strategy over the contexts that stand before expansion.
+pub(crate) fn strategy(strategy: Option<&Strategy>, scope: &dyn Scope) -> Result<StrategySettings, String> {
+    let Some(strategy) = strategy else {
+        return Ok(StrategySettings { legs: None, fail_fast: true, max_parallel: None });
+    };
+    let fail_fast = boolean("strategy.fail-fast", &strategy.fail_fast, scope)?;
+    let max_parallel = match &strategy.max_parallel {
+        Some(setting) => Some(number("strategy.max-parallel", setting, scope)?),
+        None => None,
+    };
+    let max_parallel = match max_parallel {
+        Some(n) if n < 1.0 => return Err("`strategy.max-parallel` must be 1 or more".into()),
+        other => other.map(|n| n as usize),
+    };
+    let legs = match &strategy.matrix {
+        None => None,
+        Some(matrix) => {
+            let value = evaluated(matrix, scope).map_err(at("strategy.matrix"))?;
+            let legs = MatrixInput::from_value(&value).and_then(|input| matrix::expand(&input));
+            let legs = legs.map_err(|e| e.to_string())?;
+            let total = legs.len();
+            let leg = |(index, leg): (usize, matrix::Leg)| {
+                let values = leg.values.to_json();
+                Leg { values, suffix: leg.suffix, index, total }
+            };
+            Some(legs.into_iter().enumerate().map(leg).collect())
+        }
+    };
+    Ok(StrategySettings { legs, fail_fast, max_parallel })
+}
+
+/// Evaluates one leg's settings.
+pub(crate) fn job(job: &Job, leg: Option<&Leg>, scope: &dyn Scope) -> Result<JobSettings, String> {
+    let timeout_minutes = match &job.timeout_minutes {
+        Some(setting) => number("timeout-minutes", setting, scope)?,
+        None => DEFAULT_TIMEOUT_MINUTES,
+    };
+    if timeout_minutes <= 0.0 {
+        return Err("`timeout-minutes` must be more than 0".into());
+    }
+    let environment = match &job.environment {
+        Some(environment) => Some(environment.name.render_text(scope).map_err(at("environment"))?),
+        None => None,
+    };
+    Ok(JobSettings {
+        name: name(job, leg.map_or("", |leg| &leg.suffix), scope)?,
+        labels: labels(job, scope)?,
+        continue_on_error: boolean("continue-on-error", &job.continue_on_error, scope)?,
+        timeout_minutes,
+        environment: environment.filter(|name| !name.is_empty()).map(|name| name.to_string()),
+        group: job.concurrency.as_ref().map(|c| group(c, scope)).transpose()?,
+    })
+}
+
+/// Evaluates a `concurrency`.
+pub(crate) fn group(concurrency: &Concurrency, scope: &dyn Scope) -> Result<GroupHold, String> {
+    let name = concurrency.group.render_text(scope).map_err(at("concurrency.group"))?;
+    if name.trim().is_empty() {
+        return Err("Concurrency group name cannot be empty".into());
+    }
+    if name.chars().count() > MAX_GROUP {
+        return Err(format!("`concurrency.group` is longer than {MAX_GROUP} characters"));
+    }
+    let cancel_in_progress =
+        boolean("concurrency.cancel-in-progress", &concurrency.cancel_in_progress, scope)?;
+    Ok(GroupHold { name: name.to_string(), cancel_in_progress, joined: false })
+}
+
+fn name(job: &Job, suffix: &str, scope: &dyn Scope) -> Result<String, String> {
+    let with_suffix =
+        |name: &str| if suffix.is_empty() { name.to_owned() } else { format!("{name} {suffix}") };
+    let name = match &job.name {
+        None => with_suffix(&job.id),
+        Some(name) => match name.literal() {
+            Some("") => with_suffix(&job.id),
+            Some(literal) => with_suffix(literal),
+            None => {
+                let text = name.render_text(scope).map_err(at("name"))?;
+                if text.trim().is_empty() { with_suffix(&job.id) } else { text.to_string() }
+            }
+        },
+    };
+    Ok(matrix::cut(&name))
+}
+
+fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
+    let mut labels = Vec::new();
+    for label in &job.runs_on.labels {
+        match label.render(scope).map_err(at("runs-on"))? {
+            Value::Array(items) => labels.extend(items.iter().map(|item| item.to_text().to_string())),
+            Value::Object(_) => return Err("`runs-on` gave an object instead of labels".into()),
+            scalar => labels.push(scalar.to_text().to_string()),
+        }
+    }
+    labels.retain(|label| !label.trim().is_empty());
+    if labels.is_empty() && job.runs_on.group.is_none() {
+        Err("`runs-on` gave no label".into())
+    } else {
+        Ok(labels)
+    }
+}
+
+fn boolean(key: &'static str, setting: &Setting<bool>, scope: &dyn Scope) -> Result<bool, String> {
+    match setting {
+        Setting::Literal(value) => Ok(*value),
+        Setting::Expression(template) => match template.render(scope).map_err(at(key))? {
+            Value::Bool(value) => Ok(value),
+            other => Err(format!("`{key}` must be true or false, not '{}'", other.to_text())),
+        },
+    }
+}
+
+fn number(key: &'static str, setting: &Setting<f64>, scope: &dyn Scope) -> Result<f64, String> {
+    match setting {
+        Setting::Literal(value) => Ok(*value),
+        Setting::Expression(template) => {
+            let value = template.render(scope).map_err(at(key))?;
+            let number = if value.as_str().is_some_and(str::is_empty) { f64::NAN } else { value.to_number() };
+            if number.is_finite() {
+                Ok(number)
+            } else {
+                Err(format!("`{key}` must be a number, not '{}'", value.to_text()))
+            }
+        }
+    }
+}
+
+fn evaluated(tree: &Tree, scope: &dyn Scope) -> Result<Value, EvalError> {
+    match tree {
+        Tree::Literal(value) => Ok(value.value.clone()),
+        Tree::Expression(template) => template.render(scope),
+        Tree::Sequence(items) => {
+            Ok(Value::array(items.iter().map(|i| evaluated(i, scope)).collect::<Result<Vec<_>, _>>()?))
+        }
+        Tree::Mapping(entries) => {
+            let mut object = Object::new();
+            for (key, value) in entries {
+                object.insert(&key.value, evaluated(value, scope)?);
+            }
+            Ok(Value::from(object))
+        }
+    }
+}

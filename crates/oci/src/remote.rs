@@ -1,0 +1,400 @@
+//! Pulling an image from another registry into our own blobs: over HTTPS (plain HTTP only to this machine), with a
+//! token where the registry asks for one. Nothing is trusted but what hashes to its digest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use reqwest::{Client, Response, StatusCode, Url, header};
+use serde::Deserialize;
+use windlass_kernel::{Digest, Secret, StoreError};
+
+use crate::registry::machine_architecture;
+use crate::{
+    BlobError, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest, ManifestError,
+    MediaType, Registry, RepositoryName,
+};
+
+/// A name and password for another registry.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The registry's host, as image names write it.
+    pub host: String,
+    /// The name.
+    pub user: String,
+    /// The password or token.
+    pub password: Secret<String>,
+}
+
+/// Pulls from other registries.
+#[derive(Clone, Debug)]
+pub struct Puller {
+    http: Client,
+    logins: Vec<Login>,
+}
+
+/// Why a pull did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+    /// Nothing answers there, or the connection broke.
+    #[error("{host} cannot be reached for {image}: {why}")]
+    Unreachable {
+        /// The registry.
+        host: String,
+        /// The image.
+        image: String,
+        /// What the network said.
+        why: String,
+    },
+    /// It answered with an error.
+    #[error("{host} answered {status} for {what} of {image}: {hint}")]
+    Refused {
+        /// The registry.
+        host: String,
+        /// The image.
+        image: String,
+        /// What was asked for.
+        what: String,
+        /// The status.
+        status: u16,
+        /// What to look at.
+        hint: &'static str,
+    },
+    /// It answered something that cannot be used.
+    #[error("{image} cannot be used: {why}")]
+    Unusable {
+        /// The image.
+        image: String,
+        /// Why.
+        why: String,
+    },
+    /// A manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Our blobs failed, or what came is not what its digest says.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One pull: where, and what opens the door.
+struct Session<'a> {
+    puller: &'a Puller,
+    image: &'a ImageName,
+    host: String,
+    path: String,
+    loopback: bool,
+    authorization: Option<Secret<String>>,
+}
+
+/// The answer of a token server.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<Secret<String>>,
+    access_token: Option<Secret<String>>,
+}
+
+impl Puller {
+    /// A puller with these logins.
+    pub fn new(logins: Vec<Login>) -> Result<Self, PullError> {
+        let http = Client::builder()
+            .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_mins(1))
+            .build()
+            .map_err(|e| PullError::Client(innermost(&e)))?;
+        Ok(Self { http, logins })
+    }
+
+    /// Pulls the image for this machine: its layers and configuration become blobs that `into` holds.
+    /// Blobs that are here already are not fetched again.
+    pub async fn pull(
+        &self,
+        registry: &Registry,
+        into: &RepositoryName,
+        image: &ImageName,
+    ) -> Result<(Digest, ImageManifest, ImageConfig), PullError> {
+        let mut session = Session::new(self, image)?;
+        let unusable = |why: String| PullError::Unusable { image: image.to_string(), why };
+        let (mut digest, mut manifest) =
+            session.manifest(&image.reference().to_string(), image.digest.as_ref()).await?;
+        if let Manifest::Index(index) = &manifest {
+            let architecture = machine_architecture();
+            let chosen = index.select("linux", architecture).map(|d| d.digest.clone());
+            let chosen =
+                chosen.ok_or_else(|| unusable(format!("it has no variant for linux/{architecture}")))?;
+            (digest, manifest) = session.manifest(&chosen.to_string(), Some(&chosen)).await?;
+        }
+        let Manifest::Image(manifest) = manifest else {
+            return Err(unusable("it is an index within an index".into()));
+        };
+        for blob in manifest.layers.iter().chain([&manifest.config]) {
+            session.blob(registry, blob).await?;
+        }
+        let blobs: Vec<Digest> =
+            manifest.layers.iter().chain([&manifest.config]).map(|d| d.digest.clone()).collect();
+        registry.index().link_blobs(into, &blobs).await?;
+        let config =
+            ImageConfig::parse(&registry.blobs().read(&manifest.config.digest, LARGEST_MANIFEST).await?)?;
+        if config.rootfs.diff_ids.len() != manifest.layers.len() {
+            return Err(unusable(
+                "its configuration and its manifest name different numbers of layers".into(),
+            ));
+        }
+        Ok((digest, *manifest, config))
+    }
+}
+
+impl<'a> Session<'a> {
+    fn new(puller: &'a Puller, image: &'a ImageName) -> Result<Self, PullError> {
+        let named = image.host.clone().ok_or_else(|| PullError::Unusable {
+            image: image.to_string(),
+            why: format!("no registry is named: write its host too, such as `docker.io/library/{image}`"),
+        })?;
+        let path = image.repository.to_string();
+        // Docker Hub is served under another name, and its official images have a folder of their own.
+        let (host, path) = match named.as_str() {
+            "docker.io" | "index.docker.io" if !path.contains('/') => {
+                ("registry-1.docker.io".to_owned(), format!("library/{path}"))
+            }
+            "docker.io" | "index.docker.io" => ("registry-1.docker.io".to_owned(), path),
+            _ => (named, path),
+        };
+        let loopback = is_loopback(&host);
+        Ok(Self { puller, image, host, path, loopback, authorization: None })
+    }
+
+    async fn manifest(
+        &mut self,
+        reference: &str,
+        expected: Option<&Digest>,
+    ) -> Result<(Digest, Manifest), PullError> {
+        let accept = MediaType::ALL.map(MediaType::as_str).join(", ");
+        let response = self.get(&format!("manifests/{reference}"), Some(&accept)).await?;
+        let media_type =
+            response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let media_type = MediaType::parse(media_type)?;
+        let bytes = self.small(response).await?;
+        let found = Digest::sha256(&bytes);
+        if let Some(expected) = expected {
+            let found = Digest::of(expected.algorithm(), &bytes);
+            if found != *expected {
+                return Err(BlobError::WrongDigest { expected: expected.clone(), found }.into());
+            }
+        }
+        Ok((expected.cloned().unwrap_or(found), Manifest::parse(media_type, &bytes)?))
+    }
+
+    async fn small(&self, response: Response) -> Result<Bytes, PullError> {
+        let mut bytes = BytesMut::new();
+        let mut body = response.bytes_stream();
+        while let Some(chunk) = body.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|e| self.unreachable(&e))?);
+            if bytes.len() as u64 > LARGEST_MANIFEST {
+                return Err(ManifestError::TooLarge { size: bytes.len() as u64 }.into());
+            }
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Fetches a blob into our own store; the store verifies its digest before it exists.
+    async fn blob(&mut self, registry: &Registry, wanted: &Descriptor) -> Result<(), PullError> {
+        let blobs = registry.blobs();
+        if blobs.stat(&wanted.digest).await? == Some(wanted.size) {
+            return Ok(());
+        }
+        let response = self.get(&format!("blobs/{}", wanted.digest), None).await?;
+        let limit = wanted.size;
+        let mut passed = 0u64;
+        let body = response.bytes_stream().map(move |chunk| {
+            let chunk = chunk.map_err(|e| BlobError::Interrupted(innermost(&e)))?;
+            passed += chunk.len() as u64;
+            if passed > limit { Err(BlobError::TooLarge { limit }) } else { Ok(chunk) }
+        });
+        let upload = blobs.begin().await?;
+        if let Err(error) = blobs.append(&upload, Some(0), body.boxed()).await {
+            // What failed counts; an upload that cannot be removed now is swept later.
+            let _ = blobs.cancel(&upload).await;
+            return Err(error.into());
+        }
+        blobs.finish(&upload, &wanted.digest).await?;
+        Ok(())
+    }
+
+    /// `GET /v2/NAME/rest`; fetches a token when asked to.
+    async fn get(&mut self, rest: &str, accept: Option<&str>) -> Result<Response, PullError> {
+        let scheme = if self.loopback { "http" } else { "https" };
+        let url = format!("{scheme}://{}/v2/{}/{rest}", self.host, self.path);
+        for attempt in 0..2 {
+            let mut request = self.puller.http.get(&url);
+            if let Some(accept) = accept {
+                request = request.header(header::ACCEPT, accept);
+            }
+            if let Some(authorization) = &self.authorization {
+                request = request.header(header::AUTHORIZATION, authorization.expose());
+            }
+            let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+            match response.status() {
+                StatusCode::UNAUTHORIZED if attempt == 0 => self.authorise(&response).await?,
+                status if status.is_success() => return Ok(response),
+                status => return Err(self.refused(rest, status)),
+            }
+        }
+        Err(self.refused(rest, StatusCode::UNAUTHORIZED))
+    }
+
+    /// Follows a 401's challenge.
+    async fn authorise(&mut self, refusal: &Response) -> Result<(), PullError> {
+        let challenge = refusal.headers().get(header::WWW_AUTHENTICATE).and_then(|v| v.to_str().ok());
+        let named = |login: &&Login| login.host == self.host || Some(&login.host) == self.image.host.as_ref();
+        let login = self.puller.logins.iter().find(named);
+        let basic = login.map(|login| {
+            let pair = format!("{}:{}", login.user, login.password.expose());
+            Secret::new(format!("Basic {}", STANDARD.encode(pair)))
+        });
+        let Some((scheme, parameters)) = challenge.and_then(|c| c.split_once(' ')) else {
+            return Err(self.refused("the challenge", StatusCode::UNAUTHORIZED));
+        };
+        if scheme.eq_ignore_ascii_case("basic") {
+            self.authorization =
+                Some(basic.ok_or_else(|| self.refused("anything", StatusCode::UNAUTHORIZED))?);
+            return Ok(());
+        }
+        let parameters = challenge_parameters(parameters);
+        let realm = parameters.get("realm").and_then(|r| Url::parse(r).ok());
+        let Some(mut realm) = realm.filter(|r| r.scheme() == "https" || self.loopback) else {
+            let why = "its registry asks for a token but names no https address to get one from".to_owned();
+            return Err(PullError::Unusable { image: self.image.to_string(), why });
+        };
+        for name in ["service", "scope"] {
+            if let Some(value) = parameters.get(name) {
+                realm.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        let mut request = self.puller.http.get(realm);
+        if let Some(basic) = &basic {
+            request = request.header(header::AUTHORIZATION, basic.expose());
+        }
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Err(self.refused("a token", response.status()));
+        }
+        let answer: TokenAnswer = serde_json::from_slice(&self.small(response).await?).map_err(|e| {
+            PullError::Unusable { image: self.image.to_string(), why: format!("no token came: {e}") }
+        })?;
+        let token = answer
+            .token
+            .or(answer.access_token)
+            .ok_or_else(|| self.refused("a token", StatusCode::UNAUTHORIZED))?;
+        self.authorization = Some(Secret::new(format!("Bearer {}", token.expose())));
+        Ok(())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> PullError {
+        PullError::Unreachable {
+            host: self.host.clone(),
+            image: self.image.to_string(),
+            why: innermost(error),
+        }
+    }
+
+    fn refused(&self, what: &str, status: StatusCode) -> PullError {
+        let hint = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "it wants a login, or this one may not pull",
+            StatusCode::NOT_FOUND => "check the name and the tag",
+            StatusCode::TOO_MANY_REQUESTS => "its rate limit is used up; wait, or log in",
+            _ => "the registry is in trouble; try again later",
+        };
+        let (host, image, what) = (self.host.clone(), self.image.to_string(), what.to_owned());
+        PullError::Refused { host, image, what, status: status.as_u16(), hint }
+    }
+}
+
+/// Whether a host is this machine, where plain HTTP is safe.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// `name="value",…` (RFC 9110, 11.2), with commas inside of quotes.
+fn challenge_parameters(text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut rest = text;
+    while let Some((name, after)) = rest.split_once('=') {
+        let (value, next) = match after.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => after.split_once(',').unwrap_or((after, "")),
+        };
+        found.insert(name.trim().trim_start_matches(',').trim().to_ascii_lowercase(), value.to_owned());
+        rest = next;
+    }
+    found
+}
+
+/// The last cause in the chain: what the operating system or the TLS library said.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("image", self.image).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges_split_into_their_parameters() {
+        let found =
+            challenge_parameters(r#"realm="https://auth.example/token",service="reg, a",scope=x, error="e""#);
+        assert_eq!(found["realm"], "https://auth.example/token");
+        assert_eq!(found["service"], "reg, a");
+        assert_eq!(found["scope"], "x");
+        assert_eq!(found["error"], "e");
+        assert!(challenge_parameters("").is_empty());
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_tls() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1:7700", "[::1]:5000"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["docker.io", "10.0.0.1:5000", "localhost.example:80", "127.0.0.1.example"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn hub_images_are_found_where_they_are_served() {
+        let puller = Puller::new(Vec::new()).unwrap();
+        let image: ImageName = "docker.io/alpine:3".parse().unwrap();
+        let session = Session::new(&puller, &image).unwrap();
+        assert_eq!(
+            (session.host.as_str(), session.path.as_str()),
+            ("registry-1.docker.io", "library/alpine")
+        );
+        let plain: ImageName = "alpine".parse().unwrap();
+        let error = Session::new(&puller, &plain).unwrap_err().to_string();
+        assert!(error.contains("docker.io/library/alpine"), "{error}");
+    }
+}

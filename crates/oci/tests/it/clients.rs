@@ -1,0 +1,177 @@
+//! Real clients over a real socket.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use bytes::Bytes;
+use serde_json::Value;
+use windlass_kernel::{Actor, Digest};
+use windlass_oci::{AssembleSpec, Base, Login, Puller, Reference, UnpackLimits, WhiteoutStyle, one_chunk};
+
+use crate::assembling::{Piece, file, tar_of};
+use crate::bench::Bench;
+
+/// Serves the bench's registry; gives host and port.
+async fn serve(bench: &Bench) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let router = bench.router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+async fn skopeo(arguments: Vec<String>) -> Output {
+    let run = move || Command::new("skopeo").args(arguments).env("NO_PROXY", "*").output().unwrap();
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn has_skopeo(test: &str) -> bool {
+    let there = Command::new("skopeo").arg("--version").output().is_ok_and(|out| out.status.success());
+    if !there {
+        windlass_testkit::skip(test, "skopeo is not installed");
+    }
+    there
+}
+
+fn good(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The manifest digest of an OCI layout folder.
+fn layout_digest(folder: &Path) -> String {
+    let index: Value = serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
+    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+}
+
+async fn assembled(bench: &Bench, repository: &str) -> Digest {
+    let mut spec = AssembleSpec::new(Base::Scratch, repository.parse().unwrap());
+    spec.tags = vec!["v1".parse().unwrap()];
+    spec.entrypoint = vec!["/run".into()];
+    let content: String = (0..400_000u32).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
+    let tar = tar_of(&[Piece { mode: 0o755, ..file("run", &content) }, file("etc/config", "x")], 0, 0);
+    bench.assembler().assemble(&spec, one_chunk(Bytes::from(tar)), &Actor::System).await.unwrap().digest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_out_and_in_again_with_the_same_digest() {
+    if !has_skopeo("skopeo_copies_out_and_in_again") {
+        return;
+    }
+    let bench = Bench::new();
+    let host = serve(&bench).await;
+    let digest = assembled(&bench, "tasks").await.to_string();
+    let out = bench.path("out");
+    let out_text = out.display();
+    good(
+        &skopeo(words(&format!(
+            "copy --src-tls-verify=false --src-creds ada:ada-token docker://{host}/tasks:v1 oci:{out_text}"
+        )))
+        .await,
+    );
+    assert_eq!(layout_digest(&out), digest);
+
+    // Another registry takes it, in the other direction.
+    let other = Bench::new();
+    let other_host = serve(&other).await;
+    good(&skopeo(words(&format!(
+        "copy --dest-tls-verify=false --dest-creds ada:ada-token oci:{out_text} docker://{other_host}/team/tasks:v1"
+    )))
+    .await);
+    let inspected = skopeo(words(&format!(
+        "inspect --tls-verify=false --creds bob:bob-token docker://{other_host}/team/tasks:v1"
+    )))
+    .await;
+    good(&inspected);
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(inspected["Digest"], Value::String(digest.clone()));
+    assert_eq!(inspected["RepoTags"], serde_json::json!(["v1"]));
+    let back = other.path("back");
+    good(&skopeo(words(&format!(
+        "copy --src-tls-verify=false --src-creds bob:bob-token docker://{other_host}/team/tasks@{digest} oci:{}",
+        back.display()
+    )))
+    .await);
+    assert_eq!(layout_digest(&back), digest);
+
+    // Docker's own format keeps its media types.
+    good(&skopeo(words(&format!(
+        "copy --format v2s2 --dest-tls-verify=false --dest-creds ada:ada-token oci:{out_text} docker://{other_host}/tasks:docker"
+    )))
+    .await);
+    let raw = skopeo(words(&format!(
+        "inspect --raw --tls-verify=false --creds ada:ada-token docker://{other_host}/tasks:docker"
+    )))
+    .await;
+    good(&raw);
+    let raw: Value = serde_json::from_slice(&raw.stdout).unwrap();
+    assert_eq!(raw["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+    good(
+        &skopeo(words(&format!(
+            "delete --tls-verify=false --creds ada:ada-token docker://{other_host}/tasks:docker"
+        )))
+        .await,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_is_refused_where_it_may_not_push() {
+    if !has_skopeo("skopeo_is_refused") {
+        return;
+    }
+    let bench = Bench::new();
+    let host = serve(&bench).await;
+    assembled(&bench, "tasks").await;
+    for (creds, why) in [("bob:bob-token", "denied"), ("bob:wrong", "unauthorized")] {
+        let copy = format!(
+            "copy --src-tls-verify=false --dest-tls-verify=false --src-creds ada:ada-token --dest-creds {creds} \
+             docker://{host}/tasks:v1 docker://{host}/other:v1"
+        );
+        let refused = skopeo(words(&copy)).await;
+        let text = String::from_utf8_lossy(&refused.stderr).to_lowercase();
+        assert!(!refused.status.success() && text.contains(why), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_is_pulled_from_another_registry() {
+    let there = Bench::new();
+    let host = serve(&there).await;
+    assembled(&there, "base").await;
+    let here = Bench::new();
+    let login = Login {
+        host: host.clone(),
+        user: "bob".into(),
+        password: windlass_kernel::Secret::new("bob-token".into()),
+    };
+    let pulling = |logins| {
+        windlass_oci::Assembler::new(
+            here.registry.clone(),
+            Puller::new(logins).unwrap(),
+            here.path("spool"),
+            std::sync::Arc::new(windlass_kernel::OsEntropy),
+            1 << 20,
+        )
+    };
+    let spec = |base: &str| AssembleSpec::new(Base::parse(base, &[]).unwrap(), "tasks".parse().unwrap());
+    let tar = || one_chunk(Bytes::from(tar_of(&[file("top", "top")], 0, 0)));
+    let base = format!("{host}/base:v1");
+    let made = pulling(vec![login.clone()]).assemble(&spec(&base), tar(), &Actor::System).await.unwrap();
+    let unpacker = here.unpacker(WhiteoutStyle::None, UnpackLimits::default());
+    let unpacked = unpacker.unpack(&"tasks".parse().unwrap(), &Reference::Digest(made.digest)).await.unwrap();
+    assert_eq!(unpacked.layers.len(), 2);
+    assert!(unpacked.layers[1].join("etc/config").exists());
+    assert_eq!(unpacked.config.entrypoint, ["/run"]);
+
+    let refused =
+        pulling(Vec::new()).assemble(&spec(&base), tar(), &Actor::System).await.unwrap_err().to_string();
+    assert!(refused.contains("401") && refused.contains("login"), "{refused}");
+    let missing = format!("{host}/base:v9");
+    let refused = pulling(vec![login.clone()]).assemble(&spec(&missing), tar(), &Actor::System).await;
+    assert!(refused.unwrap_err().to_string().contains("check the name and the tag"));
+    let nobody = pulling(vec![login]).assemble(&spec("127.0.0.1:1/base:v1"), tar(), &Actor::System).await;
+    assert!(nobody.unwrap_err().to_string().contains("cannot be reached"));
+}

@@ -175,3 +175,51 @@ async fn a_base_is_pulled_from_another_registry() {
     let nobody = pulling(vec![login]).assemble(&spec("127.0.0.1:1/base:v1"), tar(), &Actor::System).await;
     assert!(nobody.unwrap_err().to_string().contains("cannot be reached"));
 }
+
+/// Docker with a configuration folder of its own, so that nobody's logins are touched.
+async fn docker(config: &Path, arguments: &str, input: &str) -> Output {
+    use std::io::Write as _;
+    let mut command = Command::new("docker");
+    command.arg("--config").arg(config).args(words(arguments));
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
+    let input = input.to_owned();
+    let run = move || {
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_logs_in_pulls_and_pushes() {
+    let running = Command::new("docker").arg("info").output().is_ok_and(|out| out.status.success());
+    if !running {
+        return windlass_testkit::skip("docker_logs_in_pulls_and_pushes", "no Docker Engine answers");
+    }
+    let bench = Bench::new();
+    let host = serve(&bench).await;
+    assembled(&bench, "tasks").await;
+    let config = bench.path("docker");
+    good(&docker(&config, &format!("login --username ada --password-stdin {host}"), "ada-token").await);
+    good(&docker(&config, &format!("pull {host}/tasks:v1"), "").await);
+    good(&docker(&config, &format!("tag {host}/tasks:v1 {host}/team/copy:v2"), "").await);
+    let pushed = docker(&config, &format!("push {host}/team/copy:v2"), "").await;
+    let removed = docker(&config, &format!("rmi {host}/tasks:v1 {host}/team/copy:v2"), "").await;
+    good(&pushed);
+    good(&removed);
+
+    // What came back by way of Docker runs as what went out.
+    let image = |name: &str, tag: &str| {
+        let (name, reference) = (name.parse().unwrap(), tag.parse().unwrap());
+        let registry = bench.registry.clone();
+        async move { registry.image(&name, &reference).await.unwrap().2 }
+    };
+    let (sent, came) = (image("tasks", "v1").await, image("team/copy", "v2").await);
+    assert_eq!(came.rootfs, sent.rootfs);
+    assert_eq!(came.config.entrypoint, sent.config.entrypoint);
+
+    let anonymous = docker(&bench.path("nobody"), &format!("pull {host}/tasks:v1"), "").await;
+    assert!(!anonymous.status.success(), "nobody may pull without a login");
+}

@@ -67,9 +67,9 @@ impl Pattern {
                         return error(offset, "`?` and `+` need a character before them");
                     };
                     if c == '?' {
-                        last.optional = true
+                        last.optional = true;
                     } else {
-                        last.repeated = true
+                        last.repeated = true;
                     }
                     folder_begins = false;
                     continue;

@@ -120,11 +120,7 @@ impl Value {
             (Self::String(a), Self::String(b)) => eq_ignore_case(a, b),
             (Self::Array(a), Self::Array(b)) => Arc::ptr_eq(a, b),
             (Self::Object(a), Self::Object(b)) => Arc::ptr_eq(a, b),
-            _ => {
-                #[expect(clippy::float_cmp, reason = "GitHub compares the doubles themselves")]
-                let equal = self.to_number() == other.to_number();
-                equal
-            }
+            _ => self.to_number() == other.to_number(),
         }
     }
 

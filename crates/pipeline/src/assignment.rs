@@ -32,14 +32,10 @@ pub struct JobContext {
 pub fn assignment(run: &Run, job: JobId) -> Option<JobContext> {
     let job: &Job = run.job(job)?;
     let object = |json: &Json| if json.is_null() { json!({}) } else { json.clone() };
-    let mut github = object(&run.github);
-    if let Json::Object(map) = &mut github {
-        map.insert("run_attempt".into(), run.attempt.to_string().into());
-    }
     Some(JobContext {
         key: job.key.clone(),
         name: job.name.clone(),
-        github,
+        github: object(&run.github),
         needs: scope::needs_context(run, &job.needs),
         strategy: scope::strategy_context(job.leg.as_ref(), job.fail_fast, job.max_parallel),
         matrix: job.leg.as_ref().map_or(Json::Null, |leg| leg.values.clone()),

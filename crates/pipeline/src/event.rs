@@ -70,6 +70,8 @@ pub enum RunEvent {
         by: Actor,
         /// Why, in words.
         reason: String,
+        /// Also what would go on (`always()`, a job that cleans up, one that waits for an approval).
+        force: bool,
     },
     /// A job's runner was not heard of in time, or says that the job's unit died.
     LeaseLost {

@@ -21,3 +21,6 @@ pub use job::{
 };
 pub use machine::step;
 pub use run::{Cancellation, Finding, NewRun, Run, RunState, WorkflowSource};
+
+#[cfg(test)]
+mod tests;

@@ -25,15 +25,17 @@ pub fn step(
         RunEvent::Leased { job, runner, until } => machine.leased(job, runner, until)?,
         RunEvent::Renewed { job, hand_out, until } => machine.renewed(job, hand_out, until)?,
         RunEvent::Reported { job, hand_out, seq, at, report } => {
-            machine.reported(job, hand_out, seq, at, report)?
+            machine.reported(job, hand_out, seq, at, report)?;
         }
         RunEvent::GatePassed { job } => machine.gate_passed(job)?,
         RunEvent::GateRejected { job, reason } => machine.gate_rejected(job, reason)?,
         RunEvent::GroupAdmitted { job: None } => machine.run_admitted()?,
         RunEvent::GroupAdmitted { job: Some(job) } => machine.job_admitted(job)?,
-        RunEvent::GroupCancelled { job: None, reason } => machine.cancel_requested(Actor::System, reason)?,
+        RunEvent::GroupCancelled { job: None, reason } => {
+            machine.cancel_requested(Actor::System, reason, false)?;
+        }
         RunEvent::GroupCancelled { job: Some(job), reason } => machine.job_cancelled(job, reason)?,
-        RunEvent::CancelRequested { by, reason } => machine.cancel_requested(by, reason)?,
+        RunEvent::CancelRequested { by, reason, force } => machine.cancel_requested(by, reason, force)?,
         RunEvent::LeaseLost { job, hand_out, reason } => machine.lease_lost(job, hand_out, &reason)?,
         RunEvent::TimedOut { job } => machine.timed_out(job)?,
         RunEvent::Rerun { by, failed_only } => machine.rerun(by, failed_only)?,

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use windlass_kernel::{Ids, JobId, RunId};
 use windlass_testkit::{TestClock, TestEntropy};
 
@@ -74,4 +75,37 @@ fn one_that_waits_may_leave() {
     assert_eq!(group.leave(m[1]), []);
     assert_eq!(group.leave(m[0]), []);
     assert!(group.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn at_most_one_runs_and_nobody_is_forgotten(moves in prop::collection::vec((0usize..5, 0u8..3), 0..40)) {
+        let m = members(5);
+        let mut group = group();
+        // Who was told to go on and has not left; who waits and was not pushed out.
+        let (mut running, mut waiting) = (None, None);
+        for (who, what) in moves {
+            let member = m[who];
+            let known = running == Some(member) || waiting == Some(member);
+            let actions = if what == 0 { group.leave(member) } else { group.join(member, what == 2) };
+            if what == 0 {
+                running = running.filter(|r| *r != member);
+                waiting = waiting.filter(|w| *w != member);
+            } else if !known {
+                waiting = Some(member);
+            }
+            for action in actions {
+                match action {
+                    GroupAction::Admit(admitted) => {
+                        prop_assert!(running.is_none() || running == Some(admitted), "two run");
+                        waiting = waiting.filter(|w| *w != admitted);
+                        running = Some(admitted);
+                    }
+                    GroupAction::Cancel { member: gone, .. } => prop_assert!(gone != member),
+                }
+            }
+            prop_assert_eq!((group.running(), group.pending()), (running, waiting));
+            prop_assert!(running.is_some() || waiting.is_none(), "one waits for nobody");
+        }
+    }
 }

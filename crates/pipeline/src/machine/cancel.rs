@@ -10,15 +10,22 @@ use crate::scope::RunScope;
 use crate::{Cancellation, Conclusion, InvalidTransition, Job, RunState};
 
 impl Machine<'_> {
-    pub(super) fn cancel_requested(&mut self, by: Actor, reason: String) -> Result<(), InvalidTransition> {
+    pub(super) fn cancel_requested(
+        &mut self,
+        by: Actor,
+        reason: String,
+        force: bool,
+    ) -> Result<(), InvalidTransition> {
         if self.run.is_completed() {
             return Err(self.run_refuses("a cancellation"));
         }
-        if self.run.cancellation.is_some() {
+        if self.run.cancellation.is_none() {
+            self.run.cancellation =
+                Some(Cancellation { by: by.clone(), reason: reason.clone(), at: self.now });
+            self.emit_run(by, "run.cancelled", json!({"reason": reason}));
+        } else if !force {
             return Ok(());
         }
-        self.run.cancellation = Some(Cancellation { by: by.clone(), reason: reason.clone(), at: self.now });
-        self.emit_run(by, "run.cancelled", json!({"reason": reason}));
         self.unsettled = true;
         if let RunState::Waiting { .. } = self.run.state {
             // Nothing of it has begun, so there is nothing to clean up either.
@@ -31,7 +38,8 @@ impl Machine<'_> {
         let workflow = parse(&self.run.workflow.file, &self.run.workflow.text).0;
         let scope = RunScope::of_run(&self.run);
         for i in 0..self.run.jobs.len() {
-            let goes_on = workflow.as_ref().is_some_and(|workflow| self.goes_on(i, workflow, &scope));
+            let goes_on =
+                !force && workflow.as_ref().is_some_and(|workflow| self.goes_on(i, workflow, &scope));
             if !goes_on {
                 self.stop(i, &reason);
             }

@@ -138,8 +138,8 @@ impl Machine<'_> {
         }
         // The names of all, in case one is told of before it is evaluated.
         for (place, leg) in legs.iter().enumerate() {
-            self.run.jobs[first + place].name =
-                format!("{} {}", pattern.name, leg.suffix).trim_end().to_owned();
+            let name = format!("{} {}", pattern.name, leg.suffix);
+            name.trim_end().clone_into(&mut self.run.jobs[first + place].name);
         }
         (first..first + legs.len()).collect()
     }

@@ -110,12 +110,15 @@ impl Machine<'_> {
             return Err(InvalidTransition::TooManyAttempts(self.run.attempt - 1));
         }
         self.run.attempt += 1;
+        if let serde_json::Value::Object(github) = &mut self.run.github {
+            github.insert("run_attempt".into(), self.run.attempt.to_string().into());
+        }
         self.run.started_at = None;
         self.run.cancellation = None;
         if failed_only {
-            self.reset_failed(&workflow)
+            self.reset_failed(&workflow);
         } else {
-            self.reset_all(&workflow)
+            self.reset_all(&workflow);
         }
         self.emit_run(by, "run.created", json!({"event": "rerun", "failed_only": failed_only}));
         self.begin(&workflow);

@@ -1,0 +1,5 @@
+//! Repositories, served to and read with the real `git`.
+
+mod reading;
+mod serving;
+mod world;

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use windlass_api::{ErrorCode, Problem};
-use windlass_identity::Principal;
-use windlass_kernel::{Digest, Secret};
+use windlass_identity::{Principal, SESSION_LIFE, TokenText};
+use windlass_kernel::Secret;
 
 use crate::Credential;
 use crate::problem::Refusal;
@@ -104,10 +104,10 @@ pub(crate) fn session(headers: &HeaderMap) -> Option<Secret<String>> {
         .map(|(_, value)| Secret::new(value.to_owned()))
 }
 
-/// The token that our own forms carry: derived from the session, so that only a page of that session can know it,
-/// and good across restarts.
-pub(crate) fn form_token(session: &Secret<String>) -> String {
-    Digest::sha256(format!("windlass form token\n{}", session.expose()).as_bytes()).hex().to_owned()
+/// The token that our own forms carry: hangs on the session, so that only a page of that session can know it, and
+/// good across restarts.
+pub(crate) fn form_token(session: &Secret<String>) -> Option<String> {
+    TokenText::parse(session.expose()).ok().map(|text| windlass_identity::csrf_token(&text))
 }
 
 /// A `Set-Cookie` value that keeps the session; `None` ends it. `Secure` where the browser came over TLS.
@@ -115,7 +115,7 @@ pub(crate) fn set_cookie(value: Option<&Secret<String>>, headers: &HeaderMap) ->
     let tls = headers.get("x-forwarded-proto").is_some_and(|v| v.as_bytes() == b"https");
     let secure = if tls { "; Secure" } else { "" };
     let (value, age) = match value {
-        Some(value) => (value.expose().as_str(), 14 * 24 * 3600),
+        Some(value) => (value.expose().as_str(), SESSION_LIFE.as_secs()),
         None => ("", 0),
     };
     let text = format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");

@@ -5,12 +5,19 @@
 
 mod api;
 mod auth;
+mod chart;
 mod extract;
+mod graph;
+mod log;
+mod markdown;
 mod ops;
+mod page;
+mod pages;
 mod platform;
 mod problem;
 mod security;
 mod state;
+mod view;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -33,6 +40,7 @@ pub fn router(platform: Arc<dyn Platform>, runner: Arc<dyn RunnerPlatform>, cloc
     Router::new()
         .merge(api)
         .merge(ops::routes())
+        .merge(pages::routes())
         .layer(axum::middleware::from_fn(security::headers))
         .layer(CatchPanicLayer::custom(defect))
         .with_state(state::Web { platform, runner, clock })

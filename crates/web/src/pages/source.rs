@@ -1,0 +1,269 @@
+//! A project's source: files, commits, branches, and what a branch would change.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::routing::get;
+use serde::Deserialize;
+use windlass_api as wire;
+
+use crate::page::{Chrome, Shown, Visitor, show};
+use crate::pages::assets;
+use crate::state::Web;
+use crate::view::Raw;
+use crate::{Page, markdown, view};
+
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/projects/{project}/files", get(root))
+        .route("/projects/{project}/files/{*path}", get(file))
+        .route("/projects/{project}/commits", get(commits))
+        .route("/projects/{project}/commits/{sha}", get(commit))
+        .route("/projects/{project}/branches", get(branches))
+        .route("/projects/{project}/changes", get(changes))
+        .route("/projects/{project}/compare", get(compare))
+}
+
+/// How many commits a page lists.
+const COMMITS: usize = 50;
+/// The most branches that are compared with the default branch on one page.
+const CHANGES: usize = 30;
+
+#[derive(Template)]
+#[template(path = "files.html")]
+struct FilesPage {
+    chrome: Chrome,
+    project: wire::ProjectView,
+    tab: &'static str,
+    reference: String,
+    refs: Vec<wire::RefView>,
+    crumbs: Vec<(String, String)>,
+    file: wire::FileView,
+    readme: Option<Raw>,
+}
+
+#[derive(Template)]
+#[template(path = "commits.html")]
+struct CommitsPage {
+    chrome: Chrome,
+    project: wire::ProjectView,
+    tab: &'static str,
+    reference: String,
+    refs: Vec<wire::RefView>,
+    commits: Vec<wire::CommitView>,
+    older: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "commit.html")]
+struct CommitPage {
+    chrome: Chrome,
+    project: wire::ProjectView,
+    tab: &'static str,
+    commit: wire::CommitView,
+    files: Vec<wire::FileDiff>,
+    truncated: bool,
+    at: String,
+}
+
+#[derive(Template)]
+#[template(path = "branches.html")]
+struct BranchesPage {
+    chrome: Chrome,
+    project: wire::ProjectView,
+    tab: &'static str,
+    branches: Vec<wire::RefView>,
+    tags: Vec<wire::RefView>,
+}
+
+/// A branch that is ahead of the default branch.
+struct Change {
+    branch: wire::RefView,
+    commits: usize,
+    files: usize,
+    added: u32,
+    removed: u32,
+    author: String,
+}
+
+#[derive(Template)]
+#[template(path = "changes.html")]
+struct ChangesPage {
+    chrome: Chrome,
+    project: wire::ProjectView,
+    tab: &'static str,
+    changes: Vec<Change>,
+    cut: bool,
+}
+
+#[derive(Template)]
+#[template(path = "compare.html")]
+struct ComparePage {
+    chrome: Chrome,
+    project: wire::ProjectView,
+    tab: &'static str,
+    base: String,
+    head: String,
+    commits: Vec<wire::CommitView>,
+    files: Vec<wire::FileDiff>,
+    at: String,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+    before: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sides {
+    base: Option<String>,
+    head: String,
+}
+
+async fn root(
+    state: State<Web>,
+    visitor: Visitor,
+    Path(project): Path<String>,
+    query: Query<Reference>,
+) -> Shown {
+    file(state, visitor, Path((project, String::new())), query).await
+}
+
+async fn file(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Path((name, path)): Path<(String, String)>,
+    Query(query): Query<Reference>,
+) -> Shown {
+    let who = &visitor.who;
+    let project = web.platform.project(who, &name).await?;
+    let reference = query.reference.filter(|r| !r.is_empty()).unwrap_or_else(|| project.default_branch.clone());
+    let refs = web.platform.refs(who, &name).await?;
+    let path = path.trim_matches('/').to_owned();
+    let file = if refs.is_empty() { nothing_yet(&reference) } else { web.platform.file(who, &name, &reference, &path).await? };
+    let readme = readme(&web, &visitor, &name, &reference, &file).await;
+    let title = if path.is_empty() { format!("{name}: files") } else { format!("{path} · {name}") };
+    let chrome = visitor.chrome(title, "projects");
+    let crumbs = crumbs(&path);
+    show(&FilesPage { chrome, project, tab: "files", reference, refs, crumbs, file, readme })
+}
+
+fn nothing_yet(reference: &str) -> wire::FileView {
+    wire::FileView {
+        reference: reference.to_owned(),
+        sha: String::new(),
+        path: String::new(),
+        entries: Some(Vec::new()),
+        text: None,
+        size: None,
+    }
+}
+
+/// The folder's README, if it has one that can be read.
+async fn readme(web: &Web, visitor: &Visitor, project: &str, reference: &str, folder: &wire::FileView) -> Option<Raw> {
+    let entry = folder.entries.as_ref()?.iter().find(|e| e.name.eq_ignore_ascii_case("readme.md"))?;
+    let file = web.platform.file(&visitor.who, project, reference, &entry.path).await.ok()?;
+    Some(markdown::render(&file.text?))
+}
+
+/// The folders above a path: name and path of each.
+fn crumbs(path: &str) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    for part in path.split('/').filter(|p| !p.is_empty()) {
+        let above = out.last().map(|(_, path)| format!("{path}/")).unwrap_or_default();
+        out.push((part.to_owned(), format!("{above}{part}")));
+    }
+    out
+}
+
+async fn commits(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(query): Query<Reference>,
+) -> Shown {
+    let who = &visitor.who;
+    let project = web.platform.project(who, &name).await?;
+    let reference = query.reference.filter(|r| !r.is_empty()).unwrap_or_else(|| project.default_branch.clone());
+    let refs = web.platform.refs(who, &name).await?;
+    let page = Page { limit: COMMITS + 1, before: query.before };
+    let mut commits =
+        if refs.is_empty() { Vec::new() } else { web.platform.commits(who, &name, &reference, &page).await? };
+    let older = (commits.len() > COMMITS).then(|| commits[COMMITS - 1].sha.clone());
+    commits.truncate(COMMITS);
+    let chrome = visitor.chrome(format!("{name}: commits"), "projects").live(&name, 0);
+    show(&CommitsPage { chrome, project, tab: "commits", reference, refs, commits, older })
+}
+
+async fn commit(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Path((name, sha)): Path<(String, String)>,
+) -> Shown {
+    let project = web.platform.project(&visitor.who, &name).await?;
+    let detail = web.platform.commit(&visitor.who, &name, &sha).await?;
+    let chrome = visitor.chrome(format!("{} · {name}", detail.commit.subject), "projects");
+    let at = detail.commit.sha.clone();
+    let (commit, files, truncated) = (detail.commit, detail.files, detail.truncated);
+    show(&CommitPage { chrome, project, tab: "commits", commit, files, truncated, at })
+}
+
+async fn branches(State(web): State<Web>, visitor: Visitor, Path(name): Path<String>) -> Shown {
+    let project = web.platform.project(&visitor.who, &name).await?;
+    let mut refs = web.platform.refs(&visitor.who, &name).await?;
+    refs.sort_by_key(|r| std::cmp::Reverse(r.committed_at));
+    let (tags, branches) = refs.into_iter().partition(|r| r.tag);
+    let chrome = visitor.chrome(format!("{name}: branches and tags"), "projects").live(&name, 0);
+    show(&BranchesPage { chrome, project, tab: "branches", branches, tags })
+}
+
+async fn changes(State(web): State<Web>, visitor: Visitor, Path(name): Path<String>) -> Shown {
+    let who = &visitor.who;
+    let project = web.platform.project(who, &name).await?;
+    let mut branches = web.platform.refs(who, &name).await?;
+    branches.retain(|r| !r.tag && r.name != project.default_branch);
+    branches.sort_by_key(|r| std::cmp::Reverse(r.committed_at));
+    let cut = branches.len() > CHANGES;
+    branches.truncate(CHANGES);
+    let mut changes = Vec::new();
+    for branch in branches {
+        let (commits, files) = web.platform.compare(who, &name, &project.default_branch, &branch.name).await?;
+        let Some(newest) = commits.first() else { continue };
+        changes.push(Change {
+            author: newest.author.clone(),
+            commits: commits.len(),
+            files: files.len(),
+            added: files.iter().map(|f| f.added).sum(),
+            removed: files.iter().map(|f| f.removed).sum(),
+            branch,
+        });
+    }
+    let chrome = visitor.chrome(format!("{name}: changes"), "projects").live(&name, 0);
+    show(&ChangesPage { chrome, project, tab: "changes", changes, cut })
+}
+
+async fn compare(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(sides): Query<Sides>,
+) -> Shown {
+    let project = web.platform.project(&visitor.who, &name).await?;
+    let base = sides.base.filter(|b| !b.is_empty()).unwrap_or_else(|| project.default_branch.clone());
+    let (commits, files) = web.platform.compare(&visitor.who, &name, &base, &sides.head).await?;
+    let chrome = visitor.chrome(format!("{} · {name}", sides.head), "projects").live(&name, 0);
+    let at = sides.head.clone();
+    show(&ComparePage { chrome, project, tab: "changes", base, head: sides.head, commits, files, at })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn crumbs_name_every_folder() {
+        let crumbs = super::crumbs("a/b/c.rs");
+        let paths: Vec<&str> = crumbs.iter().map(|(_, p)| p.as_str()).collect();
+        assert_eq!(paths, ["a", "a/b", "a/b/c.rs"]);
+    }
+}

@@ -10,13 +10,29 @@
 //!
 //! Not here: what a step or a service *means* (crate `runner`, crate `server`), images (crate `oci`).
 
+mod cgroup;
 mod error;
 pub mod fake;
+mod fault;
+mod flat;
+mod init;
+mod kernel_calls;
+mod layout;
+mod linux;
+mod machine;
 mod port;
+mod scratch;
+pub mod shim;
 mod spec;
+mod toolchain;
+mod wire;
 
 pub use error::RuntimeError;
+pub use init::init_main;
+pub use linux::{Linux, RuntimeConfig, measure_start};
 pub use port::{Finished, Instances, Output, Process, ProcessControl, Runtime, Sandbox};
+pub use scratch::sweep;
+pub use shim::{Shims, shim_main};
 pub use spec::{
     Bind, Capabilities, ControlGroups, Exec, Exit, InstanceSpec, Level, Limits, Observed, Root, SandboxSpec,
     Signal, Stdin, Usage,

@@ -1,10 +1,16 @@
 //! What tests share: a clock that stands until it is moved, entropy that repeats, and an honest way to skip.
 //! Never a dependency of anything but tests.
 
+mod memory_store;
+mod store_contract;
+
 use std::io::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use windlass_kernel::{Clock, Entropy, Timestamp};
+
+pub use memory_store::MemoryStore;
+pub use store_contract::{contract_event, store_contract};
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]

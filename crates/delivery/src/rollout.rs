@@ -42,8 +42,10 @@ pub struct Wanted {
     pub number: u64,
     /// Its commit, for people.
     pub sha: String,
-    /// When set, only instances that this deployment started count as this release's. For a redeploy,
-    /// which replaces instances of the very same release; also under [`Mode::Steady`] after one.
+    /// When set, instances that an older deployment started do not count as this release's. Set to the redeploy's
+    /// id while (`target`) and after (`target` under [`Mode::Steady`], then `previous`) a redeploy, which replaces
+    /// instances of the very same release; never for the target of a rollback. A redeploy that succeeded leaves
+    /// the release to go back to as it was: what it replaced is stopped, not kept.
     pub generation: Option<DeploymentId>,
     /// Its services, resolved for the environment.
     pub services: Vec<ServiceSpec>,
@@ -87,7 +89,7 @@ pub struct Observed {
 /// Something to do. Each is idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Start so many new instances. Each is kept as a document (`Starting`) before its process is started,
+    /// Start so many new instances. Their [`Instance::deployment`] is the one under way, if there is one. Each is kept as a document (`Starting`) before its process is started,
     /// so that the next plan counts it.
     Start {
         /// The service.
@@ -169,10 +171,11 @@ pub struct Plan {
 }
 
 impl Wanted {
-    /// Whether an instance is one of this release's.
+    /// Whether an instance is one of this release's. Ids sort by age, so that a later deployment's instances count;
+    /// so do those that were started with no deployment under way.
     pub fn owns(&self, instance: &Instance) -> bool {
-        instance.release == self.release
-            && self.generation.is_none_or(|generation| instance.deployment == Some(generation))
+        let older = |generation| instance.deployment.is_some_and(|deployment| deployment < generation);
+        instance.release == self.release && !self.generation.is_some_and(older)
     }
 
     /// A service of it.
@@ -196,7 +199,8 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     if let Some(failure) = failure::found(&scene) {
         return Plan { roll_back: Some(failure), ..Plan::default() };
     }
-    let turns: Vec<service::Turn> = scene.services().into_iter().map(|name| service::turn(&scene, name)).collect();
+    let turns: Vec<service::Turn> =
+        scene.services().into_iter().map(|name| service::turn(&scene, name)).collect();
     let mut plan = Plan { phase: phase(&scene, &turns), ..Plan::default() };
     let settled = turns.iter().all(|turn| turn.settled);
     let mut next: Vec<Timestamp> = Vec::new();
@@ -212,7 +216,11 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     plan.actions.extend(rest);
     if plan.actions.is_empty() {
         plan.outcome = outcome(&scene, settled);
-        plan.notes = if waiting.is_empty() { Vec::new() } else { vec![format!("waiting: {}", waiting.join("; "))] };
+        plan.notes = if waiting.is_empty() || plan.outcome.is_some() {
+            Vec::new()
+        } else {
+            vec![format!("waiting: {}", waiting.join("; "))]
+        };
     }
     next.extend(failure::deadline(&scene));
     plan.next = next.into_iter().filter(|at| *at > now).min();
@@ -235,11 +243,11 @@ fn phase(scene: &Scene<'_>, turns: &[service::Turn]) -> Option<Phase> {
 fn outcome(scene: &Scene<'_>, settled: bool) -> Option<Outcome> {
     match &scene.desired.mode {
         Mode::Steady => None,
-        Mode::Deploying { .. } => {
-            settled.then(|| Outcome::Succeeded { reason: format!("{} is live", scene.desired.target.words()) })
-        }
+        Mode::Deploying { .. } => settled
+            .then(|| Outcome::Succeeded { reason: format!("{} is live", scene.desired.target.words()) }),
         Mode::RollingBack { failure, .. } => {
-            let because = |end: String| Failure { reason: format!("{}; {end}", failure.reason), ..failure.clone() };
+            let because =
+                |end: String| Failure { reason: format!("{}; {end}", failure.reason), ..failure.clone() };
             let late = failure::deadline(scene).is_some_and(|deadline| scene.now >= deadline);
             match (&scene.desired.previous, settled) {
                 (Some(previous), true) => Some(Outcome::RolledBack {
@@ -247,7 +255,10 @@ fn outcome(scene: &Scene<'_>, settled: bool) -> Option<Outcome> {
                     failure: because(format!("it went back to release {}", previous.number)),
                 }),
                 (Some(previous), false) if late => Some(Outcome::Failed {
-                    failure: because(format!("going back to release {} did not succeed either", previous.number)),
+                    failure: because(format!(
+                        "going back to release {} did not succeed either",
+                        previous.number
+                    )),
                 }),
                 (None, settled) if settled || late => Some(Outcome::Failed {
                     failure: because("there was no release before it, so nothing is served".into()),

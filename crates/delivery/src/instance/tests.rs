@@ -45,7 +45,10 @@ fn play(instance: &mut Instance, answers: &str, health: &Health) -> Vec<String> 
 fn answers_in_a_row_change_the_state() {
     let health = Health { healthy_after: 2, unhealthy_after: 3, ..Health::default() };
     let mut i = instance();
-    assert_eq!(play(&mut i, "-+-++", &health), ["starting!", "starting!", "starting!", "starting!", "healthy"]);
+    assert_eq!(
+        play(&mut i, "-+-++", &health),
+        ["starting!", "starting!", "starting!", "starting!", "healthy"]
+    );
     assert_eq!(i.state, InstanceState::Healthy { since: at(5) });
     assert_eq!(play(&mut i, "--+---", &health)[5], "unhealthy!");
     assert_eq!(play(&mut i, "++", &health), ["unhealthy!", "healthy"]);
@@ -67,7 +70,11 @@ fn what_does_not_apply_changes_nothing() {
     i.exited(Some(1), at(2));
     i.drain(at(3));
     i.exited(None, at(4));
-    assert_eq!(i.state, InstanceState::Exited { code: Some(1), at: at(2) }, "the first account of an end stands");
+    assert_eq!(
+        i.state,
+        InstanceState::Exited { code: Some(1), at: at(2) },
+        "the first account of an end stands"
+    );
     assert_eq!(play(&mut i, "+", &Health::default()), ["exited!"], "a late answer revives nobody");
     i.stopping();
     i.exited(None, at(5));

@@ -56,8 +56,16 @@ fn overrides(manifest: &Manifest, places: &Places, r: &mut Reader) {
         for (service, overrides) in &environment.overrides {
             let Some(secrets) = manifest.services.get(service).map(|s| &s.secrets) else { continue };
             for name in overrides.env.keys().filter(|name| secrets.contains(name)) {
-                let at = places.overrides.iter().find(|(s, _)| s == service).map(|(_, at)| *at).unwrap_or_default();
-                r.error(at, format!("`{name}` is a secret of {service}: a variable cannot have the same name"));
+                let at = places
+                    .overrides
+                    .iter()
+                    .find(|(s, _)| s == service)
+                    .map(|(_, at)| *at)
+                    .unwrap_or_default();
+                r.error(
+                    at,
+                    format!("`{name}` is a secret of {service}: a variable cannot have the same name"),
+                );
             }
         }
     }
@@ -85,7 +93,10 @@ fn routes(manifest: &Manifest, places: &Places, r: &mut Reader) {
                 r.error(at, format!("{name} would be at {address} in {there} and in {environment}: put {{environment}} into the host"));
                 return;
             }
-            r.error(at, format!("{other} and {name} would both be at {address}: give one another host or path"));
+            r.error(
+                at,
+                format!("{other} and {name} would both be at {address}: give one another host or path"),
+            );
             return;
         }
     }

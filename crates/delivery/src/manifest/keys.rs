@@ -59,7 +59,11 @@ pub(super) const STRATEGIES: &[&str] = &["rolling", "blue-green"];
 
 pub(super) const TOP: &[Key] = &[
     key("services", Shape::Named(SERVICE, &["port"]), "What is kept running, by name. At least one."),
-    key("environments", Shape::Named(ENVIRONMENT, &[]), "Where it is kept running, and the rules there, by name."),
+    key(
+        "environments",
+        Shape::Named(ENVIRONMENT, &[]),
+        "Where it is kept running, and the rules there, by name.",
+    ),
 ];
 
 pub(super) const SERVICE: &[Key] = &[
@@ -75,7 +79,11 @@ pub(super) const SERVICE: &[Key] = &[
     ),
     key("replicas", Shape::Integer(1, 100), "Instances wanted. Default 1."),
     key("strategy", Shape::Choice(STRATEGIES), "How a new version takes over. Default rolling."),
-    key("drain", Shape::Duration, "How long requests in flight may take before an instance is stopped. Default 10s."),
+    key(
+        "drain",
+        Shape::Duration,
+        "How long requests in flight may take before an instance is stopped. Default 10s.",
+    ),
     key("limits", Shape::Map(LIMITS), "What an instance may use. Default: no limits."),
     key("volumes", Shape::ListOf(VOLUME), "Folders that outlive instances. Default none."),
     key("env", Shape::Variables, "Environment variables. Values are texts, read as they are written."),
@@ -94,7 +102,11 @@ pub(super) const SERVICE: &[Key] = &[
 ];
 
 pub(super) const HEALTH: &[Key] = &[
-    key("path", Shape::UrlPath, "What is asked with GET; 200 to 399 is well. Default: only a connection is made."),
+    key(
+        "path",
+        Shape::UrlPath,
+        "What is asked with GET; 200 to 399 is well. Default: only a connection is made.",
+    ),
     key("interval", Shape::Duration, "Time between two checks. Default 2s."),
     key("timeout", Shape::Duration, "How long one check may take. Default 1s."),
     key("healthy_after", Shape::Integer(1, 100), "Good answers in a row that make it healthy. Default 1."),
@@ -124,7 +136,11 @@ pub(super) const ROUTE: &[Key] = &[
 
 pub(super) const ENVIRONMENT: &[Key] = &[
     key("after", Shape::Label, "The environment in which exactly the same images must have succeeded first."),
-    key("reviewers", Shape::TextOrTexts, "Who may approve: names, or `anyone`. Without it no approval is asked for."),
+    key(
+        "reviewers",
+        Shape::TextOrTexts,
+        "Who may approve: names, or `anyone`. Without it no approval is asked for.",
+    ),
     key("approvals", Shape::Integer(1, 20), "How many of them must approve. Default 1."),
     key("self_approval", Shape::Flag, "Whether the pusher's own approval counts. Default false."),
     key("branches", Shape::TextOrTexts, "The branches that may deploy; * and ** as on GitHub. Default all."),
@@ -140,7 +156,10 @@ pub(super) const OVERRIDE: &[Key] = &[
 
 /// What people write who come from other tools: the key, and what to say.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("image", "the image is named by the step that deploys (`uses: windlass/deploy@v1`), so that it is a digest"),
+    (
+        "image",
+        "the image is named by the step that deploys (`uses: windlass/deploy@v1`), so that it is a digest",
+    ),
     ("build", "images are built in a workflow (`uses: windlass/build@v1`)"),
     ("ports", "write `port: 8080`"),
     ("healthcheck", "write `health: /path`"),
@@ -175,7 +194,8 @@ pub(super) fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> O
 /// Edits (insert, remove, replace, swap neighbours) that turn one word into the other. Words longer than any
 /// key are not measured: they are far from each.
 fn distance(a: &str, b: &str) -> usize {
-    let fold = |s: &str| s.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect::<Vec<_>>();
+    let fold =
+        |s: &str| s.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect::<Vec<_>>();
     let (a, b) = (fold(a), fold(b));
     if a.len() > 64 || b.len() > 64 {
         return usize::MAX;

@@ -9,7 +9,8 @@ use super::keys;
 use super::reader::{Fields, Reader, as_flag};
 use super::tree::{Node, Place, Value, clip};
 use super::{
-    BranchPattern, Check, Environment, Health, Limits, Manifest, Metrics, Overrides, Route, Service, Strategy, Volume,
+    BranchPattern, Check, Environment, Health, Limits, Manifest, Metrics, Overrides, Route, Service,
+    Strategy, Volume,
 };
 use crate::gate::Reviewer;
 
@@ -144,13 +145,20 @@ fn limits(node: &Node, r: &mut Reader) -> Limits {
 fn cpu(node: &Node, r: &mut Reader) -> Option<u32> {
     let text = r.text(node, "`cpu`")?;
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |s: &str, most: usize| (1..=most).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+    let digits =
+        |s: &str, most: usize| (1..=most).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
     let millis = (digits(whole, 4) && digits(part, 3))
         .then(|| format!("{whole}{part:0<3}").parse::<u32>().ok())
         .flatten()
         .filter(|millis| (10..=1_024_000).contains(millis));
     if millis.is_none() {
-        r.error(node.at, format!("`cpu` must be a number of cores from 0.01 to 1024, such as 0.5, but `{}` stands here", clip(text)));
+        r.error(
+            node.at,
+            format!(
+                "`cpu` must be a number of cores from 0.01 to 1024, such as 0.5, but `{}` stands here",
+                clip(text)
+            ),
+        );
     }
     millis
 }
@@ -167,7 +175,13 @@ fn volumes(node: &Node, r: &mut Reader) -> Vec<Volume> {
         let label = r.text(name, "`name`").and_then(|text| match text.parse::<ServiceName>() {
             Ok(name) => Some(name.to_string()),
             Err(_) => {
-                r.error(name.at, format!("`{}` cannot be a volume's name: lower-case letters, digits and hyphens", clip(text)));
+                r.error(
+                    name.at,
+                    format!(
+                        "`{}` cannot be a volume's name: lower-case letters, digits and hyphens",
+                        clip(text)
+                    ),
+                );
                 None
             }
         });
@@ -222,7 +236,13 @@ fn variables(node: &Node, r: &mut Reader) -> BTreeMap<String, String> {
 fn variable_name(name: &str, at: Place, r: &mut Reader) -> bool {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     if !first || name.len() > 128 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        r.error(at, format!("`{}` cannot be a variable's name: letters, digits and underscores, no digit first", clip(name)));
+        r.error(
+            at,
+            format!(
+                "`{}` cannot be a variable's name: letters, digits and underscores, no digit first",
+                clip(name)
+            ),
+        );
         return false;
     }
     if name == "PORT" {
@@ -239,7 +259,10 @@ fn secrets(node: &Node, env: &BTreeMap<String, String>, r: &mut Reader) -> Vec<S
             continue;
         }
         if env.contains_key(name) {
-            r.error(at, format!("`{name}` is under `env` already: a secret and a variable cannot have one name"));
+            r.error(
+                at,
+                format!("`{name}` is under `env` already: a secret and a variable cannot have one name"),
+            );
         } else if secrets.iter().any(|s| s == name) {
             r.error(at, format!("the secret `{name}` stands here twice"));
         } else {
@@ -310,7 +333,8 @@ fn command(node: &Node, r: &mut Reader) -> Option<Vec<String>> {
         r.error(node.at, "`command` must be a list, program and arguments apart: `[./tasks, --verbose]`");
         return None;
     }
-    let words: Vec<String> = r.texts(node, "`command`", false).into_iter().map(|(t, _)| t.to_owned()).collect();
+    let words: Vec<String> =
+        r.texts(node, "`command`", false).into_iter().map(|(t, _)| t.to_owned()).collect();
     if words.first().is_none_or(String::is_empty) {
         r.error(node.at, "`command` must name a program");
         return None;
@@ -324,14 +348,20 @@ fn strategy(node: &Node, r: &mut Reader) -> Option<Strategy> {
         "blue-green" => Some(Strategy::BlueGreen),
         other => {
             let near = keys::nearest(other, keys::STRATEGIES.iter().copied());
-            let hint = near.map_or("it must be rolling or blue-green".into(), |n| format!("did you mean `{n}`?"));
+            let hint =
+                near.map_or("it must be rolling or blue-green".into(), |n| format!("did you mean `{n}`?"));
             r.error(node.at, format!("`{}` is not a strategy; {hint}", clip(other)));
             None
         }
     }
 }
 
-fn environment(name: EnvironmentName, node: &Node, places: &mut Places, r: &mut Reader) -> Option<Environment> {
+fn environment(
+    name: EnvironmentName,
+    node: &Node,
+    places: &mut Places,
+    r: &mut Reader,
+) -> Option<Environment> {
     let f = r.fields(node, "an environment", keys::ENVIRONMENT)?;
     let after = f.get("after").and_then(|n| {
         places.after.insert(name.clone(), n.at);
@@ -350,7 +380,10 @@ fn environment(name: EnvironmentName, node: &Node, places: &mut Places, r: &mut 
         if reviewers.is_empty() {
             r.error(at, "`approvals` needs `reviewers`: who may approve?");
         } else if !reviewers.contains(&Reviewer::Anyone) && wanted as usize > reviewers.len() {
-            r.error(at, format!("{wanted} approvals are wanted, more than the reviewers named ({})", reviewers.len()));
+            r.error(
+                at,
+                format!("{wanted} approvals are wanted, more than the reviewers named ({})", reviewers.len()),
+            );
         }
     }
     let mut branches: Vec<BranchPattern> = Vec::new();

@@ -69,7 +69,10 @@ impl Reader {
             Value::Map(pairs) => Some(pairs),
             _ if node.is_null() => Some(&[]),
             _ => {
-                self.error(node.at, format!("{what} must be a mapping (`key: value` lines), but {} stands here", node.kind()));
+                self.error(
+                    node.at,
+                    format!("{what} must be a mapping (`key: value` lines), but {} stands here", node.kind()),
+                );
                 None
             }
         }
@@ -80,7 +83,10 @@ impl Reader {
         match &node.value {
             Value::List(items) => Some(items),
             _ => {
-                self.error(node.at, format!("{what} must be a list (`[a, b]`), but {} stands here", node.kind()));
+                self.error(
+                    node.at,
+                    format!("{what} must be a list (`[a, b]`), but {} stands here", node.kind()),
+                );
                 None
             }
         }
@@ -157,7 +163,13 @@ impl Reader {
     }
 
     /// A duration with its unit, within bounds.
-    pub(super) fn duration(&mut self, node: &Node, what: &str, least: Duration, most: Duration) -> Option<Duration> {
+    pub(super) fn duration(
+        &mut self,
+        node: &Node,
+        what: &str,
+        least: Duration,
+        most: Duration,
+    ) -> Option<Duration> {
         let text = self.text(node, what)?;
         let found = split_unit(text).and_then(|(number, unit)| {
             let millis = match unit {
@@ -201,7 +213,10 @@ impl Reader {
         match found {
             Some(bytes) if (least..=most).contains(&bytes) => Some(bytes),
             Some(_) => {
-                self.error(node.at, format!("{what} must be between {} MiB and {} GiB", least >> 20, most >> 30));
+                self.error(
+                    node.at,
+                    format!("{what} must be between {} MiB and {} GiB", least >> 20, most >> 30),
+                );
                 None
             }
             None => {

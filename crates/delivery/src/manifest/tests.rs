@@ -102,13 +102,18 @@ fn hostile_and_broken_texts_have_their_message() {
         let parsed = parse(&text);
         assert_eq!(parsed.manifest, None, "{name}");
         assert!(findings(&parsed).contains(expected), "{name}: {}", findings(&parsed));
-        assert!(parsed.diagnostics.iter().all(|d| d.line > 0 && d.column > 0), "{name}: {}", findings(&parsed));
+        assert!(
+            parsed.diagnostics.iter().all(|d| d.line > 0 && d.column > 0),
+            "{name}: {}",
+            findings(&parsed)
+        );
     }
 }
 
 #[test]
 fn aliases_stand_for_whole_values() {
-    let manifest = good("services:\n  a: { port: 1, limits: &small { cpu: 0.5 } }\n  b: { port: 2, limits: *small }");
+    let manifest =
+        good("services:\n  a: { port: 1, limits: &small { cpu: 0.5 } }\n  b: { port: 2, limits: *small }");
     assert!(manifest.services.values().all(|s| s.limits.cpu_millis == Some(500)));
 }
 
@@ -160,7 +165,10 @@ fn the_committed_schema_and_the_reference_are_current() {
         std::fs::write(&file, &current).unwrap();
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(committed == current, "docs/reference/windlass.schema.json is old: run this test with UPDATE_EXPECT=1");
+    assert!(
+        committed == current,
+        "docs/reference/windlass.schema.json is old: run this test with UPDATE_EXPECT=1"
+    );
 
     let page = std::fs::read_to_string(format!("{folder}/manifest.md")).unwrap();
     let mut keys = Vec::new();
@@ -173,7 +181,8 @@ fn the_committed_schema_and_the_reference_are_current() {
 #[test]
 fn the_examples_of_the_reference_page_are_good() {
     let page = include_str!("../../../../docs/reference/manifest.md");
-    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!examples.is_empty());
     for example in examples {
         let parsed = parse(example);

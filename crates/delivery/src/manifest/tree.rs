@@ -29,7 +29,10 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// Its text, and whether it was written without quotes.
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
@@ -84,7 +87,8 @@ impl Node {
 pub(super) fn load(text: &str) -> Result<Option<Node>, Broken> {
     let mut builder = Builder::default();
     for event in Parser::<StrInput>::new_from_str(text) {
-        let (event, span) = event.map_err(|e| broken(*e.marker(), format!("this is not YAML: {}", e.info())))?;
+        let (event, span) =
+            event.map_err(|e| broken(*e.marker(), format!("this is not YAML: {}", e.info())))?;
         builder.event(event, span)?;
     }
     Ok(builder.root)
@@ -123,7 +127,9 @@ impl Builder {
                 }
                 Ok(())
             }
-            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => {
                 Err(broken(at, "a YAML tag (`!…`) stands here: a manifest knows none".into()))
             }
             Event::Scalar(text, style, anchor, None) => {
@@ -144,7 +150,10 @@ impl Builder {
             }
             Event::Alias(id) => {
                 let Some(node) = self.anchors.get(&id) else {
-                    return Err(broken(at, "this alias stands for something that is not complete here".into()));
+                    return Err(broken(
+                        at,
+                        "this alias stands for something that is not complete here".into(),
+                    ));
                 };
                 if self.open.len() + node.height() > DEEPEST {
                     return Err(too_deep(at));
@@ -211,14 +220,21 @@ fn as_key(node: Node, pairs: &[(Key, Node)]) -> Result<Key, Broken> {
     }
     if let Some((first, _)) = pairs.iter().find(|(key, _)| key.text == text) {
         let line = first.at.line;
-        return Err(Broken { at, message: format!("the key `{}` stands here again, first in line {line}", clip(&text)) });
+        return Err(Broken {
+            at,
+            message: format!("the key `{}` stands here again, first in line {line}", clip(&text)),
+        });
     }
     Ok(Key { text, at })
 }
 
 /// A text from outside, short enough for a message.
 pub(super) fn clip(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+    if text.chars().count() <= 60 {
+        text.to_owned()
+    } else {
+        text.chars().take(57).chain("...".chars()).collect()
+    }
 }
 
 fn place(marker: Marker) -> Place {
@@ -235,5 +251,8 @@ fn too_deep(at: Marker) -> Broken {
 }
 
 fn too_many(at: Place) -> Broken {
-    Broken { at, message: format!("the manifest has more than {MOST_NODES} values (aliases counted each time)") }
+    Broken {
+        at,
+        message: format!("the manifest has more than {MOST_NODES} values (aliases counted each time)"),
+    }
 }

@@ -68,7 +68,11 @@ fn patience(spec: &ServiceSpec) -> Duration {
 
 fn of_instance(scene: &Scene<'_>, spec: &ServiceSpec, i: &Instance, since: Timestamp) -> Option<Failure> {
     let health = &spec.service.health;
-    let answer = || i.last_health.as_ref().map_or_else(|| format!("nothing answered {}", health.words()), |h| h.text.clone());
+    let answer = || {
+        i.last_health
+            .as_ref()
+            .map_or_else(|| format!("nothing answered {}", health.words()), |h| h.text.clone())
+    };
     let what = match &i.state {
         // One from before this deployment is replaced by a new one; its end says nothing about this release.
         InstanceState::Exited { code, .. } if i.restarts >= RESTARTS && i.created_at >= since => {
@@ -77,7 +81,9 @@ fn of_instance(scene: &Scene<'_>, spec: &ServiceSpec, i: &Instance, since: Times
         InstanceState::Starting if scene.now >= begun(i, since) + health.deadline => {
             format!("never became healthy within {}: {}", words(health.deadline), answer())
         }
-        InstanceState::Unhealthy { since: turned } if *turned >= since => format!("became unhealthy: {}", answer()),
+        InstanceState::Unhealthy { since: turned } if *turned >= since => {
+            format!("became unhealthy: {}", answer())
+        }
         // It was unhealthy before this deployment began: it has the time of a new one to recover.
         InstanceState::Unhealthy { .. } if scene.now >= since + health.deadline => {
             format!("stayed unhealthy for {}: {}", words(health.deadline), answer())

@@ -43,15 +43,21 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn role(&self, instance: &Instance) -> Role {
-        let of_target = self.desired.target.owns(instance);
+        let target = &self.desired.target;
+        let of_target = target.owns(instance);
         let of_previous = self.desired.previous.as_ref().is_some_and(|p| p.owns(instance));
-        match self.desired.mode {
-            Mode::Steady | Mode::Deploying { .. } if of_target => Role::Goal,
+        // While a redeploy is under way, its own instances are exactly those that it started.
+        let new = of_target && (target.generation.is_none() || instance.deployment.is_some());
+        match &self.desired.mode {
+            Mode::Steady if of_target => Role::Goal,
+            Mode::Deploying { .. } if new => Role::Goal,
             Mode::Steady | Mode::Deploying { .. } if of_previous => Role::Previous,
             Mode::Steady => Role::Leftover,
+            // On the way back only the goal's instances are started: whatever is this young is one of them.
+            Mode::RollingBack { since, .. } if of_previous && instance.created_at >= *since => Role::Goal,
             // A redeploy's own instances are of the previous release too: being the target's comes first, unless
             // the two are the very same thing.
-            Mode::RollingBack { .. } if of_target && !(of_previous && self.same()) => Role::Leftover,
+            Mode::RollingBack { .. } if new && !(of_previous && self.same()) => Role::Leftover,
             Mode::RollingBack { .. } if of_previous => Role::Goal,
             Mode::RollingBack { .. } | Mode::Deploying { .. } => Role::Older,
         }
@@ -59,7 +65,10 @@ impl<'a> Scene<'a> {
 
     fn same(&self) -> bool {
         let target = &self.desired.target;
-        self.desired.previous.as_ref().is_some_and(|p| p.release == target.release && p.generation == target.generation)
+        self.desired
+            .previous
+            .as_ref()
+            .is_some_and(|p| p.release == target.release && p.generation == target.generation)
     }
 
     /// Every service that is wanted, routed or has an instance.

@@ -58,7 +58,7 @@ pub(super) fn turn<'a>(scene: &Scene<'a>, name: &'a ServiceName) -> Turn {
     part.retire(&route);
     part.revive_others(keep);
     part.revive_own();
-    part.start();
+    part.start(keep);
     part.finish(&route);
     part.turn
 }
@@ -129,14 +129,11 @@ impl<'a> Part<'_, 'a> {
         let held = self.others.iter().filter(|i| self.held.contains(&i.id) && i.state.ready());
         route.extend(held.map(|i| i.id));
         if route.is_empty() && self.wanted > 0 {
-            // Nothing better is there: what answers badly, or is of the wrong release, is better than nothing.
-            let running = |i: &&&Instance| {
-                observed.contains(&i.id) && (i.state.ready() || matches!(i.state, InstanceState::Unhealthy { .. }))
-            };
-            route.extend(self.own.iter().chain(&self.others).filter(running).map(|i| i.id));
+            route = self.last_resort(&observed);
         }
         let asleep = |i: &&Instance| {
-            route.contains(&i.id) && matches!(i.state, InstanceState::Warm { .. } | InstanceState::Draining { .. })
+            route.contains(&i.id)
+                && matches!(i.state, InstanceState::Warm { .. } | InstanceState::Draining { .. })
         };
         if route != observed || self.own.iter().chain(&self.others).any(|i| asleep(&i)) {
             let new = self.own.iter().filter(|i| route.contains(&i.id)).count();
@@ -146,12 +143,30 @@ impl<'a> Part<'_, 'a> {
         route
     }
 
+    /// Nothing better is there: what answers badly, or is of the wrong release, is better than nothing. Those that
+    /// are held come first: to route the others too would keep them from making room.
+    fn last_resort(&self, observed: &BTreeSet<InstanceId>) -> BTreeSet<InstanceId> {
+        let running: Vec<&Instance> = self
+            .own
+            .iter()
+            .chain(&self.others)
+            .copied()
+            .filter(|i| observed.contains(&i.id))
+            .filter(|i| i.state.ready() || matches!(i.state, InstanceState::Unhealthy { .. }))
+            .collect();
+        let own = |i: &&&Instance| self.own.iter().any(|own| own.id == i.id) || self.held.contains(&i.id);
+        let route: BTreeSet<InstanceId> = running.iter().filter(own).map(|i| i.id).collect();
+        if route.is_empty() { running.iter().map(|i| i.id).collect() } else { route }
+    }
+
     fn route_note(&self, new: usize, old: usize) -> String {
         let name = self.name;
         let instances = |n: usize| if n == 1 { "1 instance".to_owned() } else { format!("{n} instances") };
         match (self.scene.goal, new, old) {
             (_, 0, 0) => format!("no traffic goes to {name}"),
-            (Some(goal), new, 0) => format!("traffic to {name} goes to {} of release {}", instances(new), goal.number),
+            (Some(goal), new, 0) => {
+                format!("traffic to {name} goes to {} of release {}", instances(new), goal.number)
+            }
             (_, 0, old) => format!("traffic to {name} goes to {} from before", instances(old)),
             (Some(goal), new, old) => format!(
                 "traffic to {name} goes to {} of release {} and {} from before",
@@ -230,25 +245,33 @@ impl<'a> Part<'_, 'a> {
 
     /// Starts ended instances of the release before again, where the goal cannot do without them yet.
     fn revive_others(&mut self, keep: usize) {
-        let ended = |i: &&Instance| matches!(i.state, InstanceState::Exited { .. }) && self.scene.role(i) == Role::Previous;
-        let chosen: Vec<&Instance> = self.others.iter().copied().filter(ended).take(self.lacking(keep)).collect();
-        for i in chosen {
+        for i in self.revivable(keep) {
             if let InstanceState::Exited { at, .. } = i.state {
                 self.restart_at(i, at + backoff(i.restarts));
             }
         }
     }
 
+    fn revivable(&self, keep: usize) -> Vec<&'a Instance> {
+        let ended = |i: &&Instance| {
+            matches!(i.state, InstanceState::Exited { .. }) && self.scene.role(i) == Role::Previous
+        };
+        self.others.iter().copied().filter(ended).take(self.lacking(keep).min(self.room())).collect()
+    }
+
     /// Starts the goal's ended instances again; outside a deployment also those that hang.
     fn revive_own(&mut self) {
-        let deadline = self.scene.goal_spec(self.name).map_or(Duration::ZERO, |spec| spec.service.health.deadline);
+        let deadline =
+            self.scene.goal_spec(self.name).map_or(Duration::ZERO, |spec| spec.service.health.deadline);
         let deploying = self.scene.deploying_since();
         for i in self.own.clone() {
             let patience = deadline.max(backoff(i.restarts));
             match (&i.state, deploying) {
                 (InstanceState::Exited { at, .. }, _) => self.restart_at(i, *at + backoff(i.restarts)),
                 // A deployment fails by then; the planner looks again at that time.
-                (InstanceState::Starting, Some(since)) => self.turn.wake.push(failure::begun(i, since) + deadline),
+                (InstanceState::Starting, Some(since)) => {
+                    self.turn.wake.push(failure::begun(i, since) + deadline)
+                }
                 (InstanceState::Unhealthy { .. }, Some(since)) => self.turn.wake.push(since + deadline),
                 (InstanceState::Starting, None) => self.restart_at(i, i.started_at + patience),
                 (InstanceState::Unhealthy { since }, None) => self.restart_at(i, *since + patience),
@@ -262,21 +285,29 @@ impl<'a> Part<'_, 'a> {
             self.turn.wake.push(at);
             return;
         }
-        self.turn.notes.push(format!("starting an instance of {} again (time {})", self.name, i.restarts + 1));
+        self.turn.notes.push(format!(
+            "starting an instance of {} again (time {})",
+            self.name,
+            i.restarts + 1
+        ));
         self.turn.actions.push(Action::Restart { instance: i.id });
     }
 
-    /// Starts what is missing; under a rolling deployment never more than one above what is wanted.
-    fn start(&mut self) {
+    /// How many more may run beside the warm ones: under a rolling deployment one more than wanted in all.
+    fn room(&self) -> usize {
+        if self.scene.deploying_since().is_none() || self.strategy() != Strategy::Rolling {
+            return usize::MAX;
+        }
+        let others = self.others.iter().filter(|i| active(i)).count();
+        (self.wanted + 1).saturating_sub(self.own.len() + others)
+    }
+
+    /// Starts what is missing, as far as there is room.
+    fn start(&mut self, keep: usize) {
         let Some(goal) = self.scene.goal else { return };
-        let missing = self.wanted - self.own.len();
-        let room = if self.scene.deploying_since().is_some() && self.strategy() == Strategy::Rolling {
-            let others = self.others.iter().filter(|i| active(i)).count();
-            (self.wanted + 1).saturating_sub(self.own.len() + others)
-        } else {
-            missing
-        };
-        let count = missing.min(room);
+        // What is about to be started again takes up its place already.
+        let room = self.room().saturating_sub(self.revivable(keep).len());
+        let count = (self.wanted - self.own.len()).min(room);
         if count == 0 {
             return;
         }

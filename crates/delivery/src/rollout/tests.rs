@@ -25,7 +25,10 @@ pub(super) fn deployment(number: u64) -> DeploymentId {
 pub(super) fn spec(name: &str, replicas: u32, strategy: Strategy) -> ServiceSpec {
     let service = Service {
         port: 8080,
-        health: Health { check: crate::manifest::Check::Http { path: "/health".into() }, ..Health::default() },
+        health: Health {
+            check: crate::manifest::Check::Http { path: "/health".into() },
+            ..Health::default()
+        },
         replicas,
         strategy,
         drain: Duration::from_secs(10),
@@ -45,7 +48,13 @@ pub(super) fn wanted(number: u64, services: Vec<ServiceSpec>) -> Wanted {
     Wanted { release: release(number), number, sha, generation: None, services }
 }
 
-pub(super) fn instance(number: usize, service: &str, of: u64, state: InstanceState, started: Timestamp) -> Instance {
+pub(super) fn instance(
+    number: usize,
+    service: &str,
+    of: u64,
+    state: InstanceState,
+    started: Timestamp,
+) -> Instance {
     Instance {
         id: format!("ins_{number:026}").parse().unwrap(),
         project: "tasks".parse().unwrap(),
@@ -107,7 +116,8 @@ fn read(text: &str) -> Moment {
 
 fn read_release(words: &[&str]) -> Wanted {
     let number = words[0][1..].parse().unwrap();
-    let (generation, rest) = match words.get(1).and_then(|w| w.strip_prefix('d')).and_then(|n| n.parse().ok()) {
+    let (generation, rest) = match words.get(1).and_then(|w| w.strip_prefix('d')).and_then(|n| n.parse().ok())
+    {
         Some(n) => (Some(deployment(n)), &words[2..]),
         None => (None, &words[1..]),
     };
@@ -149,7 +159,8 @@ fn read_instance(words: &[&str], moment: &mut Moment) {
             ("restarts", n) => i.restarts = n.parse().unwrap(),
             ("created", n) => i.created_at = at(n.parse().unwrap()),
             ("health", text) => {
-                i.last_health = Some(HealthAnswer { at: since, healthy: false, text: text.replace('_', " ") });
+                i.last_health =
+                    Some(HealthAnswer { at: since, healthy: false, text: text.replace('_', " ") });
             }
             ("line", text) => moment.observed.lines.entry(i.id).or_default().push(text.replace('_', " ")),
             (d, _) => i.deployment = Some(deployment(d[1..].parse().unwrap())),

@@ -6,6 +6,7 @@ mod handing;
 mod matrices;
 mod property;
 mod starting;
+mod together;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -92,3 +92,18 @@ fn force_ends_even_what_would_go_on() {
     assert!(actions.contains(&Action::CancelJob { job, reason: "at once".into() }));
     assert_eq!(play.states(), ["a: running", "b: cancelled", "c: cancelled"]);
 }
+
+#[test]
+fn nothing_succeeds_in_a_cancelled_run() {
+    let mut play = Play::jobs(
+        &(job("a", "if: success()")
+            + &job("clean", "if: always()")
+            + &job("b", "needs: clean\nif: success()")
+            + &job("c", "needs: clean\nif: success('clean') || cancelled()")),
+    );
+    play.start("a");
+    play.cancel();
+    assert_eq!(play.named("a").stopping.as_deref(), Some("cancelled by ada"));
+    play.succeed("clean");
+    assert_eq!(play.states(), ["a: running", "clean: success", "b: cancelled", "c: queued"]);
+}

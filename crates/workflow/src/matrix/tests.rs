@@ -76,6 +76,12 @@ fn an_excluded_combination_may_come_back_by_include_and_extras_do_not_name() {
 }
 
 #[test]
+fn an_include_never_changes_an_original_value() {
+    let matrix = json!({"v": [1], "os": ["Linux"], "include": [{"V": "1", "OS": "linux", "x": 1}, {"x": 2}]});
+    assert_eq!(legs(matrix), [json!({"v": 1, "os": "Linux", "x": 2})]);
+}
+
+#[test]
 fn includes_alone_are_one_job_each() {
     assert_eq!(
         names(json!({"include": [{"site": "prod", "n": 1}, {"site": "stage"}]})),

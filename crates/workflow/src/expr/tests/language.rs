@@ -64,6 +64,9 @@ fn values() {
         ("0 && fromJSON('')", json!(0)),
         ("1 || fromJSON('')", json!(1)),
         ("!!'x'", json!(true)),
+        ("!NaN", json!(true)),
+        ("!0 && !'' && !null && !-0", json!(true)),
+        ("!'0' || !'false' || !fromJSON('[]') || !fromJSON('{}')", json!(false)),
         ("(1 == 2) == false", json!(true)),
         // Coercion in comparison.
         ("1 == '1'", json!(true)),

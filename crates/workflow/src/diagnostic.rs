@@ -88,19 +88,37 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// What a message quotes from the file may be long and may run over lines; the message may not.
+    fn new(severity: Severity, span: Span, message: String) -> Self {
+        let short = message.len() <= LONGEST && !message.contains(char::is_control);
+        let message = if short {
+            message
+        } else {
+            let words: Vec<&str> = message.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+            let mut line =
+                words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
+            if line.len() > LONGEST {
+                line.truncate(line.floor_char_boundary(LONGEST));
+                line.push('…');
+            }
+            line
+        };
+        Self { severity, span, message, help: None }
+    }
+
     /// An error.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, span, message: message.into(), help: None }
+        Self::new(Severity::Error, span, message.into())
     }
 
     /// A warning.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, span, message: message.into(), help: None }
+        Self::new(Severity::Warning, span, message.into())
     }
 
     /// A note.
     pub fn note(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, span, message: message.into(), help: None }
+        Self::new(Severity::Note, span, message.into())
     }
 
     /// The same, with what to do.
@@ -156,6 +174,8 @@ impl Diagnostic {
     }
 }
 
+/// The longest message, in bytes.
+const LONGEST: usize = 500;
 /// The longest piece of a line that a snippet shows, in characters.
 const SHOWN: usize = 120;
 
@@ -216,6 +236,13 @@ mod tests {
         assert_eq!(finding.snippet("f", "a"), "error: gone\n --> f:9:1\n");
         let zero = Diagnostic::error(span(0, 0, 0), "odd");
         assert_eq!(zero.snippet("f", "a"), "error: odd\n --> f:0:0\n");
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let finding = Diagnostic::error(Span::default(), format!("a\n\n  b\0{}", "é".repeat(1_000)));
+        assert!(finding.message.starts_with("a b éé"), "{}", finding.message);
+        assert!(finding.message.len() <= LONGEST + "…".len());
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::expr::{Object, Value};
 pub const MAX_LEGS: usize = 256;
 /// The most combinations that are looked at before `exclude` has dropped some.
 const MAX_PRODUCT: usize = 10_000;
+/// The most comparisons of combinations with excludes, where there are more combinations than may be left.
+const MAX_COMPARISONS: usize = 500_000;
 /// The longest name of a job, in characters.
 const MAX_NAME: usize = 100;
 
@@ -108,6 +110,10 @@ pub fn expand(input: &MatrixInput) -> Result<Vec<Leg>, MatrixError> {
     let vectors: HashSet<String> = input.vectors.iter().map(|(k, _)| k.to_ascii_lowercase()).collect();
     let is_vector = |key: &str| vectors.contains(&key.to_ascii_lowercase());
     let mut combinations = product(&input.vectors)?;
+    let comparisons = combinations.len().saturating_mul(input.exclude.len());
+    if combinations.len() > MAX_LEGS && comparisons > MAX_COMPARISONS {
+        return Err(MatrixError::TooMany(combinations.len()));
+    }
     combinations.retain(|c| !input.exclude.iter().any(|e| matches(e.iter(), c)));
     if combinations.len() > MAX_LEGS {
         return Err(MatrixError::TooMany(combinations.len()));

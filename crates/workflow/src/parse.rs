@@ -11,8 +11,8 @@ mod refer;
 mod setting;
 mod step;
 
-use crate::diagnostic::{Diagnostic, Span};
 use crate::action::ParsedAction;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::keys::Place;
 use crate::model::Workflow;
 use crate::yaml::{Limits, Node, Source, load};

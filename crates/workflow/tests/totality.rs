@@ -8,9 +8,46 @@ use windlass_workflow::{Diagnostic, Severity, parse, parse_action, parse_bytes};
 
 /// Pieces that mean something to the language.
 const PIECES: [&str; 40] = [
-    "on", "jobs", ":", ": ", "\n", "\n  ", "\n    - ", "- ", "{", "}", "[", "]", ",", "${{", "}}", "'", "\"", "|\n", ">-\n ",
-    "&a ", "*a", "!!str ", "<<: ", "#", "runs-on", "steps", "needs", "if", "run: x", "uses: ", "matrix", "include",
-    "${{ github.ref }}", "${{ needs.a }}", "~", "é", "\u{feff}", "\r", "\t", "\0",
+    "on",
+    "jobs",
+    ":",
+    ": ",
+    "\n",
+    "\n  ",
+    "\n    - ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "${{",
+    "}}",
+    "'",
+    "\"",
+    "|\n",
+    ">-\n ",
+    "&a ",
+    "*a",
+    "!!str ",
+    "<<: ",
+    "#",
+    "runs-on",
+    "steps",
+    "needs",
+    "if",
+    "run: x",
+    "uses: ",
+    "matrix",
+    "include",
+    "${{ github.ref }}",
+    "${{ needs.a }}",
+    "~",
+    "é",
+    "\u{feff}",
+    "\r",
+    "\t",
+    "\0",
 ];
 
 fn corpus() -> Vec<String> {
@@ -67,8 +104,11 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         1 => "\\PC{0,8}",
         1 => Just(String::new()),
     ];
-    let edit = (any::<prop::sample::Index>(), 0..12_usize, insert)
-        .prop_map(|(place, remove, insert)| Edit { place, remove, insert });
+    let edit = (any::<prop::sample::Index>(), 0..12_usize, insert).prop_map(|(place, remove, insert)| Edit {
+        place,
+        remove,
+        insert,
+    });
     prop::collection::vec(edit, 1..6)
 }
 

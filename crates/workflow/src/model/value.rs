@@ -117,9 +117,12 @@ impl Tree {
         Some(match self {
             Self::Literal(value) => value.value.clone(),
             Self::Expression(_) => return None,
-            Self::Sequence(items) => Value::array(items.iter().map(Self::literal).collect::<Option<Vec<_>>>()?),
+            Self::Sequence(items) => {
+                Value::array(items.iter().map(Self::literal).collect::<Option<Vec<_>>>()?)
+            }
             Self::Mapping(pairs) => {
-                let literal = |(name, tree): &(Spanned<String>, Self)| Some((name.value.clone(), tree.literal()?));
+                let literal =
+                    |(name, tree): &(Spanned<String>, Self)| Some((name.value.clone(), tree.literal()?));
                 Value::object(pairs.iter().map(literal).collect::<Option<Vec<_>>>()?)
             }
         })

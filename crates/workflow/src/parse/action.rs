@@ -19,9 +19,8 @@ impl Reader<'_> {
         let runs = fields.get("runs").and_then(|field| self.runs(field));
         let inputs = self.each(fields.get("inputs"), Reader::action_input);
         let composite = matches!(runs, Some(ActionRuns::Composite { .. }));
-        let outputs = self.each(fields.get("outputs"), |reader, key, node| {
-            reader.action_output(key, node, composite)
-        });
+        let outputs =
+            self.each(fields.get("outputs"), |reader, key, node| reader.action_output(key, node, composite));
         Some(ActionMeta { name, description, inputs, outputs, runs: runs? })
     }
 

@@ -55,7 +55,8 @@ impl Reader<'_> {
         }
         let text = node.as_scalar().map_or("", |scalar| scalar.as_text());
         let rest = text.get(error.offset..).unwrap_or("");
-        let word = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len());
+        let word =
+            rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len());
         let span = self.source.inside(node.span, text, error.offset, error.offset + word.max(1));
         let finding = Diagnostic::error(span, error.message.clone());
         let finding = if error.message.starts_with("Unrecognized named-value") {
@@ -84,7 +85,9 @@ fn unavailable(available: Availability, reference: &Reference) -> Option<(ExprEr
             Some((ExprErrorKind::UnrecognizedFunction, help.to_owned()))
         }
         // Only a job's condition may ask about certain jobs.
-        ReferenceKind::Function(Function::Status(_)) if *arguments > 0 && available.allows_context("steps") => {
+        ReferenceKind::Function(Function::Status(_))
+            if *arguments > 0 && available.allows_context("steps") =>
+        {
             Some((ExprErrorKind::TooManyParameters, "in a step it takes no arguments".to_owned()))
         }
         ReferenceKind::Function(_) => None,

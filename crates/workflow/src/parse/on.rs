@@ -196,7 +196,8 @@ impl Reader<'_> {
         let name = self.word(field.node)?;
         let zone = TimeZone::get(&name).ok();
         if zone.is_none() {
-            let finding = Diagnostic::error(name.span, format!("the time zone '{}' is not known", name.value));
+            let finding =
+                Diagnostic::error(name.span, format!("the time zone '{}' is not known", name.value));
             self.report(finding.with_help("write its IANA name, such as 'Europe/Paris'"));
         }
         zone

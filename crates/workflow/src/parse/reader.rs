@@ -29,7 +29,7 @@ pub(crate) struct Field<'n> {
 
 /// The keys of a mapping that can be used.
 pub(crate) struct Fields<'n> {
-    fields: Vec<Field<'n>>,
+    usable: Vec<Field<'n>>,
     /// All keys that were written, usable or not.
     written: Vec<&'n str>,
     pub(super) span: Span,
@@ -38,7 +38,7 @@ pub(crate) struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// A usable key.
     pub(super) fn get(&self, name: &str) -> Option<Field<'n>> {
-        self.fields.iter().find(|field| field.row.name == name).copied()
+        self.usable.iter().find(|field| field.row.name == name).copied()
     }
 
     /// Where a key stands; the mapping's beginning when it does not.
@@ -77,6 +77,11 @@ impl<'a> Reader<'a> {
         self.findings.iter().any(Diagnostic::is_error)
     }
 
+    /// Whether a further warning would only be counted.
+    pub(super) fn has_room_for_warnings(&self) -> bool {
+        self.findings.len() < MAX_FINDINGS
+    }
+
     /// How many findings there are so far.
     pub(super) fn count(&self) -> usize {
         self.findings.len() + self.left_out
@@ -111,9 +116,14 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`Self::fields`], but the named keys are not refused though Windlass does not run them yet.
-    pub(super) fn fields_but<'n>(&mut self, node: &'n Node, place: Place, but: &[&str]) -> Option<Fields<'n>> {
+    pub(super) fn fields_but<'n>(
+        &mut self,
+        node: &'n Node,
+        place: Place,
+        but: &[&str],
+    ) -> Option<Fields<'n>> {
         let pairs = self.pairs(node)?;
-        let mut fields = Fields { fields: Vec::new(), written: Vec::new(), span: node.span };
+        let mut fields = Fields { usable: Vec::new(), written: Vec::new(), span: node.span };
         for Pair { key, value } in pairs {
             let Some(row) = keys_of(place).find(|row| row.name == key.text) else {
                 self.unknown(key, place);
@@ -124,10 +134,11 @@ impl<'a> Reader<'a> {
                 && !but.contains(&row.name)
             {
                 self.error(key.span, supported::refusal(&format!("'{}'", row.name), meaning));
-            } else if let Some(message) = row.kind.misfit(&value.value).filter(|_| !is_expression(value, row)) {
+            } else if let Some(message) = row.kind.misfit(&value.value).filter(|_| !is_expression(value, row))
+            {
                 self.error(value.span, message);
             } else {
-                fields.fields.push(Field { row, key, node: value });
+                fields.usable.push(Field { row, key, node: value });
             }
         }
         for row in keys_of(place).filter(|row| row.required) {
@@ -181,7 +192,8 @@ impl<'a> Reader<'a> {
 
     pub(super) fn unknown_key<'w>(&mut self, key: &Key, possible: impl IntoIterator<Item = &'w str>) {
         if key.text.contains("${{") {
-            return self.error(key.span, supported::refusal(&format!("'{}'", key.text), "expressions as keys"));
+            return self
+                .error(key.span, supported::refusal(&format!("'{}'", key.text), "expressions as keys"));
         }
         let finding = Diagnostic::error(key.span, unexpected(&key.text));
         self.report(finding.with_suggestion(&key.text, possible));
@@ -301,7 +313,9 @@ impl<'a> Reader<'a> {
     /// Data of any shape.
     pub(super) fn tree(&mut self, row: &KeyRow, node: &Node) -> Option<Tree> {
         Some(match &node.value {
-            Value::Scalar(scalar) if scalar.text.contains("${{") => Tree::Expression(self.template(row, node)?),
+            Value::Scalar(scalar) if scalar.text.contains("${{") => {
+                Tree::Expression(self.template(row, node)?)
+            }
             Value::Scalar(scalar) => {
                 self.warn_of_lost_digits(scalar, node.span);
                 Tree::Literal(Spanned { value: evaluated(scalar), span: node.span })

@@ -34,7 +34,8 @@ impl Reader<'_> {
 
     /// `steps.X` where no step of the job has that id.
     fn check_step_names(&mut self, job: &Job) {
-        let ids: Vec<&str> = job.steps().iter().filter_map(|step| step.id.as_ref()).map(|id| id.as_str()).collect();
+        let ids: Vec<&str> =
+            job.steps().iter().filter_map(|step| step.id.as_ref()).map(|id| id.as_str()).collect();
         let known: HashSet<String> = ids.iter().map(|id| id.to_lowercase()).collect();
         for place in expressions(job) {
             for (span, name) in self.properties(&place, "steps", &known) {
@@ -46,12 +47,13 @@ impl Reader<'_> {
 
     /// The unknown properties that an expression reads from a context, where they are written out.
     fn properties<'w>(&self, place: &At<'w>, context: &str, known: &HashSet<String>) -> Vec<(Span, &'w str)> {
-        if self.is_full() {
-            return Vec::new();
-        }
         let mut found = Vec::new();
         for reference in place.expr.references() {
-            let named = reference.kind == ReferenceKind::Context && reference.name.eq_ignore_ascii_case(context);
+            if !self.has_room_for_warnings() {
+                break;
+            }
+            let named =
+                reference.kind == ReferenceKind::Context && reference.name.eq_ignore_ascii_case(context);
             if let Some(property) = reference.property.as_deref().filter(|_| named)
                 && !known.contains(&property.to_lowercase())
             {
@@ -114,7 +116,9 @@ fn from_map<'w>(map: &'w Map, found: &mut Vec<At<'w>>) {
     match map {
         Map::Expression(template) => from_template(template, found),
         Map::Entries(entries) => {
-            entries.iter().for_each(|Entry { value, .. }| from_template(value, found));
+            for Entry { value, .. } in entries {
+                from_template(value, found);
+            }
         }
     }
 }

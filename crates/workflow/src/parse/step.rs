@@ -36,8 +36,10 @@ impl Reader<'_> {
             if let Some(id) = &step.id
                 && !ids.insert(id.to_lowercase())
             {
-                let message =
-                    format!("The identifier '{}' may not be used more than once within the same scope.", id.value);
+                let message = format!(
+                    "The identifier '{}' may not be used more than once within the same scope.",
+                    id.value
+                );
                 self.error(id.span, message);
             }
             steps.push(step);
@@ -128,7 +130,9 @@ impl Reader<'_> {
         let length = script.text().chars().count();
         if length > MAX_LENGTH {
             let message = format!("The script has {length} characters, more than {MAX_LENGTH}");
-            self.report(Diagnostic::error(field.node.span, message).with_help("put it into a file of the repository"));
+            self.report(
+                Diagnostic::error(field.node.span, message).with_help("put it into a file of the repository"),
+            );
             return None;
         }
         Some(script)
@@ -158,7 +162,8 @@ impl Reader<'_> {
             let finding = Diagnostic::error(span, supported::refusal(&what, "it is not built in"));
             let help = match suggest(&name, supported::ACTIONS.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'?"),
-                None => "use one that is built in, a 'run' step, or an action of the repository ('./path')".to_owned(),
+                None => "use one that is built in, a 'run' step, or an action of the repository ('./path')"
+                    .to_owned(),
             };
             self.report(finding.with_help(help));
         }

@@ -150,7 +150,8 @@ fn inputs_are_typed() {
 #[test]
 fn wrong_inputs_are_all_told() {
     let on = triggers(INPUTS);
-    let wrong = on.check_inputs(&given(json!({"level": "mid", "dry": "yes", "nte": "x", "where": []}))).unwrap_err();
+    let wrong =
+        on.check_inputs(&given(json!({"level": "mid", "dry": "yes", "nte": "x", "where": []}))).unwrap_err();
     assert_eq!(
         wrong,
         [

@@ -208,8 +208,10 @@ mod tests {
         let value = &node.as_scalar().expect("a scalar").text;
         let source = Source::new(text);
         let wanted: Vec<usize> = text.match_indices('@').map(|(at, _)| at).collect();
-        let found: Vec<usize> =
-            value.match_indices('@').map(|(at, _)| source.inside(node.span, value, at, at + 1).start.offset).collect();
+        let found: Vec<usize> = value
+            .match_indices('@')
+            .map(|(at, _)| source.inside(node.span, value, at, at + 1).start.offset)
+            .collect();
         assert_eq!(found, wanted, "{text:?} -> {value:?}");
     }
 

@@ -125,6 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn both_halves_of_the_language_know_the_same_contexts() {
+        let mut expected = crate::expr::CONTEXTS;
+        let mut own = Availability::CONTEXTS;
+        expected.sort_unstable();
+        own.sort_unstable();
+        assert_eq!(own, expected);
+    }
+
+    #[test]
     fn names_ignore_case() {
         assert!(Availability::STEP.allows_context("GitHub"));
         assert!(!Availability::RUN.allows_context("secrets"));

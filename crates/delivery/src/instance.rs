@@ -11,7 +11,7 @@ use windlass_kernel::{
 use crate::manifest::Health;
 
 /// An instance that was healthy for so long before it ended counts its restarts from zero again.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(300);
+const FORGIVEN_AFTER: Duration = Duration::from_mins(5);
 
 /// One running copy of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use crate::millis;
 
 mod branches;
 mod checks;
+mod environments;
 mod keys;
 mod read;
 pub(crate) mod reader;

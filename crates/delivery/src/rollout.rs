@@ -270,6 +270,8 @@ fn outcome(scene: &Scene<'_>, settled: bool) -> Option<Outcome> {
 }
 
 #[cfg(test)]
+mod any_facts;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::manifest::{ServiceSpec, Strategy};
 const RESTARTS: u32 = 2;
 
 /// Time that the machine itself may need for a step, beyond what the manifest grants.
-const SLACK: Duration = Duration::from_secs(60);
+const SLACK: Duration = Duration::from_mins(1);
 
 /// At most so many lines go into a failure.
 const LINES: usize = 20;
@@ -23,8 +23,8 @@ const LINES: usize = 20;
 pub(super) fn found(scene: &Scene<'_>) -> Option<Failure> {
     let since = scene.deploying_since()?;
     for spec in &scene.desired.target.services {
-        let own = scene.instances(&spec.name).filter(|i| scene.role(i) == Role::Goal);
-        if let Some(failure) = own.filter_map(|i| of_instance(scene, spec, i, since)).next() {
+        let mut own = scene.instances(&spec.name).filter(|i| scene.role(i) == Role::Goal);
+        if let Some(failure) = own.find_map(|i| of_instance(scene, spec, i, since)) {
             return Some(failure);
         }
     }

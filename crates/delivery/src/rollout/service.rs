@@ -131,11 +131,11 @@ impl<'a> Part<'_, 'a> {
         if route.is_empty() && self.wanted > 0 {
             route = self.last_resort(&observed);
         }
-        let asleep = |i: &&Instance| {
+        let asleep = |i: &Instance| {
             route.contains(&i.id)
                 && matches!(i.state, InstanceState::Warm { .. } | InstanceState::Draining { .. })
         };
-        if route != observed || self.own.iter().chain(&self.others).any(|i| asleep(&i)) {
+        if route != observed || self.own.iter().chain(&self.others).any(|i| asleep(i)) {
             let new = self.own.iter().filter(|i| route.contains(&i.id)).count();
             self.turn.notes.push(self.route_note(new, route.len() - new));
             self.turn.route = Some(Action::Route { service: self.name.clone(), instances: route.clone() });
@@ -270,7 +270,7 @@ impl<'a> Part<'_, 'a> {
                 (InstanceState::Exited { at, .. }, _) => self.restart_at(i, *at + backoff(i.restarts)),
                 // A deployment fails by then; the planner looks again at that time.
                 (InstanceState::Starting, Some(since)) => {
-                    self.turn.wake.push(failure::begun(i, since) + deadline)
+                    self.turn.wake.push(failure::begun(i, since) + deadline);
                 }
                 (InstanceState::Unhealthy { .. }, Some(since)) => self.turn.wake.push(since + deadline),
                 (InstanceState::Starting, None) => self.restart_at(i, i.started_at + patience),

@@ -307,11 +307,15 @@ impl World {
     }
 
     /// Instances that take up a place, by service. The target's warm ones count: they may be woken at any time.
+    /// Under blue-green only the target's count: the others are as many as they were.
     fn places(&self, target: &Wanted) -> BTreeMap<ServiceName, usize> {
         let mut places = BTreeMap::new();
-        let warm = |i: &Instance| matches!(i.state, InstanceState::Warm { .. }) && target.owns(i);
-        for i in self.observed.instances.iter().filter(|i| active(i) || warm(i)) {
-            *places.entry(i.service.clone()).or_default() += 1;
+        for i in &self.observed.instances {
+            let warm = matches!(i.state, InstanceState::Warm { .. }) && target.owns(i);
+            let green = target.service(&i.service).is_some_and(|s| s.service.strategy == Strategy::BlueGreen);
+            if (active(i) || warm) && (target.owns(i) || !green) {
+                *places.entry(i.service.clone()).or_default() += 1;
+            }
         }
         places
     }
@@ -403,10 +407,9 @@ impl World {
         let after = self.places(&desired.target);
         for spec in &desired.target.services {
             let replicas = spec.service.replicas as usize;
-            let previous = desired.previous.as_ref().and_then(|p| p.service(&spec.name));
             let room = match spec.service.strategy {
                 Strategy::Rolling => replicas + 1,
-                Strategy::BlueGreen => replicas + previous.map_or(replicas, |p| p.service.replicas as usize),
+                Strategy::BlueGreen => replicas,
             };
             let most = room.max(before.get(&spec.name).copied().unwrap_or(0));
             let now = after.get(&spec.name).copied().unwrap_or(0);

@@ -343,7 +343,7 @@ mod tests {
             (7_300_000, "2 h ago"),
             (90_000_000, "1 day ago"),
             (-90_000, "in 1 min"),
-            (3_000_000_000, "2023-10-10"),
+            (3_000_000_000, "2023-10-11"),
         ];
         for (back, expected) in cases {
             let at = Timestamp::from_millis(now.as_millis() - back);

@@ -13,6 +13,7 @@ use windlass_api::runner::{BuildImage, BuiltImage, JobUpdate, UpdateReply};
 use windlass_api::{ArtifactView, DeploymentView, ErrorCode};
 
 pub use http::HttpControl;
+pub(crate) use http::encode;
 pub use memory::MemoryControl;
 
 /// Why a call did not succeed.

@@ -1,11 +1,11 @@
 //! The folder of one job on the runner's disk: `DATA/runner/jobs/JOB/`.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
 use windlass_api::runner::Assignment;
 
 /// A job's folder. Only its owner may look into it.
@@ -86,13 +86,57 @@ impl JobFolder {
         serde_json::from_slice(&std::fs::read(self.assignment())?).map_err(io::Error::other)
     }
 
-    /// Takes the lock, if nobody holds it. It is held until the value is dropped.
-    pub(crate) fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.lock())?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(lock)),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, e)) => Err(e.into()),
+    /// What the unit is told beside the assignment.
+    pub(crate) fn settings<T: serde::de::DeserializeOwned>(&self) -> io::Result<Option<T>> {
+        match std::fs::read(self.path.join("unit.json")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Writes what the unit is told beside the assignment.
+    pub(crate) fn write_settings<T: serde::Serialize>(&self, settings: &T) -> io::Result<()> {
+        let json = serde_json::to_vec(settings).map_err(io::Error::other)?;
+        private(&self.path.join("unit.json"))?.write_all(&json)
+    }
+
+    /// Takes the lock, if nobody holds it. It is held as long as any copy of the file is open, in whatever process.
+    pub(crate) fn lock_now(&self) -> io::Result<Option<File>> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).mode(0o600).open(self.lock())?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// The lock for a unit: handed to it as its standard input, or taken now. None: another unit has it.
+    pub(crate) fn hold(&self) -> io::Result<Option<File>> {
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let given = input.metadata()?;
+        if let Ok(lock) = std::fs::metadata(self.lock())
+            && (given.dev(), given.ino()) == (lock.dev(), lock.ino())
+        {
+            return Ok(Some(input));
+        }
+        self.lock_now()
+    }
+
+    /// Whether a unit holds the lock.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lock().exists() && matches!(self.lock_now(), Ok(None))
+    }
+
+    /// Removes what a reported job does not need any more: secrets first.
+    pub(crate) fn clear(&self) {
+        let _ = std::fs::remove_file(self.assignment());
+        for folder in [self.work(), self.inbox(), self.outbox()] {
+            if std::fs::remove_dir_all(&folder).is_err() {
+                open_up(&folder);
+                let _ = std::fs::remove_dir_all(&folder);
+            }
         }
     }
 

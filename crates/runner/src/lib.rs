@@ -7,12 +7,16 @@
 //! Who the job is for is behind the port [`Control`]. Not here: what starts runs (crate `server`), how a sandbox is
 //! made (crate `runtime`), what the language means (crate `workflow`).
 
+mod action;
 mod backoff;
 mod beneath;
 mod command;
+mod context;
 mod control;
+pub mod dispatcher;
 mod env_file;
 mod folder;
+mod job;
 mod log;
 mod matcher;
 mod place;
@@ -21,6 +25,7 @@ mod shell;
 mod stop;
 mod tool;
 mod transcript;
+pub mod unit;
 
 pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
 pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;

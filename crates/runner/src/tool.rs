@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use archive::{Packing, Unpacking, Unzipping, Zipping};
 pub(crate) use assemble::Assembly;
+pub(crate) use glob::name_fits;
 pub(crate) use hash::Hashing;
 
 /// What the tool can be asked for.

@@ -144,7 +144,7 @@ impl Rules {
         match may_be.then(|| command::parse(text)).flatten() {
             Some(command) => self.carry_out(voice, &command, text),
             None => {
-                for finding in self.matchers.see(text) {
+                if let Some(finding) = self.matchers.see(text) {
                     report_finding(voice, finding);
                 }
                 voice.log.part(part);

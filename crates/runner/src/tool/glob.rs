@@ -22,6 +22,11 @@ enum Segment {
     Any,
 }
 
+/// Whether a single name fits a pattern.
+pub(crate) fn name_fits(pattern: &str, name: &str) -> bool {
+    Segment::parse(pattern).fits(name)
+}
+
 /// How the tree is walked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
@@ -43,11 +48,6 @@ impl Patterns {
             .map(|line| Pattern::parse(line, root, home))
             .collect();
         Self { patterns }
-    }
-
-    /// Whether there is nothing to look for.
-    pub(super) fn is_empty(&self) -> bool {
-        !self.patterns.iter().any(|pattern| !pattern.negative)
     }
 
     /// Where the positive patterns begin to look, and whether each names one path without wildcards.

@@ -1,0 +1,185 @@
+//! `actions/cache` with `restore` and `save`: files kept from run to run. What goes wrong here is a warning, unless
+//! the workflow asks for more: a cache may always be missing.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+
+use super::{Action, ActionError, ActionRun, failed};
+use crate::control::CacheStored;
+use crate::tool::{Packing, Request, Unpacking};
+
+/// The three actions: one does both.
+pub(super) struct Cache {
+    pub(super) restore: bool,
+    pub(super) save: bool,
+}
+
+#[async_trait]
+impl Action for Cache {
+    fn inputs(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("path", ""),
+            ("key", ""),
+            ("restore-keys", ""),
+            ("upload-chunk-size", ""),
+            ("enablecrossosarchive", "false"),
+            ("fail-on-cache-miss", "false"),
+            ("lookup-only", "false"),
+            ("save-always", "false"),
+        ]
+    }
+
+    async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
+        let key = run.required("key")?.to_owned();
+        run.required("path")?;
+        let paths = run.lines("path");
+        if !self.restore {
+            return store(run, &key, &paths).await;
+        }
+        run.output("cache-primary-key", &*key);
+        run.save("key", &*key);
+        let restore_keys = run.lines("restore-keys");
+        let matched = restore(run, &key, &restore_keys, &paths, run.flag("lookup-only")?).await?;
+        match &matched {
+            Some(found) => {
+                run.save("matched", &**found);
+                run.output("cache-matched-key", &**found);
+                run.output("cache-hit", if found.eq_ignore_ascii_case(&key) { "true" } else { "false" });
+            }
+            None if run.flag("fail-on-cache-miss")? => {
+                return Err(failed(format!("Failed to restore cache entry. Exiting as fail-on-cache-miss is set. Input key: {key}")));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn has_post(&self) -> bool {
+        self.restore && self.save
+    }
+
+    fn post_needs_success(&self) -> bool {
+        true
+    }
+
+    async fn post(&self, run: &mut ActionRun<'_>, state: &BTreeMap<String, String>) -> Result<(), ActionError> {
+        let Some(key) = state.get("key") else { return Ok(()) };
+        if state.get("matched").is_some_and(|matched| matched.eq_ignore_ascii_case(key)) {
+            run.voice.say(&format!("Cache hit occurred on the primary key {key}, not saving cache."));
+            return Ok(());
+        }
+        let paths = run.lines("path");
+        store(run, key, &paths).await
+    }
+}
+
+/// An entry fits only one that was made from the same paths, in the same way.
+fn version(paths: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for path in paths {
+        hash.update(path.as_bytes());
+        hash.update([0]);
+    }
+    hash.update(b"tar.zst");
+    hex::encode(hash.finalize())
+}
+
+fn check_key(key: &str) -> Result<(), ActionError> {
+    if key.len() > 512 {
+        return Err(failed(format!("Key Validation Error: {key} cannot be larger than 512 characters.")));
+    }
+    if key.contains(',') {
+        return Err(failed(format!("Key Validation Error: {key} cannot contain commas.")));
+    }
+    Ok(())
+}
+
+/// Brings an entry back; gives its key.
+pub(super) async fn restore(
+    run: &ActionRun<'_>,
+    key: &str,
+    restore_keys: &[String],
+    paths: &[String],
+    lookup_only: bool,
+) -> Result<Option<String>, ActionError> {
+    let keys: Vec<String> = std::iter::once(key.to_owned()).chain(restore_keys.iter().cloned()).collect();
+    if keys.len() > 10 {
+        return Err(failed("Key Validation Error: Keys are limited to a maximum of 10."));
+    }
+    keys.iter().try_for_each(|key| check_key(key))?;
+    let (host, inside) = run.job.place.incoming(&format!("cache-{}.tar.zst", run.job.next_serial()));
+    let version = version(paths);
+    let found = tokio::select! {
+        found = run.job.control.fetch_cache(&version, &keys, &host) => found,
+        why = run.patience.interruption() => return Err(ActionError::Interrupted(why)),
+    };
+    let found = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            run.voice.say(&format!("Cache not found for input keys: {}", keys.join(", ")));
+            return Ok(None);
+        }
+        Err(e) => {
+            run.voice.warn(&format!("Failed to restore: {e}"));
+            return Ok(None);
+        }
+    };
+    if lookup_only {
+        let _ = std::fs::remove_file(&host);
+        run.voice.say(&format!("Cache found and can be restored from key: {found}"));
+        return Ok(Some(found));
+    }
+    let unpacked = run.tool(Request::Unpack(Unpacking { archive: inside, root: run.workspace() }), None).await;
+    let _ = std::fs::remove_file(&host);
+    match unpacked {
+        Ok(report) => {
+            report.notes.iter().for_each(|note| run.voice.warn(note));
+            run.voice.say(&format!("Cache restored from key: {found} ({} files)", report.files));
+            Ok(Some(found))
+        }
+        Err(ActionError::Failed(why)) => {
+            run.voice.warn(&format!("Failed to restore: {why}"));
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Keeps an entry.
+pub(super) async fn store(run: &ActionRun<'_>, key: &str, paths: &[String]) -> Result<(), ActionError> {
+    check_key(key)?;
+    let archive = run
+        .job
+        .place
+        .outgoing(&format!("cache-{}.tar.zst", run.job.next_serial()))
+        .map_err(|e| failed(format!("cannot keep the archive: {e}")))?;
+    let packing = Packing { root: run.workspace(), home: run.job.place.home(), patterns: paths.to_vec() };
+    let packed = run.tool(Request::Pack(packing), Some(&archive)).await;
+    let report = match packed {
+        Ok(report) => report,
+        Err(ActionError::Failed(why)) => {
+            run.voice.warn(&format!("Failed to save: {why}"));
+            return Ok(());
+        }
+        Err(e) => return Err(e),
+    };
+    report.notes.iter().for_each(|note| run.voice.warn(note));
+    if report.files == 0 {
+        run.voice.warn(&format!("Path Validation Error: Path(s) specified in the action for caching do(es) not exist, hence no cache is being saved: {}", paths.join(", ")));
+        return Ok(());
+    }
+    let version = version(paths);
+    let stored = tokio::select! {
+        stored = run.job.control.store_cache(&version, key, &archive) => stored,
+        why = run.patience.interruption() => return Err(ActionError::Interrupted(why)),
+    };
+    let _ = std::fs::remove_file(&archive);
+    match stored {
+        Ok(CacheStored::Stored) => run.voice.say(&format!("Cache saved with key: {key} ({} files)", report.files)),
+        Ok(CacheStored::Exists) => run.voice.say(&format!("A cache with the key {key} exists already, not saving cache.")),
+        Err(e) => run.voice.warn(&format!("Failed to save: {e}")),
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The role `windlass runner`: asks control for work, starts a detached unit for each job, and says which units died.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use windlass_api::runner::{Assignment, LeaseRequest, Lost};
+use windlass_api::{Client, ClientError};
+use windlass_kernel::Secret;
+use windlass_runtime::Limits;
+
+use crate::backoff::Backoff;
+use crate::control::encode;
+use crate::folder::{JobFolder, private};
+use crate::unit::UnitSettings;
+
+/// What a runner on a Linux machine serves, if nothing else was said.
+pub const DEFAULT_LABELS: [&str; 6] = ["self-hosted", "linux", "x64", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
+
+/// How long a request for work is held open, in seconds.
+const WAIT_SECONDS: u32 = 25;
+/// How often a unit that another dispatcher started is looked after.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What the dispatcher needs to know.
+#[derive(Clone, Debug)]
+pub struct RunnerConfig {
+    /// Where control answers, such as `http://127.0.0.1:7700`.
+    pub server_url: String,
+    /// The file with the runner's token; read again for every try, so that it may be renewed.
+    pub token_file: PathBuf,
+    /// The runner's name.
+    pub name: String,
+    /// The labels that it serves; [`DEFAULT_LABELS`] if empty.
+    pub labels: Vec<String>,
+    /// How many jobs run at a time.
+    pub slots: usize,
+    /// The data directory: jobs lie in `runner/jobs` below it, and never see it.
+    pub data_dir: PathBuf,
+    /// The binary that is executed again as `job DIR`.
+    pub exe: PathBuf,
+    /// What a job may use at most.
+    pub limits: Limits,
+    /// The largest log of a job, in bytes.
+    pub log_limit: u64,
+    /// When cancelled, no more work is asked for; units that run go on.
+    pub shutdown: CancellationToken,
+}
+
+/// Why the dispatcher cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// A folder cannot be used.
+    #[error("the runner cannot use `{}`: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs the role until it is told to stop. Units that run then go on, and are found again at the next start.
+pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
+    let jobs = config.data_dir.join("runner/jobs");
+    std::fs::create_dir_all(&jobs).map_err(|source| RunnerError::Folder { path: jobs.clone(), source })?;
+    let slots = Arc::new(Semaphore::new(config.slots.max(1)));
+    let dispatcher = Arc::new(Dispatcher { config, jobs, slots, living: Mutex::default() });
+    dispatcher.adopt()?;
+    dispatcher.ask_for_work().await;
+    Ok(())
+}
+
+struct Dispatcher {
+    config: RunnerConfig,
+    jobs: PathBuf,
+    slots: Arc<Semaphore>,
+    /// The jobs whose units live, as far as is known.
+    living: Mutex<BTreeSet<String>>,
+}
+
+impl Dispatcher {
+    fn client(&self) -> Client {
+        let token = std::fs::read_to_string(&self.config.token_file).unwrap_or_default();
+        let token = Some(token.trim().to_owned()).filter(|token| !token.is_empty()).map(Secret::new);
+        Client::new(&self.config.server_url, token)
+    }
+
+    /// Looks after the units that an earlier dispatcher started: the living keep their slot, the dead are reported.
+    fn adopt(self: &Arc<Self>) -> Result<(), RunnerError> {
+        let entries = std::fs::read_dir(&self.jobs)
+            .map_err(|source| RunnerError::Folder { path: self.jobs.clone(), source })?;
+        for entry in entries.flatten() {
+            let job = entry.file_name().to_string_lossy().into_owned();
+            let folder = JobFolder::at(&entry.path());
+            let permit = self.slots.clone().try_acquire_owned().ok();
+            self.note(&job);
+            let this = self.clone();
+            tokio::spawn(async move {
+                while folder.is_held() {
+                    tokio::time::sleep(LOOK).await;
+                }
+                drop(permit);
+                this.settle(&job, &folder).await;
+            });
+        }
+        Ok(())
+    }
+
+    fn note(&self, job: &str) {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
+    }
+
+    async fn ask_for_work(self: &Arc<Self>) {
+        let mut backoff = Backoff::default();
+        loop {
+            let permit = tokio::select! {
+                permit = self.slots.clone().acquire_owned() => permit,
+                () = self.config.shutdown.cancelled() => return,
+            };
+            let Ok(permit) = permit else { return };
+            let answer = tokio::select! {
+                answer = self.lease() => answer,
+                () = self.config.shutdown.cancelled() => return,
+            };
+            match answer {
+                Ok(None) => backoff.reset(),
+                Ok(Some(assignment)) => {
+                    backoff.reset();
+                    self.start(assignment, permit).await;
+                }
+                Err(e) => {
+                    let why = format!("asking for work: {e}");
+                    tokio::select! {
+                        () = backoff.wait(&why) => {}
+                        () = self.config.shutdown.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn lease(&self) -> Result<Option<Assignment>, ClientError> {
+        let labels = if self.config.labels.is_empty() {
+            DEFAULT_LABELS.map(str::to_owned).to_vec()
+        } else {
+            self.config.labels.clone()
+        };
+        let request = LeaseRequest { runner: self.config.name.clone(), labels, wait_seconds: WAIT_SECONDS };
+        let client = self.client();
+        let call = client.post("/api/v1/runner/lease", &request);
+        match tokio::time::timeout(Duration::from_secs(u64::from(WAIT_SECONDS) + 20), call).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn start(self: &Arc<Self>, assignment: Assignment, permit: tokio::sync::OwnedSemaphorePermit) {
+        let job = assignment.job.clone();
+        if !plain(&job) {
+            tracing::error!(job, "control handed out a job with an impossible id");
+            return;
+        }
+        let folder = JobFolder::at(&self.jobs.join(&job));
+        tracing::info!(job, name = assignment.name, attempt = assignment.attempt, "starting a job");
+        match self.spawn(&folder, &assignment) {
+            Ok(mut child) => {
+                self.note(&job);
+                let this = self.clone();
+                tokio::spawn(async move {
+                    let _ = child.wait().await;
+                    drop(permit);
+                    this.settle(&job, &folder).await;
+                });
+            }
+            Err(e) => {
+                tracing::error!(job, error = %e, "the job's unit did not start");
+                let this = self.clone();
+                tokio::spawn(async move {
+                    this.report_lost(&job, &format!("the job's process could not be started: {e}")).await;
+                    let _ = folder.remove();
+                });
+            }
+        }
+    }
+
+    fn spawn(&self, folder: &JobFolder, assignment: &Assignment) -> io::Result<tokio::process::Child> {
+        if folder.is_held() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "an earlier hand-out of the job still runs here"));
+        }
+        // What is left of an earlier hand-out of the same job.
+        folder.remove()?;
+        folder.create(assignment)?;
+        folder.write_settings(&UnitSettings {
+            runner: self.config.name.clone(),
+            hidden: vec![self.config.data_dir.clone()],
+            log_limit: self.config.log_limit,
+            limits: self.config.limits,
+        })?;
+        // The lock travels as the unit's standard input: it is held from before the unit's first breath to its last.
+        let lock = folder.lock_now()?.ok_or_else(|| io::Error::other("the job's folder is locked"))?;
+        let log: File = private(&folder.unit_log())?;
+        tokio::process::Command::new(&self.config.exe)
+            .arg("job")
+            .arg(folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .kill_on_drop(false)
+            .spawn()
+    }
+
+    /// A unit is gone: what it finished goes, what it did not finish is reported as lost.
+    async fn settle(&self, job: &str, folder: &JobFolder) {
+        if !folder.is_done() {
+            let reason = last_words(&folder.unit_log());
+            tracing::warn!(job, reason, "a job's unit died without a report");
+            self.report_lost(job, &reason).await;
+        }
+        if let Err(e) = windlass_runtime::sweep(&folder.scratch()) {
+            tracing::warn!(job, error = %e, "what a job's sandbox left cannot be removed");
+        }
+        if let Err(e) = folder.remove() {
+            tracing::warn!(job, error = %e, "a finished job's folder cannot be removed");
+        }
+        self.living.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
+    }
+
+    async fn report_lost(&self, job: &str, reason: &str) {
+        let path = format!("/api/v1/runner/jobs/{}/lost", encode(job));
+        let mut backoff = Backoff::default();
+        loop {
+            let client = self.client();
+            let lost = Lost { reason: reason.to_owned() };
+            let call = client.post::<_, serde_json::Value>(&path, &lost);
+            match tokio::time::timeout(Duration::from_secs(30), call).await {
+                Ok(Ok(_)) => return,
+                // Control knows better: the job has ended, or was handed out again.
+                Ok(Err(ClientError::Refused(problem))) if problem.code.status() < 500 && problem.code.status() != 401 => return,
+                Ok(Err(e)) => backoff.wait(&format!("reporting a lost job: {e}")).await,
+                Err(_) => backoff.wait("reporting a lost job: no answer").await,
+            }
+            if self.config.shutdown.is_cancelled() {
+                return;
+            }
+        }
+    }
+}
+
+/// What the unit itself said last.
+fn last_words(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    match last {
+        Some(line) => format!("the job's process ended without a report; it last said: {}", line.trim()),
+        None => "the job's process ended without a report (it was killed, or the machine restarted)".to_owned(),
+    }
+}
+
+/// Ids become folder names.
+fn plain(job: &str) -> bool {
+    !job.is_empty() && job.len() <= 100 && job.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}

@@ -1,0 +1,274 @@
+//! One job, from its set-up to its end. What a step does stands in `step`.
+
+mod environment;
+mod finish;
+mod step;
+mod step_files;
+
+pub(crate) use step::Going;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use windlass_api::runner::{Assignment, JobHappening};
+use windlass_api::{Conclusion, State, StepView};
+use windlass_kernel::{Clock, Timestamp};
+use windlass_workflow::model::{ActionRef, Job as JobModel, Step, StepKind, Workflow};
+
+use crate::action::Post;
+use crate::context::{Frame, JobContexts, Status, StepScope};
+use crate::control::Control;
+use crate::log::Log;
+use crate::matcher::Matchers;
+use crate::place::{Patience, Place};
+use crate::report::Reporter;
+use crate::stop::{Stop, StopSwitch};
+use crate::transcript::Voice;
+
+/// How long the steps that always run have, once a job is cancelled or out of time.
+const GRACE: Duration = Duration::from_secs(5 * 60);
+
+/// What a job needs while it runs. Nothing in it changes.
+pub(crate) struct Job {
+    pub(crate) assignment: Assignment,
+    pub(crate) workflow: Workflow,
+    pub(crate) place: Place,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) log: Log,
+    pub(crate) reporter: Reporter,
+    pub(crate) stop: StopSwitch,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) contexts: JobContexts,
+    pub(crate) has_bash: bool,
+    pub(crate) annotations: Arc<AtomicU32>,
+    pub(crate) serial: AtomicU32,
+    /// Whether the steps failed, for those that come after them.
+    pub(crate) steps_failed: AtomicBool,
+}
+
+/// What changes from step to step.
+pub(crate) struct Progress {
+    /// The workflow's and the job's variables, and what steps added to them.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Folders put before `PATH`, the first to be searched last.
+    pub(crate) paths: Vec<String>,
+    pub(crate) failed: bool,
+    /// Why the job failed, the first time.
+    pub(crate) reason: Option<String>,
+    pub(crate) posts: Vec<Post>,
+    pub(crate) matchers: Matchers,
+    pub(crate) frame: Frame,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub(crate) struct JobEnd {
+    pub(crate) conclusion: Conclusion,
+    pub(crate) reason: Option<String>,
+    pub(crate) outputs: BTreeMap<String, String>,
+    pub(crate) environment_url: Option<String>,
+}
+
+/// A step's entry in the job's list, from when it begins.
+pub(crate) struct Entry {
+    view: StepView,
+}
+
+impl Entry {
+    /// A step that begins now: its part of the log begins here.
+    pub(crate) fn begin(number: u32, name: &str, log: &Log, reporter: &Reporter, now: Timestamp) -> Self {
+        let view = StepView {
+            name: name.to_owned(),
+            state: State::Running,
+            started_at: Some(now),
+            log_start: log.position(),
+            ..waiting(number, name)
+        };
+        reporter.tell(JobHappening::Step { step: view.clone() });
+        Self { view }
+    }
+
+    /// The step has ended.
+    pub(crate) fn end(
+        mut self,
+        outcome: Conclusion,
+        conclusion: Conclusion,
+        log: &Log,
+        reporter: &Reporter,
+        now: Timestamp,
+    ) {
+        self.view.state = State::Completed;
+        self.view.outcome = Some(outcome);
+        self.view.conclusion = Some(conclusion);
+        self.view.finished_at = Some(now);
+        self.view.log_end = Some(log.position());
+        reporter.tell(JobHappening::Step { step: self.view });
+    }
+}
+
+fn waiting(number: u32, name: &str) -> StepView {
+    StepView {
+        number,
+        name: name.to_owned(),
+        state: State::Queued,
+        outcome: None,
+        conclusion: None,
+        started_at: None,
+        finished_at: None,
+        log_start: 0,
+        log_end: None,
+    }
+}
+
+/// The name of a step where it has none of its own, or before it is known.
+pub(crate) fn default_name(step: &Step) -> String {
+    match &step.kind {
+        StepKind::Run(run) => {
+            let first = run.script.value.text().trim_start().lines().next().unwrap_or_default().trim_end();
+            format!("Run {first}")
+        }
+        StepKind::Uses(uses) => format!("Run {}", uses.action.value),
+    }
+}
+
+impl Job {
+    /// The job as the workflow has it.
+    pub(crate) fn model(&self) -> Option<&JobModel> {
+        self.workflow.job(&self.assignment.key)
+    }
+
+    /// How the job stands.
+    pub(crate) fn status(&self, progress: &Progress) -> Status {
+        match (self.stop.now().is_stop(), progress.failed) {
+            (true, _) => Status::Cancelled,
+            (false, true) => Status::Failure,
+            (false, false) => Status::Success,
+        }
+    }
+
+    /// The present.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the job had failed, or was cancelled, when its last step ended.
+    pub(crate) fn failed_before_posts(&self) -> bool {
+        self.steps_failed.load(Ordering::Relaxed)
+    }
+
+    /// A number that no other step of this job has.
+    pub(crate) fn next_serial(&self) -> u32 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How a step of this number speaks.
+    pub(crate) fn voice(&self, step: u32) -> Voice {
+        Voice {
+            log: self.log.clone(),
+            reporter: self.reporter.clone(),
+            step,
+            debug: self.assignment.debug,
+            in_job: self.annotations.clone(),
+            in_step: Arc::default(),
+        }
+    }
+
+    /// Runs the steps, those that come after, and evaluates what is left. The first step was the set-up.
+    pub(crate) async fn run(&self) -> JobEnd {
+        let watch = tokio::spawn(watch_time(self.stop.clone(), self.assignment.timeout_minutes));
+        let Some(model) = self.model() else {
+            return JobEnd::failed(format!("the workflow has no job `{}`", self.assignment.key));
+        };
+        let mut progress = Progress {
+            env: BTreeMap::new(),
+            paths: Vec::new(),
+            failed: false,
+            reason: None,
+            posts: Vec::new(),
+            matchers: Matchers::below(self.place.below.clone(), self.place.layout.workspace.clone()),
+            frame: Frame::default(),
+        };
+        if let Err(why) = self.job_env(&mut progress, model) {
+            self.voice(1).error(&why);
+            return JobEnd::failed(why);
+        }
+        for (index, step) in model.steps().iter().enumerate() {
+            let view = waiting(index as u32 + 2, &default_name(step));
+            self.reporter.tell(JobHappening::Step { step: view });
+        }
+        let mut number = 1;
+        for step in model.steps() {
+            number += 1;
+            self.top_step(&mut progress, step, number).await;
+        }
+        self.steps_failed.store(self.status(&progress) != Status::Success, Ordering::Relaxed);
+        while let Some(post) = progress.posts.pop() {
+            number += 1;
+            self.post(&mut progress, post, number).await;
+        }
+        let end = self.complete(&mut progress, model, number + 1).await;
+        watch.abort();
+        end
+    }
+
+    /// The workflow's and the job's `env`, which cannot read themselves.
+    fn job_env(&self, progress: &mut Progress, model: &JobModel) -> Result<(), String> {
+        for (map, whose) in [(&self.workflow.env, "the workflow"), (&model.env, "the job")] {
+            let nothing = BTreeMap::new();
+            let scope = StepScope {
+                contexts: &self.contexts,
+                frame: &progress.frame,
+                env: &nothing,
+                job: Status::Success,
+                place: None,
+            };
+            let found = scope.map(map).map_err(|e| format!("`env` of {whose} cannot be evaluated: {e}"))?;
+            progress.env.extend(found);
+        }
+        Ok(())
+    }
+
+    /// The patience that nothing but the job's last end exhausts.
+    pub(crate) fn last_patience(&self) -> Patience {
+        Patience { switch: self.stop.clone(), survives_cancel: true, deadline: None }
+    }
+}
+
+impl JobEnd {
+    /// A failure, and why.
+    pub(crate) fn failed(reason: String) -> Self {
+        Self { conclusion: Conclusion::Failure, reason: Some(reason), outputs: BTreeMap::new(), environment_url: None }
+    }
+}
+
+/// Ends the job when its time is over, and for good when the time for an orderly end is.
+async fn watch_time(stop: StopSwitch, minutes: f64) {
+    let limit = Duration::try_from_secs_f64(minutes.max(0.0) * 60.0).unwrap_or(Duration::MAX);
+    tokio::select! {
+        () = tokio::time::sleep(limit) => {
+            let why = format!("The job has exceeded the maximum execution time of {minutes} minutes.");
+            stop.set(Stop::Cancelled(why));
+        }
+        _ = stop.until(Stop::is_stop) => {}
+    }
+    let why = stop.now().reason().unwrap_or_default().to_owned();
+    tokio::time::sleep(GRACE).await;
+    stop.set(Stop::Forced(why));
+}
+
+/// Whether an action is there to be run. Checked when a job is set up, so that nothing has happened yet.
+pub(crate) fn check_action(action: &ActionRef) -> Result<(), String> {
+    match action {
+        ActionRef::Local { .. } => Ok(()),
+        ActionRef::Docker { image } => {
+            Err(format!("`docker://{image}`: Docker actions are not supported yet"))
+        }
+        ActionRef::Repository { .. } => {
+            let known = action.repository_name().is_some_and(|name| crate::action::find(&name).is_some());
+            let why = || format!("`{action}` is not one of the actions that are built in: {}", crate::action::names().join(", "));
+            if known { Ok(()) } else { Err(why()) }
+        }
+    }
+}

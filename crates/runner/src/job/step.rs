@@ -1,0 +1,377 @@
+//! One step: whether it runs, with what, and what came of it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
+use windlass_api::runner::JobHappening;
+use windlass_api::Conclusion;
+use windlass_runtime::{Exec, Output};
+use windlass_workflow::model::{Run, Step, StepKind};
+
+use super::step_files::StepFiles;
+use super::{Entry, Job, Progress, default_name, waiting};
+use crate::context::{Frame, Status, StepResult, StepScope};
+use crate::log::{Lines, Log, Part};
+use crate::place::{Ended, Interruption, Patience, PlaceError};
+use crate::shell::Shell;
+use crate::tool::MARK;
+use crate::transcript::{Effects, Transcript, Voice};
+
+/// A step that is about to run.
+pub(crate) struct Going {
+    pub(crate) voice: Voice,
+    pub(crate) patience: Patience,
+    /// The step's own variables, and all others that expressions see.
+    pub(crate) visible: BTreeMap<String, String>,
+    /// What the step's name is.
+    pub(crate) name: String,
+    /// Its `timeout-minutes`.
+    minutes: Option<f64>,
+    /// By this its processes are found.
+    pub(crate) mark: String,
+    /// What its commands, files or action brought about.
+    pub(crate) effects: Effects,
+}
+
+/// What came of a step.
+struct Came {
+    outcome: Conclusion,
+    conclusion: Conclusion,
+    outputs: BTreeMap<String, String>,
+    /// Why it failed.
+    reason: Option<String>,
+}
+
+impl Job {
+    /// A step of the job itself: reported as one.
+    pub(super) async fn top_step(&self, progress: &mut Progress, step: &Step, number: u32) {
+        let mut frame = std::mem::take(&mut progress.frame);
+        let name = self.name(progress, &frame, step);
+        let voice = self.voice(number);
+        match self.holds(progress, &frame, step) {
+            Ok(false) => {
+                let mut view = waiting(number, &name);
+                view.state = windlass_api::State::Completed;
+                view.outcome = Some(Conclusion::Skipped);
+                view.conclusion = Some(Conclusion::Skipped);
+                view.log_start = self.log.position();
+                view.log_end = Some(view.log_start);
+                self.reporter.tell(JobHappening::Step { step: view });
+                remember(&mut frame, step, Came::skipped());
+            }
+            verdict => {
+                let entry = Entry::begin(number, &name, &self.log, &self.reporter, self.now());
+                let came = match verdict {
+                    Ok(_) => self.go(progress, &mut frame, step, name.clone(), voice).await,
+                    Err(why) => {
+                        voice.error(&why);
+                        Came::failed(why)
+                    }
+                };
+                entry.end(came.outcome, came.conclusion, &self.log, &self.reporter, self.now());
+                if came.conclusion == Conclusion::Failure {
+                    progress.failed = true;
+                    let why = came.reason.as_deref().unwrap_or("it failed");
+                    let reason = format!("step `{name}` failed: {why}");
+                    progress.reason.get_or_insert(reason);
+                }
+                remember(&mut frame, step, came);
+            }
+        }
+        progress.frame = frame;
+    }
+
+    /// A step of a composite action. True if the action goes on as a success.
+    pub(crate) fn inner_step<'a>(
+        &'a self,
+        progress: &'a mut Progress,
+        frame: &'a mut Frame,
+        step: &'a Step,
+        voice: Voice,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let name = self.name(progress, frame, step);
+            let came = match self.holds(progress, frame, step) {
+                Ok(false) => Came::skipped(),
+                Ok(true) => self.go(progress, frame, step, name, voice).await,
+                Err(why) => {
+                    voice.error(&why);
+                    Came::failed(why)
+                }
+            };
+            if let (Conclusion::Failure, Some(composite)) = (came.conclusion, &mut frame.composite) {
+                composite.failed = true;
+            }
+            remember(frame, step, came);
+        })
+    }
+
+    fn name(&self, progress: &Progress, frame: &Frame, step: &Step) -> String {
+        let env = Self::visible_env(progress, frame);
+        let scope = self.step_scope(progress, frame, &env, None);
+        let own = step.name.as_ref().and_then(|name| scope.text(&name.value).ok());
+        let name = own.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| default_name(step));
+        self.log.masked(&name)
+    }
+
+    fn step_scope<'a>(
+        &'a self,
+        progress: &Progress,
+        frame: &'a Frame,
+        env: &'a BTreeMap<String, String>,
+        patience: Option<&'a Patience>,
+    ) -> StepScope<'a> {
+        StepScope {
+            contexts: &self.contexts,
+            frame,
+            env,
+            job: self.status(progress),
+            place: patience.map(|patience| (&self.place, patience)),
+        }
+    }
+
+    /// Whether the step's `if` holds now.
+    fn holds(&self, progress: &Progress, frame: &Frame, step: &Step) -> Result<bool, String> {
+        if self.stop.now().is_final() {
+            return Ok(false);
+        }
+        self.holds_if(progress, frame, step, self.status(progress))
+    }
+
+    fn holds_if(&self, progress: &Progress, frame: &Frame, step: &Step, status: Status) -> Result<bool, String> {
+        let env = Self::visible_env(progress, frame);
+        let patience = self.last_patience();
+        let scope = StepScope { job: status, ..self.step_scope(progress, frame, &env, Some(&patience)) };
+        let Some(condition) = &step.condition else { return Ok(scope.status() == Status::Success) };
+        match condition.value.evaluate(&scope) {
+            Ok(verdict) => {
+                if self.assignment.debug {
+                    self.log.say(&format!("##[debug]if: {} => {}", verdict.explained, verdict.holds));
+                }
+                Ok(verdict.holds)
+            }
+            Err(e) => Err(format!("`if: {}` cannot be evaluated: {e}", condition.value.text())),
+        }
+    }
+
+    async fn go(&self, progress: &mut Progress, frame: &mut Frame, step: &Step, name: String, voice: Voice) -> Came {
+        let mut going = match self.prepare(progress, frame, step, name, voice.clone()) {
+            Ok(going) => going,
+            Err(why) => {
+                voice.error(&why);
+                return Came::failed(why);
+            }
+        };
+        let files = match StepFiles::create(&self.place, self.next_serial()) {
+            Ok(files) => files,
+            Err(e) => {
+                let why = format!("cannot make the step's environment files: {e}");
+                voice.error(&why);
+                return Came::failed(why);
+            }
+        };
+        let result = match &step.kind {
+            StepKind::Run(run) => self.script(progress, frame, run, &mut going, &files).await,
+            StepKind::Uses(uses) => self.uses(progress, frame, uses, &mut going).await,
+        };
+        let summary = files.collect(&self.place, &voice, &mut going.effects);
+        if let Some(markdown) = summary {
+            self.reporter.tell(JobHappening::Summary { markdown });
+        }
+        let result = match (result, going.effects.failure.take()) {
+            (Ok(()), Some(why)) => Err(PlaceError::Failed(why)),
+            (result, _) => result,
+        };
+        self.apply(progress, &mut going);
+        self.judge(progress, frame, step, going, result)
+    }
+
+    fn prepare(
+        &self,
+        progress: &Progress,
+        frame: &Frame,
+        step: &Step,
+        name: String,
+        voice: Voice,
+    ) -> Result<Going, String> {
+        let mut visible = Self::visible_env(progress, frame);
+        let mut patience = self.last_patience();
+        let scope = self.step_scope(progress, frame, &visible, Some(&patience));
+        let own = scope.map(&step.env).map_err(|e| format!("`env` cannot be evaluated: {e}"))?;
+        let minutes = step.timeout_minutes.as_ref().map(|setting| scope.number(setting)).transpose();
+        let minutes = minutes.map_err(|e| format!("`timeout-minutes` cannot be evaluated: {e}"))?;
+        visible.extend(own);
+        // A step that would also run in a cancelled job is not interrupted by the cancellation.
+        patience.survives_cancel = self.holds_if(progress, frame, step, Status::Cancelled).unwrap_or(false);
+        let limit = minutes.filter(|m| *m > 0.0).and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
+        patience.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mark = format!("{}.{}", self.assignment.job, self.next_serial());
+        Ok(Going { voice, patience, visible, name, minutes, mark, effects: Effects::default() })
+    }
+
+    /// Carries over what a step set for those that follow.
+    fn apply(&self, progress: &mut Progress, going: &mut Going) {
+        progress.env.extend(going.effects.env.drain(..).filter(|(name, _)| crate::env_file::may_set(name)));
+        progress.paths.append(&mut going.effects.paths);
+    }
+
+    fn judge(
+        &self,
+        progress: &Progress,
+        frame: &Frame,
+        step: &Step,
+        going: Going,
+        result: Result<(), PlaceError>,
+    ) -> Came {
+        let (outcome, reason) = match result {
+            Ok(()) => (Conclusion::Success, None),
+            Err(PlaceError::Failed(why)) => {
+                going.voice.error(&why);
+                (Conclusion::Failure, Some(why))
+            }
+            Err(PlaceError::Interrupted(Interruption::TimedOut)) => {
+                let minutes = going.minutes.unwrap_or_default();
+                let why = format!("The action '{}' has timed out after {minutes} minutes.", going.name);
+                going.voice.error(&why);
+                (Conclusion::Failure, Some(why))
+            }
+            Err(PlaceError::Interrupted(_)) => {
+                going.voice.error("The operation was canceled.");
+                (Conclusion::Cancelled, None)
+            }
+        };
+        let mut conclusion = outcome;
+        if outcome == Conclusion::Failure {
+            let scope = self.step_scope(progress, frame, &going.visible, Some(&going.patience));
+            match scope.flag(&step.continue_on_error) {
+                Ok(true) => conclusion = Conclusion::Success,
+                Ok(false) => {}
+                Err(e) => going.voice.error(&format!("`continue-on-error` cannot be evaluated: {e}")),
+            }
+        }
+        Came { outcome, conclusion, outputs: going.effects.outputs.into_iter().collect(), reason }
+    }
+
+    /// A `run` step.
+    async fn script(
+        &self,
+        progress: &mut Progress,
+        frame: &Frame,
+        run: &Run,
+        going: &mut Going,
+        files: &StepFiles,
+    ) -> Result<(), PlaceError> {
+        let failed = |what: &str, e: &dyn std::fmt::Display| PlaceError::Failed(format!("{what}: {e}"));
+        let scope = self.step_scope(progress, frame, &going.visible, Some(&going.patience));
+        let script = scope.text(&run.script.value).map_err(|e| failed("`run` cannot be evaluated", &e))?;
+        let shell = self.shell(&scope, frame, run).map_err(PlaceError::Failed)?;
+        let cwd = self.working_directory(&scope, frame, run).map_err(PlaceError::Failed)?;
+        let file = self.place.layout.temp.join(shell.file_name(&going.mark));
+        self.place.write(&file, shell.script(&script).as_bytes()).map_err(|e| failed("cannot write the script", &e))?;
+        let own: Vec<_> = going.visible.iter().collect();
+        going.voice.log.say(&header(&script, &shell.shown, &own));
+
+        let mut env = self.program_env(progress, frame, &going.visible, &going.mark);
+        let unsecure = env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        env.extend(files.env());
+        debug_assert!(env.contains_key(MARK));
+        let exec = Exec { env, ..Exec::new(shell.argv(&file.to_string_lossy())) }.cwd(cwd);
+        let matchers = std::mem::take(&mut progress.matchers);
+        let mut transcript = Transcript::new(going.voice.clone(), unsecure, matchers);
+        let ran = self.place.run(exec, &going.patience, &mut |bytes| transcript.feed(bytes)).await;
+        let (effects, matchers) = transcript.finish();
+        progress.matchers = matchers;
+        going.effects = effects;
+        let ran = ran?;
+        if let Some(leftover) = ran.leftover {
+            tokio::spawn(drain(leftover, self.log.clone()));
+        }
+        match ran.ended {
+            Ended::Exit(exit) if exit.success() => Ok(()),
+            Ended::Exit(windlass_runtime::Exit::OutOfMemory) => {
+                Err(PlaceError::Failed("The process was killed: the job's memory limit was reached.".to_owned()))
+            }
+            Ended::Exit(exit) => {
+                Err(PlaceError::Failed(format!("Process completed with exit code {}.", exit.code())))
+            }
+            Ended::Interrupted(why) => Err(PlaceError::Interrupted(why)),
+        }
+    }
+
+    fn shell(&self, scope: &StepScope<'_>, frame: &Frame, run: &Run) -> Result<Shell, String> {
+        let defaults = [self.model().map(|job| &job.defaults), Some(&self.workflow.defaults)];
+        let set = defaults.into_iter().flatten().filter(|_| frame.composite.is_none());
+        let set = run.shell.as_ref().or(set.filter_map(|defaults| defaults.shell.as_ref()).next());
+        let asked = set
+            .map(|shell| scope.text(&shell.value))
+            .transpose()
+            .map_err(|e| format!("`shell` cannot be evaluated: {e}"))?;
+        Shell::parse(asked.as_deref(), self.has_bash).map_err(|e| e.to_string())
+    }
+
+    fn working_directory(
+        &self,
+        scope: &StepScope<'_>,
+        frame: &Frame,
+        run: &Run,
+    ) -> Result<std::path::PathBuf, String> {
+        let defaults = [self.model().map(|job| &job.defaults), Some(&self.workflow.defaults)];
+        let set = defaults.into_iter().flatten().filter(|_| frame.composite.is_none());
+        let set = run.working_directory.as_ref().or(set.filter_map(|d| d.working_directory.as_ref()).next());
+        let folder = set
+            .map(|folder| scope.text(&folder.value))
+            .transpose()
+            .map_err(|e| format!("`working-directory` cannot be evaluated: {e}"))?
+            .unwrap_or_default();
+        Ok(self.place.layout.workspace.join(folder))
+    }
+}
+
+impl Came {
+    fn skipped() -> Self {
+        let outputs = BTreeMap::new();
+        Self { outcome: Conclusion::Skipped, conclusion: Conclusion::Skipped, outputs, reason: None }
+    }
+
+    fn failed(why: String) -> Self {
+        let outputs = BTreeMap::new();
+        Self { outcome: Conclusion::Failure, conclusion: Conclusion::Failure, outputs, reason: Some(why) }
+    }
+}
+
+fn remember(frame: &mut Frame, step: &Step, came: Came) {
+    if let Some(id) = &step.id {
+        let result = StepResult { outputs: came.outputs, outcome: came.outcome, conclusion: came.conclusion };
+        frame.steps.insert(id.value.clone(), result);
+    }
+}
+
+/// What stands at the beginning of a `run` step's log.
+fn header(script: &str, shell: &str, env: &[(&String, &String)]) -> String {
+    let first = script.trim_start().lines().next().unwrap_or_default();
+    let mut text = format!("##[group]Run {first}\n{}\nshell: {shell}", script.trim_end());
+    if !env.is_empty() {
+        text.push_str("\nenv:");
+        for (name, value) in env {
+            text.push_str(&format!("\n  {name}: {value}"));
+        }
+    }
+    text + "\n##[endgroup]"
+}
+
+/// What a step left in the background still writes: into the log, as plain lines.
+async fn drain(mut output: Output, log: Log) {
+    let mut lines = Lines::default();
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(n @ 1..) = output.read(&mut buffer).await {
+        lines.feed(&buffer[..n], |part| match part {
+            Part::Line(line) => log.aside(line),
+            Part::Piece(_) => {}
+            Part::Last(_) => log.aside(b"(a line of more than 64 KiB from a process in the background is left out)"),
+        });
+    }
+}

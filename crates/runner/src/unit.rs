@@ -1,0 +1,333 @@
+//! A job's unit, `windlass job DIR`: one detached process per job. It owns the job's sandbox, log and reports, and lives
+//! on when the dispatcher or control do not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use windlass_api::Conclusion;
+use windlass_api::runner::{Assignment, JobHappening};
+use windlass_kernel::{Clock, SystemClock};
+use windlass_runtime::{Bind, Limits, Linux, Runtime, RuntimeConfig, Sandbox, SandboxSpec};
+use windlass_secrets::Masker;
+use windlass_workflow::model::{StepKind, Workflow};
+
+use crate::context::JobContexts;
+use crate::control::{Control, HttpControl};
+use crate::folder::JobFolder;
+use crate::job::{Entry, Job, JobEnd, check_action};
+use crate::log::{DEFAULT_LIMIT, Log, Uploader};
+use crate::place::Place;
+use crate::report::Reporter;
+use crate::stop::{Stop, StopSwitch};
+
+/// What a unit is told beside its assignment: `unit.json` in its folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitSettings {
+    /// The runner's name.
+    pub runner: String,
+    /// Folders that no job may see: the data directory.
+    pub hidden: Vec<PathBuf>,
+    /// The largest log, in bytes.
+    pub log_limit: u64,
+    /// What a job may use at most.
+    pub limits: Limits,
+}
+
+impl Default for UnitSettings {
+    fn default() -> Self {
+        Self { runner: "windlass".to_owned(), hidden: Vec::new(), log_limit: DEFAULT_LIMIT, limits: Limits::default() }
+    }
+}
+
+/// Why a unit did not begin its job.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// Another unit has the folder.
+    #[error("another process carries out the job in `{0}`")]
+    Taken(PathBuf),
+    /// The folder cannot be used.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The entry of `windlass job DIR`: carries out the job in a folder that the dispatcher made. `exe` is this very
+/// program, which the sandbox executes again. Gives the exit code: 0 if the job was reported to its end.
+pub fn job_main(dir: &Path, exe: &Path) -> u8 {
+    // A session of its own: what befalls the dispatcher's terminal does not concern the job.
+    let _ = nix::unistd::setsid();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime
+        .map_err(|source| UnitError::Io { what: "starting the unit".to_owned(), source })
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(unit(dir, exe));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
+        });
+    match outcome {
+        Ok(()) => 0,
+        Err(e) => {
+            tracing::error!(error = %e, "the job's unit did not begin");
+            eprintln!("{e}");
+            1
+        }
+    }
+}
+
+async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
+    let io = |what: &str| {
+        let what = format!("{what} in `{}`", dir.display());
+        move |source| UnitError::Io { what, source }
+    };
+    let folder = JobFolder::at(dir);
+    let _lock = folder.hold().map_err(io("taking the lock"))?.ok_or_else(|| UnitError::Taken(dir.to_owned()))?;
+    let assignment = folder.load().map_err(io("reading the assignment"))?;
+    let settings: UnitSettings = folder.settings().map_err(io("reading the unit's settings"))?.unwrap_or_default();
+    let control = HttpControl::new(&assignment.server_url, assignment.token.clone(), &assignment.job);
+    let sandboxes = RuntimeConfig::new(exe, folder.scratch());
+    let sandboxes = match sandboxes {
+        Ok(config) => Linux::open(config).await,
+        Err(e) => Err(e),
+    };
+    let unit = Unit { folder: folder.clone(), exe: exe.to_owned(), settings, clock: Arc::new(SystemClock) };
+    let switch = StopSwitch::default();
+    stop_on_signal(switch.clone());
+    let sandboxes: Result<Box<dyn Runtime>, String> =
+        sandboxes.map(|linux| Box::new(linux) as Box<dyn Runtime>).map_err(|e| e.to_string());
+    unit.carry_out(assignment, sandboxes, Arc::new(control), switch).await.map_err(io("beginning the job"))?;
+    folder.mark_done().map_err(io("marking the job as done"))?;
+    folder.clear();
+    Ok(())
+}
+
+/// A polite end of the machine's own is a cancellation.
+fn stop_on_signal(switch: StopSwitch) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::spawn(async move {
+            if terminate.recv().await.is_some() {
+                switch.set(Stop::Cancelled("the runner's machine asked the job to end".to_owned()));
+            }
+        });
+    }
+}
+
+/// Carries a job out without a dispatcher: for local runs and for tests. `folder` is made and belongs to the job.
+/// Gives how the job ended; none if it was lost.
+///
+/// # Errors
+/// When the folder cannot be used; what goes wrong in the job itself is reported through `control`.
+pub async fn run_job(
+    folder: &Path,
+    exe: &Path,
+    settings: UnitSettings,
+    assignment: Assignment,
+    sandboxes: Box<dyn Runtime>,
+    control: Arc<dyn Control>,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<Option<Conclusion>> {
+    let folder = JobFolder::at(folder);
+    std::fs::create_dir_all(folder.path())?;
+    let unit = Unit { folder, exe: exe.to_owned(), settings, clock };
+    unit.carry_out(assignment, Ok(sandboxes), control, StopSwitch::default()).await
+}
+
+struct Unit {
+    folder: JobFolder,
+    exe: PathBuf,
+    settings: UnitSettings,
+    clock: Arc<dyn Clock>,
+}
+
+impl Unit {
+    /// The whole job: reports go out beside it, and it ends when they are acknowledged.
+    async fn carry_out(
+        &self,
+        assignment: Assignment,
+        sandboxes: Result<Box<dyn Runtime>, String>,
+        control: Arc<dyn Control>,
+        stop: StopSwitch,
+    ) -> std::io::Result<Option<Conclusion>> {
+        let secrets = assignment.secrets.values().map(|secret| secret.expose().as_str());
+        let masker = Masker::new(secrets.chain([assignment.token.expose().as_str()]));
+        let log = Log::create(&self.folder.log(), masker, self.clock.clone(), self.settings.log_limit)?;
+        let reporter = Reporter::new(self.clock.clone());
+        let uploader = Uploader::new(control.clone(), &self.folder.log(), log.written())?;
+        let (all_written, no_more) = watch::channel(false);
+        let uploading = tokio::spawn(uploader.run(no_more));
+        let lease = Duration::from_secs(u64::from(assignment.lease_seconds.max(1)));
+        let reporting = tokio::spawn(reporter.clone().run(control.clone(), stop.clone(), lease));
+
+        let end = self.job(assignment, sandboxes, control, &log, &reporter, &stop).await;
+        log.flush();
+        if stop.now() == Stop::Lost {
+            uploading.abort();
+            reporting.abort();
+            return Ok(None);
+        }
+        let _ = all_written.send(true);
+        // The end is told when the whole log is there: whoever hears of it can read on to the last line.
+        tokio::select! {
+            _ = uploading => {}
+            _ = stop.until(|stop| *stop == Stop::Lost) => {}
+        }
+        let conclusion = end.conclusion;
+        reporter.tell(JobHappening::Finished {
+            conclusion,
+            reason: end.reason,
+            outputs: end.outputs,
+            environment_url: end.environment_url,
+        });
+        let _ = reporting.await;
+        Ok((stop.now() != Stop::Lost).then_some(conclusion))
+    }
+
+    async fn job(
+        &self,
+        assignment: Assignment,
+        sandboxes: Result<Box<dyn Runtime>, String>,
+        control: Arc<dyn Control>,
+        log: &Log,
+        reporter: &Reporter,
+        stop: &StopSwitch,
+    ) -> JobEnd {
+        let in_words = match &sandboxes {
+            Ok(sandboxes) => in_words(sandboxes.as_ref()),
+            Err(why) => format!("none: {why}"),
+        };
+        reporter.tell(JobHappening::Started { sandbox: in_words.clone() });
+        let entry = Entry::begin(1, "Set up job", log, reporter, self.clock.now());
+        log.say(&self.welcome(&assignment, &in_words));
+        let ready = match sandboxes {
+            Ok(sandboxes) => self.set_up(assignment, sandboxes.as_ref(), control, log, reporter, stop).await,
+            Err(why) => Err(format!("this machine gives no sandbox to run the job in: {why}")),
+        };
+        match ready {
+            Ok(job) => {
+                entry.end(Conclusion::Success, Conclusion::Success, log, reporter, self.clock.now());
+                let end = job.run().await;
+                job.place.close().await;
+                end
+            }
+            Err(why) => {
+                log.say(&format!("##[error]{why}"));
+                entry.end(Conclusion::Failure, Conclusion::Failure, log, reporter, self.clock.now());
+                JobEnd::failed(log.masked(&why))
+            }
+        }
+    }
+
+    fn welcome(&self, assignment: &Assignment, sandbox: &str) -> String {
+        let machine = nix::sys::utsname::uname().map_or_else(
+            |_| "Linux".to_owned(),
+            |name| format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
+        );
+        format!(
+            "Windlass {} on the runner '{}'\n##[group]Runner\nSystem: {} ({machine}), {} processors\nSandbox: {sandbox}\n\
+             Image of tools: this machine's own\n##[endgroup]\nJob: {} (attempt {})",
+            env!("CARGO_PKG_VERSION"),
+            self.settings.runner,
+            distribution(),
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            assignment.name,
+            assignment.attempt,
+        )
+    }
+
+    async fn set_up(
+        &self,
+        assignment: Assignment,
+        sandboxes: &dyn Runtime,
+        control: Arc<dyn Control>,
+        log: &Log,
+        reporter: &Reporter,
+        stop: &StopSwitch,
+    ) -> Result<Job, String> {
+        let workflow = read_workflow(&assignment)?;
+        let model = workflow
+            .job(&assignment.key)
+            .ok_or_else(|| format!("{} has no job `{}`", assignment.workflow_file, assignment.key))?;
+        for step in model.steps() {
+            if let StepKind::Uses(uses) = &step.kind {
+                check_action(&uses.action.value)?;
+                log.say(&format!("Action: {}", uses.action.value));
+            }
+        }
+        let sandbox = self.sandbox(&assignment, sandboxes).await?;
+        let event = serde_json::to_vec_pretty(&assignment.github["event"]).unwrap_or_default();
+        let repository = assignment.github["repository"].as_str().unwrap_or(&assignment.project).to_owned();
+        let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event)
+            .map_err(|e| format!("the job's folders cannot be made: {e}"))?;
+        let contexts = JobContexts::new(&assignment, &place.layout, &self.settings.runner);
+        let has_bash = on_path("bash", place.base().get("PATH"));
+        Ok(Job {
+            workflow,
+            place,
+            control,
+            log: log.clone(),
+            reporter: reporter.clone(),
+            stop: stop.clone(),
+            clock: self.clock.clone(),
+            contexts,
+            has_bash,
+            annotations: Arc::default(),
+            serial: AtomicU32::new(1),
+            steps_failed: AtomicBool::new(false),
+            assignment,
+        })
+    }
+
+    async fn sandbox(&self, assignment: &Assignment, sandboxes: &dyn Runtime) -> Result<Arc<dyn Sandbox>, String> {
+        let io = |e: std::io::Error| format!("the job's folders cannot be made: {e}");
+        for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        }
+        let mut spec = SandboxSpec::machine(assignment.job.clone(), self.folder.scratch().join("job"))
+            .bind(self.folder.work(), self.folder.work())
+            .limit(self.settings.limits);
+        spec.binds.push(Bind { host: self.folder.inbox(), inside: self.folder.inbox(), read_only: true });
+        spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
+        for hidden in &self.settings.hidden {
+            spec = spec.hide(hidden);
+        }
+        sandboxes.start(spec).await.map_err(|e| e.to_string())
+    }
+}
+
+fn in_words(sandboxes: &dyn Runtime) -> String {
+    let capabilities = sandboxes.capabilities();
+    let mut text = capabilities.level.name().to_owned();
+    if !capabilities.why.is_empty() {
+        text.push_str(&format!(" ({})", capabilities.why.join(" ")));
+    }
+    text
+}
+
+fn read_workflow(assignment: &Assignment) -> Result<Workflow, String> {
+    let parsed = windlass_workflow::parse(&assignment.workflow_file, &assignment.workflow_text);
+    parsed.workflow.ok_or_else(|| {
+        let findings = parsed.diagnostics.iter().filter(|finding| finding.is_error());
+        let findings: Vec<_> = findings.map(|finding| finding.one_line(&assignment.workflow_file)).collect();
+        format!("the workflow cannot be used:\n{}", findings.join("\n"))
+    })
+}
+
+fn on_path(program: &str, path: Option<&String>) -> bool {
+    path.is_some_and(|path| path.split(':').any(|folder| Path::new(folder).join(program).is_file()))
+}
+
+/// The machine's distribution, as it calls itself.
+fn distribution() -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
+}

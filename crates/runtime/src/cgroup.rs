@@ -119,9 +119,11 @@ impl Group {
         Ok(())
     }
 
-    /// The files that a process writes itself into.
+    /// The files that a single-threaded process writes itself into. Version 1 can move a thread that moves itself
+    /// without waiting for all processors (10 ms and more); version 2 cannot.
     pub(crate) fn join_files(&self) -> Vec<PathBuf> {
-        self.folders.iter().map(|(_, folder)| folder.join("cgroup.procs")).collect()
+        let file = if self.unified { "cgroup.procs" } else { "tasks" };
+        self.folders.iter().map(|(_, folder)| folder.join(file)).collect()
     }
 
     /// Its folders, for whoever cleans up after a dead owner.

@@ -11,6 +11,7 @@ mod launch;
 mod mounts;
 mod reaper;
 pub(crate) mod tree;
+mod veil;
 
 pub(crate) use confine::can_scope;
 

@@ -17,6 +17,8 @@ use crate::toolchain;
 pub(crate) struct Layout {
     /// What `/` is.
     pub(crate) base: Base,
+    /// What is different from the start in an overlay of the machine's root: no mount is needed for it.
+    pub(crate) veils: Vec<Veil>,
     /// What is attached below it, in this order.
     pub(crate) steps: Vec<Step>,
     /// Whether `/` itself refuses writes once all is attached.
@@ -33,6 +35,33 @@ pub(crate) enum Base {
     /// An empty root in memory with each entry of the machine's root, read-only: what an ordinary user can have,
     /// since the kernel refuses an overlay over a root with mounts below it.
     Mirror,
+}
+
+/// Something that lies in the sandbox's own layer before it starts, over what the machine has there. It cannot be
+/// taken away: deleting it leaves nothing, not what is below.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Veil {
+    /// An empty folder.
+    Folder {
+        /// Where.
+        at: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A folder of the machine, below a veiled one: seen after all, writes thrown away.
+    Through {
+        /// The folder of the machine.
+        host: PathBuf,
+        /// Where.
+        at: PathBuf,
+    },
+    /// A file with this text; only the sandbox's root can read it.
+    File {
+        /// Where.
+        at: PathBuf,
+        /// Its text.
+        text: String,
+    },
 }
 
 /// One thing to attach.
@@ -126,7 +155,6 @@ const PRIVATE: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", 
 
 /// Decides the file system of a sandbox.
 pub(crate) fn decide(spec: &SandboxSpec, level: Level) -> Layout {
-    let machine = !matches!(spec.root, Root::Layers(_));
     let base = match (&spec.root, level) {
         (Root::Machine, Level::UserNamespaces) => Base::Mirror,
         (Root::Machine, _) => Base::Overlay(vec!["/".into()]),
@@ -135,38 +163,37 @@ pub(crate) fn decide(spec: &SandboxSpec, level: Level) -> Layout {
             Base::Overlay(layers.iter().cloned().chain(["/".into()]).collect())
         }
     };
-    let mut steps = Vec::new();
+    let machine = !matches!(spec.root, Root::Layers(_));
+    let mounts = machine::mounts();
+    let veiling = machine && level == Level::Namespaces;
+    let mut plan = Plan { mounts: &mounts, veiling, veils: Vec::new(), steps: Vec::new() };
     let masked = if machine { masked(spec) } else { Vec::new() };
-    if machine && level == Level::Namespaces {
-        steps.extend(other_mounts(&machine::mounts(), &masked));
+    if veiling {
+        plan.steps.extend(other_mounts(&mounts, &masked));
     }
-    steps.extend(system(machine));
+    plan.system(machine);
     if machine {
-        steps.extend(masks(&masked));
-        steps.extend(homes(spec, &masked));
+        plan.masks(&masked);
+        plan.home(spec, &masked);
     }
-    steps.extend(binds(spec));
-    Layout { base, steps, read_only_root: spec.read_only_root, scratch: spec.scratch.clone() }
+    plan.steps.extend(binds(spec));
+    let Plan { veils, steps, .. } = plan;
+    Layout { base, veils, steps, read_only_root: spec.read_only_root, scratch: spec.scratch.clone() }
 }
 
-/// The machine's folders that are hidden: homes, secrets, the caller's. A folder below another hidden one is left out.
+/// The machine's folders that are hidden: homes, secrets, the caller's. One below another hidden one is left out.
 fn masked(spec: &SandboxSpec) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = spec
-        .hidden
-        .iter()
-        .flat_map(|path| [std::fs::canonicalize(path).ok(), Some(path.clone())])
-        .flatten()
-        .collect();
+    let asked = spec.hidden.iter().cloned().chain(machine::homes());
+    let mut all: Vec<PathBuf> =
+        asked.flat_map(|path| [std::fs::canonicalize(&path).ok(), Some(path)]).flatten().collect();
     all.push(spec.scratch.clone());
-    all.extend(
-        machine::homes()
-            .into_iter()
-            .flat_map(|home| [std::fs::canonicalize(&home).ok(), Some(home)])
-            .flatten(),
-    );
     all.extend(FOLDERS_EMPTIED.iter().map(PathBuf::from).filter(|path| path.exists()));
-    all.retain(|path| !PRIVATE.iter().any(|private| path.starts_with(private)) && path != Path::new("/"));
+    all.retain(|path| !is_private(path) && path != Path::new("/"));
     outermost(all)
+}
+
+fn is_private(path: &Path) -> bool {
+    PRIVATE.iter().any(|private| path.starts_with(private))
 }
 
 fn outermost(mut all: Vec<PathBuf>) -> Vec<PathBuf> {
@@ -185,8 +212,7 @@ fn other_mounts(mounts: &[MountPoint], masked: &[PathBuf]) -> Vec<Step> {
     let mut seen: Vec<&Path> = Vec::new();
     let mut steps = Vec::new();
     for mount in mounts {
-        let hidden = PRIVATE.iter().any(|private| mount.at.starts_with(private))
-            || masked.iter().any(|mask| mount.at.starts_with(mask));
+        let hidden = is_private(&mount.at) || masked.iter().any(|mask| mount.at.starts_with(mask));
         if mount.at == Path::new("/") || hidden || seen.contains(&mount.at.as_path()) {
             continue;
         }
@@ -200,85 +226,137 @@ fn other_mounts(mounts: &[MountPoint], masked: &[PathBuf]) -> Vec<Step> {
     steps
 }
 
-/// `/proc`, `/sys`, `/dev`, the private folders, and name resolution.
-fn system(machine: bool) -> Vec<Step> {
-    let own = |name: &str, at: &str| Step::Own { name: name.into(), at: at.into(), mode: 0o1777 };
-    let mut steps = vec![Step::Proc];
-    steps.extend(PROC_LOCKED.iter().map(|path| Step::Lock(path.into())));
-    let there = |path: &&&str| Path::new(path).exists();
-    steps.extend(PROC_HIDDEN.iter().filter(there).map(|path| Step::Cover(path.into())));
-    steps.extend(PROC_EMPTIED.iter().filter(there).map(|path| Step::Empty { at: path.into(), mode: 0o555 }));
-    steps.push(Step::Sys);
-    steps.extend(SYS_EMPTIED.iter().filter(there).map(|path| Step::Empty { at: path.into(), mode: 0o555 }));
-    steps.push(Step::Dev);
-    steps.extend([
-        own("tmp", "/tmp"),
-        own("var-tmp", "/var/tmp"),
-        Step::Empty { at: "/run".into(), mode: 0o755 },
-    ]);
-    if machine {
-        if Path::new("/var/run").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            steps.push(Step::Empty { at: "/var/run".into(), mode: 0o755 });
-        }
-        steps.extend(resolver_below_run());
-        // NixOS keeps the way to every program here.
-        if Path::new("/run/current-system").exists() {
-            let path = PathBuf::from("/run/current-system");
-            steps.push(Step::Bind { from: path.clone(), at: path, read_only: true, optional: true });
-        }
-    } else {
-        for file in ["/etc/resolv.conf", "/etc/hosts"] {
-            let from = std::fs::canonicalize(file).unwrap_or_else(|_| file.into());
-            steps.push(Step::Bind { from, at: file.into(), read_only: true, optional: true });
+/// A layout being decided.
+struct Plan<'a> {
+    mounts: &'a [MountPoint],
+    veiling: bool,
+    veils: Vec<Veil>,
+    steps: Vec<Step>,
+}
+
+impl Plan<'_> {
+    /// Whether a path belongs to the file system of `/` itself, so that the overlay sees it.
+    fn in_root(&self, path: &Path) -> bool {
+        !self.mounts.iter().any(|mount| mount.at != Path::new("/") && path.starts_with(&mount.at))
+    }
+
+    /// Whether a veil can lie at this path.
+    fn can_veil(&self, path: &Path) -> bool {
+        self.veiling && path.parent().is_some_and(|parent| self.in_root(parent))
+    }
+
+    fn empty(&mut self, at: &Path, mode: u32) {
+        if self.can_veil(at) {
+            self.veils.push(Veil::Folder { at: at.to_owned(), mode });
+        } else {
+            self.steps.push(Step::Empty { at: at.to_owned(), mode });
         }
     }
-    steps
+
+    /// An empty folder on disk.
+    fn own(&mut self, name: &str, at: &Path, mode: u32) {
+        if self.can_veil(at) {
+            self.veils.push(Veil::Folder { at: at.to_owned(), mode });
+        } else {
+            self.steps.push(Step::Own { name: name.to_owned(), at: at.to_owned(), mode });
+        }
+    }
+
+    fn text(&mut self, at: PathBuf, text: String) {
+        let step =
+            if self.can_veil(&at) { None } else { Some(Step::Text { at: at.clone(), text: text.clone() }) };
+        match step {
+            Some(step) => self.steps.push(step),
+            None => self.veils.push(Veil::File { at, text }),
+        }
+    }
+
+    /// `/proc`, `/sys`, `/dev`, the private folders, and name resolution.
+    fn system(&mut self, machine: bool) {
+        let there = |path: &&&str| Path::new(path).exists();
+        self.steps.push(Step::Proc);
+        self.steps.extend(PROC_LOCKED.iter().map(|path| Step::Lock(path.into())));
+        self.steps.extend(PROC_HIDDEN.iter().filter(there).map(|path| Step::Cover(path.into())));
+        let empty = |path: &&str| Step::Empty { at: path.into(), mode: 0o555 };
+        self.steps.extend(PROC_EMPTIED.iter().filter(there).map(empty));
+        self.steps.push(Step::Sys);
+        self.steps.extend(SYS_EMPTIED.iter().filter(there).map(empty));
+        self.steps.push(Step::Dev);
+        self.own("tmp", Path::new("/tmp"), 0o1777);
+        self.own("var-tmp", Path::new("/var/tmp"), 0o1777);
+        self.empty(Path::new("/run"), 0o755);
+        if machine {
+            if Path::new("/var/run").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+                self.empty(Path::new("/var/run"), 0o755);
+            }
+            if let Some((at, text)) = resolver_below_run() {
+                self.text(at, text);
+            }
+            // NixOS keeps the way to every program here.
+            if Path::new("/run/current-system").exists() {
+                let path = PathBuf::from("/run/current-system");
+                self.steps.push(Step::Bind { from: path.clone(), at: path, read_only: true, optional: true });
+            }
+        } else {
+            for file in ["/etc/resolv.conf", "/etc/hosts"] {
+                let from = std::fs::canonicalize(file).unwrap_or_else(|_| file.into());
+                self.steps.push(Step::Bind { from, at: file.into(), read_only: true, optional: true });
+            }
+        }
+    }
+
+    fn masks(&mut self, masked: &[PathBuf]) {
+        let keys = std::fs::read_dir("/etc/ssh")
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .map(|entry| entry.path());
+        let keys = keys.filter(|path| path.to_string_lossy().ends_with("_key"));
+        let files = FILES_COVERED.iter().map(PathBuf::from).chain(keys).filter(|path| path.exists());
+        let files: Vec<PathBuf> = files.chain(masked.iter().filter(|path| path.is_file()).cloned()).collect();
+        for path in masked.iter().filter(|path| !path.is_file()) {
+            self.empty(path, 0o755);
+        }
+        for file in files {
+            // An empty file can be replaced, as package scripts do with the password files; a covered one cannot.
+            if self.can_veil(&file) && self.in_root(&file) {
+                self.veils.push(Veil::File { at: file, text: String::new() });
+            } else {
+                self.steps.push(Step::Cover(file));
+            }
+        }
+    }
+
+    /// A home of the sandbox's own, with the machine's toolchains in it.
+    fn home(&mut self, spec: &SandboxSpec, masked: &[PathBuf]) {
+        let home = machine::own_home();
+        if is_private(&home) || !home.exists() || masked.iter().any(|mask| home.starts_with(mask)) {
+            // A veil on the home itself is there already; this one sets its permissions.
+            self.veils.retain(|veil| !matches!(veil, Veil::Folder { at, .. } if *at == home));
+            self.own("home", &home, 0o700);
+        }
+        if !spec.toolchain_homes {
+            return;
+        }
+        let found = toolchain::find(&home);
+        for folder in found.folders {
+            if self.can_veil(&folder.at) && self.in_root(&folder.host) {
+                self.veils.push(Veil::Through { host: folder.host, at: folder.at });
+            } else {
+                self.steps.push(Step::Overlay { lower: folder.host, at: folder.at });
+            }
+        }
+        for (at, text) in found.files {
+            self.text(at, text);
+        }
+    }
 }
 
 /// `/etc/resolv.conf` is often a link into `/run`, which is private here: its text is put where the link leads.
-fn resolver_below_run() -> Option<Step> {
+fn resolver_below_run() -> Option<(PathBuf, String)> {
     let at = std::fs::canonicalize("/etc/resolv.conf").ok().filter(|at| at.starts_with("/run"))?;
     let text = std::fs::read_to_string(&at).ok()?;
-    Some(Step::Text { at, text })
-}
-
-fn masks(masked: &[PathBuf]) -> Vec<Step> {
-    let mut steps: Vec<Step> = masked
-        .iter()
-        .map(|path| {
-            if path.is_file() {
-                Step::Cover(path.clone())
-            } else {
-                Step::Empty { at: path.clone(), mode: 0o755 }
-            }
-        })
-        .collect();
-    let keys =
-        std::fs::read_dir("/etc/ssh").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    let keys = keys.filter(|path| path.to_string_lossy().ends_with("_key"));
-    let files = FILES_COVERED.iter().map(PathBuf::from).chain(keys).filter(|path| path.exists());
-    steps.extend(files.map(Step::Cover));
-    steps
-}
-
-/// A home of the sandbox's own, with the machine's toolchains in it.
-fn homes(spec: &SandboxSpec, masked: &[PathBuf]) -> Vec<Step> {
-    let home = machine::own_home();
-    let mut steps = Vec::new();
-    if masked.iter().any(|mask| home.starts_with(mask))
-        || PRIVATE.iter().any(|p| home.starts_with(p))
-        || !home.exists()
-    {
-        steps.push(Step::Own { name: "home".into(), at: home.clone(), mode: 0o700 });
-    }
-    if spec.toolchain_homes {
-        let found = toolchain::find(&home);
-        steps.extend(
-            found.folders.into_iter().map(|folder| Step::Overlay { lower: folder.host, at: folder.at }),
-        );
-        steps.extend(found.files.into_iter().map(|(at, text)| Step::Text { at, text }));
-    }
-    steps
+    Some((at, text))
 }
 
 /// The caller's folders, outer ones first.

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
+use super::veil::{self, make_like};
 use crate::fault::{Doing as _, Fault};
 use crate::kernel_calls::{attach_mount, attr, clone_mount, new_mount, set_attributes};
-use crate::layout::{Base, Layout, Step};
+use crate::layout::{Base, Layout, Step, Veil};
 use crate::spec::Level;
 
 const SAFE: u64 = attr::NO_SUID | attr::NO_DEV;
@@ -32,7 +33,7 @@ pub(super) fn build(layout: &Layout, level: Level) -> Result<(), Fault> {
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .doing(|| "leaving the machine's mounts".into())?;
-    let maker = Maker { scratch: &layout.scratch, level };
+    let maker = Maker { scratch: &layout.scratch, level, veils: &layout.veils };
     let root = maker.base(&layout.base)?;
     let mirrored = if layout.base == Base::Mirror { maker.mirror()? } else { Mirrored::default() };
     let mut opened = Vec::with_capacity(layout.steps.len());
@@ -63,30 +64,40 @@ pub(super) fn build(layout: &Layout, level: Level) -> Result<(), Fault> {
 struct Maker<'a> {
     scratch: &'a Path,
     level: Level,
+    veils: &'a [Veil],
 }
 
 impl Maker<'_> {
     fn base(&self, base: &Base) -> Result<OwnedFd, Fault> {
         match base {
-            Base::Overlay(lower) => {
-                self.overlay(lower, "root").doing(|| "laying the root's layers over each other".into())
-            }
+            Base::Overlay(lower) => self
+                .overlay(lower, "root", self.veils)
+                .doing(|| "laying the root's layers over each other".into()),
             Base::Mirror => memory(0o755).doing(|| "making a root in memory".into()),
         }
     }
 
-    /// Folders laid over each other; what is written goes to `NAME.upper` in the sandbox's folder.
-    fn overlay(&self, lower: &[PathBuf], name: &str) -> io::Result<OwnedFd> {
-        let (upper, work) =
-            (self.scratch.join(format!("{name}.upper")), self.scratch.join(format!("{name}.work")));
-        fs::create_dir_all(&upper)?;
+    /// Folders laid over each other; what is written goes to `NAME.upper` in the sandbox's folder. Where that folder's
+    /// file system cannot be an upper layer (it is one itself, say, in a container), it goes to memory.
+    fn overlay(&self, lower: &[PathBuf], name: &str, veils: &[Veil]) -> io::Result<OwnedFd> {
+        let on_disk = self.overlay_at(lower, self.scratch, name, veils);
+        let Err(error) = on_disk else { return on_disk };
+        let aside = self.scratch.join(format!("{name}.memory"));
+        fs::create_dir_all(&aside)?;
+        let mount = memory(0o700)?;
+        attach_mount(mount.as_fd(), &aside)?;
+        // Both failed: the first reason is the one to tell.
+        self.overlay_at(lower, &aside, name, veils).map_err(|_| error)
+    }
+
+    fn overlay_at(&self, lower: &[PathBuf], place: &Path, name: &str, veils: &[Veil]) -> io::Result<OwnedFd> {
+        let (upper, work) = (place.join(format!("{name}.upper")), place.join(format!("{name}.work")));
         fs::create_dir_all(&work)?;
-        if let Some(top) = lower.first() {
-            // What the topmost folder's own entry says of it, the sandbox must find of its own.
-            let meta = fs::metadata(top)?;
-            fs::set_permissions(&upper, meta.permissions())?;
-            let _ = std::os::unix::fs::chown(&upper, Some(meta_uid(&meta)), Some(meta_gid(&meta)));
+        match lower.first() {
+            Some(top) => make_like(&upper, top)?,
+            None => fs::create_dir_all(&upper)?,
         }
+        veil::lay(veils, &upper)?;
         let mut list = Vec::new();
         for folder in lower {
             if !list.is_empty() {
@@ -105,12 +116,14 @@ impl Maker<'_> {
             ("lowerdir", Some(lower.as_c_str())),
             ("upperdir", Some(upper.as_c_str())),
             ("workdir", Some(work.as_c_str())),
+            // What is written is thrown away: it need never reach the disk.
+            ("volatile", None),
         ];
         if self.level == Level::UserNamespaces {
             options.push(("userxattr", None));
+        } else {
+            options.push(("redirect_dir", Some(c"on")));
         }
-        // What is written is thrown away: it need never reach the disk.
-        options.push(("volatile", None));
         new_mount(c"overlay", &options, SAFE)
     }
 
@@ -118,7 +131,7 @@ impl Maker<'_> {
         let folder = |mount| Ok(Opened::Mount { mount, file: false });
         match step {
             Step::Overlay { lower, .. } => {
-                folder(match self.overlay(std::slice::from_ref(lower), &number.to_string()) {
+                folder(match self.overlay(std::slice::from_ref(lower), &number.to_string(), &[]) {
                     Ok(mount) => mount,
                     Err(_) => bind(lower, true)?,
                 })
@@ -252,7 +265,7 @@ fn attach(step: &Step, opened: Opened, cover: &OwnedFd) -> io::Result<()> {
 
 fn devices() -> io::Result<Opened> {
     // Device nodes work in this one mount of memory only; who is in the sandbox cannot make any.
-    let options = [("mode", Some(c"755")), ("size", Some(c"64k"))];
+    let options = [("mode", Some(c"755"))];
     let dev = new_mount(c"tmpfs", &options, attr::NO_SUID | attr::NO_EXEC)?;
     let options = [("ptmxmode", Some(c"666")), ("mode", Some(c"620"))];
     let pts = new_mount(c"devpts", &options, attr::NO_SUID | attr::NO_EXEC)?;
@@ -300,8 +313,7 @@ fn attach_devices(dev: &OwnedFd, pts: &OwnedFd, nodes: Vec<(&'static str, OwnedF
     attach_mount(pts.as_fd(), &root.join("pts"))?;
     let shared = root.join("shm");
     fs::create_dir(&shared)?;
-    let memory = memory(0o1777)?;
-    attach_mount(memory.as_fd(), &shared)
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777))
 }
 
 fn bind(from: &Path, read_only: bool) -> io::Result<OwnedFd> {
@@ -338,12 +350,4 @@ fn point(at: &Path, file: bool) -> io::Result<()> {
 fn text(path: &Path) -> io::Result<CString> {
     let path: &OsStr = path.as_os_str();
     Ok(CString::new(path.as_bytes())?)
-}
-
-fn meta_uid(meta: &fs::Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::uid(meta)
-}
-
-fn meta_gid(meta: &fs::Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::gid(meta)
 }

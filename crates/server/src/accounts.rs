@@ -3,10 +3,13 @@
 use windlass_api as api;
 use windlass_api::{ErrorCode, Problem};
 use windlass_identity::{
-    Action, JobToken, PasswordHash, Principal, Resource, Role, RunnerToken, Session, SetupLink, Token, TokenKind,
-    TokenText, User, verify_password,
+    Action, JobToken, PasswordHash, Principal, Resource, Role, RunnerToken, Session, SetupLink, Token,
+    TokenKind, TokenText, User, verify_password,
 };
-use windlass_kernel::{Actor, Batch, JobId, NewEvent, ProjectName, Query, RunId, Secret, StoreExt as _, TokenId, UserId, UserName};
+use windlass_kernel::{
+    Actor, Batch, JobId, NewEvent, ProjectName, Query, RunId, Secret, StoreExt as _, TokenId, UserId,
+    UserName,
+};
 use windlass_web::Credential;
 
 use crate::context::{Context, internal, may, parse, stored};
@@ -29,7 +32,14 @@ impl Context {
             let mut unknown = [0u8; 32];
             self.entropy.fill(&mut unknown);
             let password = Secret::new(unknown.iter().map(|b| format!("{b:02x}")).collect::<String>());
-            let user = User::new(UserId::new(&self.ids), owner.clone(), Role::Admin, &password, now, &*self.entropy)?;
+            let user = User::new(
+                UserId::new(&self.ids),
+                owner.clone(),
+                Role::Admin,
+                &password,
+                now,
+                &*self.entropy,
+            )?;
             let (link, text) = SetupLink::issue(now, &*self.entropy);
             let event = NewEvent::new(now, Actor::System, "platform.initialised", "windlass");
             self.commit(Batch::new().create(&user).put(&link).event(event)).await?;
@@ -88,7 +98,9 @@ impl Context {
         let (hash, now) = (text.hash(), self.now());
         Ok(match text.kind() {
             TokenKind::User => {
-                let Some(token) = self.store.get::<Token>(&hash).await.map_err(stored)? else { return Ok(None) };
+                let Some(token) = self.store.get::<Token>(&hash).await.map_err(stored)? else {
+                    return Ok(None);
+                };
                 let user = self.store.get::<User>(token.value.user.as_str()).await.map_err(stored)?;
                 user.and_then(|user| token.value.verify(&text, &user.value).ok())
             }
@@ -106,7 +118,9 @@ impl Context {
 
     async fn by_session(&self, text: &str) -> Answer<Option<Principal>> {
         let Ok(text) = TokenText::parse(text) else { return Ok(None) };
-        let Some(session) = self.store.get::<Session>(&text.hash()).await.map_err(stored)? else { return Ok(None) };
+        let Some(session) = self.store.get::<Session>(&text.hash()).await.map_err(stored)? else {
+            return Ok(None);
+        };
         let Some(user) = self.store.get::<User>(session.value.user.as_str()).await.map_err(stored)? else {
             return Ok(None);
         };
@@ -158,7 +172,8 @@ impl Context {
     }
 
     pub(crate) async fn check_setup(&self, link: &Secret<String>) -> Answer<()> {
-        const GONE: &str = "this set-up link was used or has expired; `windlass token setup-link` makes a new one";
+        const GONE: &str =
+            "this set-up link was used or has expired; `windlass token setup-link` makes a new one";
         let known = self.store.get::<SetupLink>("setup").await.map_err(stored)?;
         let text = TokenText::parse(link.expose()).map_err(|_| Problem::forbidden(GONE))?;
         match known {
@@ -167,13 +182,19 @@ impl Context {
         }
     }
 
-    pub(crate) async fn setup(&self, link: &Secret<String>, name: &str, password: &Secret<String>) -> Answer<Secret<String>> {
+    pub(crate) async fn setup(
+        &self,
+        link: &Secret<String>,
+        name: &str,
+        password: &Secret<String>,
+    ) -> Answer<Secret<String>> {
         self.check_setup(link).await?;
         let name: UserName = parse(name)?;
         let now = self.now();
         let mut batch = Batch::new().delete::<SetupLink>("setup");
         let existing = self.store.get::<User>(name.as_str()).await.map_err(stored)?;
-        let hash = PasswordHash::new(password, &*self.entropy).map_err(|e| Problem::invalid(e.to_string()))?;
+        let hash =
+            PasswordHash::new(password, &*self.entropy).map_err(|e| Problem::invalid(e.to_string()))?;
         batch = match existing {
             Some(found) => {
                 let mut user = found.value;
@@ -194,7 +215,12 @@ impl Context {
     }
 
     /// A token for one job; withdrawn when the job ends.
-    pub(crate) fn job_token(&self, project: &ProjectName, run: RunId, job: JobId) -> (JobToken, Secret<String>) {
+    pub(crate) fn job_token(
+        &self,
+        project: &ProjectName,
+        run: RunId,
+        job: JobId,
+    ) -> (JobToken, Secret<String>) {
         let (token, text) = JobToken::issue(project, run, job, self.now(), &*self.entropy);
         (token, text.secret())
     }
@@ -205,7 +231,11 @@ impl Context {
         Ok(users.into_iter().map(|u| view(&u.value)).collect())
     }
 
-    pub(crate) async fn create_user(&self, who: &Principal, wanted: api::CreateUser) -> Answer<api::UserView> {
+    pub(crate) async fn create_user(
+        &self,
+        who: &Principal,
+        wanted: api::CreateUser,
+    ) -> Answer<api::UserView> {
         may(who, Action::ManageUsers, &Resource::Platform)?;
         let name: UserName = parse(&wanted.name)?;
         let role: Role = parse(&wanted.role)?;
@@ -230,7 +260,11 @@ impl Context {
         Ok(tokens.into_iter().map(|t| token_view(&t.value)).collect())
     }
 
-    pub(crate) async fn create_token(&self, who: &Principal, wanted: api::CreateToken) -> Answer<api::CreatedToken> {
+    pub(crate) async fn create_token(
+        &self,
+        who: &Principal,
+        wanted: api::CreateToken,
+    ) -> Answer<api::CreatedToken> {
         let user = self.person(who)?;
         let id = TokenId::new(&self.ids);
         let (token, text) = Token::issue(id, &user, &wanted.label, self.now(), &*self.entropy);

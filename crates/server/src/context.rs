@@ -1,6 +1,7 @@
 //! What every part of control shares: the ports, the clock, and the wake-up calls.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use tokio::sync::{Notify, watch};
 use windlass_api::{ErrorCode, Problem};
@@ -9,8 +10,11 @@ use windlass_identity::{Action, Principal, Resource, authorize};
 use windlass_kernel::{Batch, Clock, Entropy, Event, Ids, ProjectName, Store, StoreError, Timestamp};
 use windlass_runtime::{Capabilities, Instances};
 use windlass_secrets::Vault;
+use windlass_source::Repositories;
 
 use crate::data_dir::{DataDir, Endpoint};
+use crate::images::Images;
+use crate::observe::Telemetry;
 
 /// The shared parts of control. Cheap to clone through its `Arc`.
 #[derive(Clone)]
@@ -34,6 +38,11 @@ pub(crate) struct Context {
     /// The ledger's last number, for those who follow it.
     pub(crate) ledger: Arc<watch::Sender<u64>>,
     pub(crate) started_at: Timestamp,
+    pub(crate) repositories: Repositories,
+    pub(crate) images: Arc<Images>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// When the local runner last asked for work, in milliseconds since the Unix epoch.
+    pub(crate) runner_seen: Arc<AtomicI64>,
 }
 
 impl Context {
@@ -68,7 +77,10 @@ pub(crate) fn stored(error: StoreError) -> Problem {
         StoreError::Full => Problem::new(ErrorCode::StorageFull, error.to_string()),
         StoreError::Corrupt { .. } | StoreError::Backend(_) => {
             tracing::error!(%error, "the store failed");
-            Problem::new(ErrorCode::Internal, "the database failed; see logs/control.log in the data directory")
+            Problem::new(
+                ErrorCode::Internal,
+                "the database failed; see logs/control.log in the data directory",
+            )
         }
     }
 }

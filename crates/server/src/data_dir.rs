@@ -38,8 +38,21 @@ impl DataDir {
         let root = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
         let dir = Self(root);
         for name in [
-            "db", "repos", "blobs", "logs/jobs", "logs/services", "runner/jobs", "instances", "layers", "volumes", "run",
-            "keys", "metrics", "spool/receive", "gateway", "scratch",
+            "db",
+            "repos",
+            "blobs",
+            "logs/jobs",
+            "logs/services",
+            "runner/jobs",
+            "instances",
+            "layers",
+            "volumes",
+            "run",
+            "keys",
+            "metrics",
+            "spool/receive",
+            "gateway",
+            "scratch",
         ] {
             let path = dir.0.join(name);
             make(&path).with_context(|| format!("cannot make {}", path.display()))?;
@@ -56,13 +69,16 @@ impl DataDir {
             return "/var/lib/windlass".into();
         }
         let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into()));
-        std::env::var_os("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), PathBuf::from).join("windlass")
+        std::env::var_os("XDG_DATA_HOME")
+            .map_or_else(|| home.join(".local/share"), PathBuf::from)
+            .join("windlass")
     }
 
     /// Takes the directory for this process, or says who has it.
     pub fn own(&self) -> Result<Owner> {
         let path = self.run("lock");
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 lock.set_len(0)?;
@@ -108,7 +124,11 @@ impl DataDir {
     pub fn endpoint(&self) -> Result<Endpoint> {
         let path = self.run("endpoint.json");
         let text = std::fs::read(&path).with_context(|| {
-            format!("no Windlass runs on {} (start one with `windlass up --data {}`)", self.0.display(), self.0.display())
+            format!(
+                "no Windlass runs on {} (start one with `windlass up --data {}`)",
+                self.0.display(),
+                self.0.display()
+            )
         })?;
         serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))
     }
@@ -121,8 +141,9 @@ impl DataDir {
     /// The token with which the owner of the directory acts as `admin`, if the platform has started once.
     pub fn local_token(&self) -> Result<String> {
         let path = self.run("local.token");
-        let token = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {} (has `windlass up` run, and as this user?)", path.display()))?;
+        let token = std::fs::read_to_string(&path).with_context(|| {
+            format!("cannot read {} (has `windlass up` run, and as this user?)", path.display())
+        })?;
         Ok(token.trim().to_owned())
     }
 }
@@ -155,7 +176,10 @@ mod tests {
         let owner = dir.own().unwrap();
         assert!(dir.owned());
         let refused = dir.own().unwrap_err().to_string();
-        assert!(refused.contains(&std::process::id().to_string()) && refused.contains("windlass down"), "{refused}");
+        assert!(
+            refused.contains(&std::process::id().to_string()) && refused.contains("windlass down"),
+            "{refused}"
+        );
         drop(owner);
         dir.own().unwrap();
     }

@@ -10,7 +10,8 @@ mod launch;
 mod requests;
 mod rounds;
 mod routes;
+mod views;
 
-pub(crate) use environment::{EnvironmentDoc, environment_id};
+pub(crate) use environment::environment_id;
 pub(crate) use launch::instance_dir;
 pub(crate) use rounds::run;

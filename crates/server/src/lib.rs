@@ -1,1 +1,26 @@
-//! Composition root: configuration, wiring, reconcilers, roles.
+//! The composition root: configuration, wiring, reconcilers, and the three roles.
+//!
+//! `pipeline` and `delivery` decide; this crate gathers the facts that they decide by, carries out what they say, and
+//! keeps state and ledger in one transaction. Nothing else knows all crates.
+
+mod accounts;
+mod context;
+mod control;
+mod data_dir;
+mod delivery;
+mod figures;
+mod images;
+mod ledger;
+mod observe;
+mod platform;
+mod roles;
+mod runs;
+mod settings;
+mod source;
+mod supervisor;
+
+pub use control::{doctor, stop_instances};
+pub use data_dir::{DataDir, Endpoint, Owner, write_private};
+pub use roles::internal_main;
+pub use supervisor::{Supervisor, UpOptions};
+pub use windlass_runtime as runtime;

@@ -10,7 +10,7 @@ use windlass_identity::{Action, Principal};
 use windlass_kernel::{
     Batch, Document, EnvironmentName, NewEvent, ProjectName, Query, Secret, StoreExt as _, Timestamp,
 };
-use windlass_secrets::{SecretRecord, Sealing, Setting, SettingName, resolve_settings, setting_id};
+use windlass_secrets::{Sealing, SecretRecord, Setting, SettingName, resolve_settings, setting_id};
 
 use crate::context::{Context, internal, may_project, parse, stored};
 
@@ -42,7 +42,12 @@ impl Document for ArchivedSecret {
 }
 
 impl Context {
-    pub(crate) async fn list_settings(&self, who: &Principal, project: &str, secret: bool) -> Answer<Vec<api::SettingView>> {
+    pub(crate) async fn list_settings(
+        &self,
+        who: &Principal,
+        project: &str,
+        secret: bool,
+    ) -> Answer<Vec<api::SettingView>> {
         let project: ProjectName = parse(project)?;
         may_project(who, Action::ReadSettings, &project)?;
         let query = Query { parent: Some(project.to_string()), ..Query::default() };
@@ -205,5 +210,12 @@ fn view(
     by: &windlass_kernel::Actor,
 ) -> api::SettingView {
     let environment = environment.map(ToString::to_string);
-    api::SettingView { name: name.to_string(), environment, value, version, updated_at, updated_by: by.to_string() }
+    api::SettingView {
+        name: name.to_string(),
+        environment,
+        value,
+        version,
+        updated_at,
+        updated_by: by.to_string(),
+    }
 }

@@ -184,9 +184,14 @@ fn bind(address: SocketAddr, flag: &str, what: &str) -> Result<TcpListener> {
     match TcpListener::bind(address) {
         Ok(listener) => Ok(listener),
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("port {} for {what} is in use by another program; free it, or choose another with {flag} {}:PORT", address.port(), address.ip())
+            bail!(
+                "port {} for {what} is in use by another program; free it, or choose another with {flag} {}:PORT",
+                address.port(),
+                address.ip()
+            )
         }
-        Err(e) => Err(e).with_context(|| format!("cannot listen on {address} for {what} (choose another with {flag})")),
+        Err(e) => Err(e)
+            .with_context(|| format!("cannot listen on {address} for {what} (choose another with {flag})")),
     }
 }
 
@@ -203,7 +208,8 @@ fn log_file(path: &Path) -> Result<File> {
 async fn end(seat: &mut Seat) {
     let Some(mut child) = seat.child.take() else { return };
     if let Some(pid) = child.id() {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGTERM);
+        let _ =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGTERM);
     }
     if tokio::time::timeout(Duration::from_secs(15), child.wait()).await.is_err() {
         tracing::warn!(role = seat.role.name(), "did not stop within 15 s; killing it");

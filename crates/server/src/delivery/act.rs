@@ -25,30 +25,47 @@ pub(crate) async fn carry_out(ctx: &Context, scene: &mut Scene, actions: &[Actio
             new_routes.insert(service.clone(), instances.clone());
         }
     }
-    let mut routed = false;
+    let (mut routed, mut outcome) = (false, Ok(()));
     for action in actions {
-        match action {
-            Action::Start { service, release, count } => {
-                for _ in 0..*count {
-                    start(ctx, scene, service, *release).await?;
-                }
-            }
-            Action::Restart { instance } => restart(ctx, scene, *instance).await?,
-            Action::Route { .. } if routed => {}
-            Action::Route { .. } => {
-                route(ctx, scene, &new_routes).await?;
-                routed = true;
-            }
-            Action::Drain { instance } => change(ctx, scene, *instance, |i, now| i.drain(now)).await?,
-            Action::KeepWarm { instance } => change(ctx, scene, *instance, |i, now| i.keep_warm(now)).await?,
-            Action::Stop { instance } => stop(ctx, scene, *instance).await?,
+        if matches!(action, Action::Route { .. }) && std::mem::replace(&mut routed, true) {
+            continue;
+        }
+        // Actions of one plan do not hang on each other: one that fails must not hold up the rest.
+        if let Err(e) = carry_out_one(ctx, scene, action, &new_routes).await {
+            outcome = Err(e.context(format!("{action:?}")));
         }
     }
-    Ok(())
+    outcome
+}
+
+async fn carry_out_one(
+    ctx: &Context,
+    scene: &mut Scene,
+    action: &Action,
+    new_routes: &BTreeMap<ServiceName, BTreeSet<InstanceId>>,
+) -> anyhow::Result<()> {
+    match action {
+        Action::Start { service, release, count } => {
+            for _ in 0..*count {
+                start(ctx, scene, service, *release).await?;
+            }
+            Ok(())
+        }
+        Action::Restart { instance } => restart(ctx, scene, *instance).await,
+        Action::Route { .. } => route(ctx, scene, new_routes).await,
+        Action::Drain { instance } => change(ctx, scene, *instance, |i, now| i.drain(now)).await,
+        Action::KeepWarm { instance } => change(ctx, scene, *instance, |i, now| i.keep_warm(now)).await,
+        Action::Stop { instance } => stop(ctx, scene, *instance).await,
+    }
 }
 
 /// The document first (the next plan counts it), then the process.
-async fn start(ctx: &Context, scene: &mut Scene, service: &ServiceName, release: ReleaseId) -> anyhow::Result<()> {
+async fn start(
+    ctx: &Context,
+    scene: &mut Scene,
+    service: &ServiceName,
+    release: ReleaseId,
+) -> anyhow::Result<()> {
     let environment = &scene.environment.value;
     let now = ctx.now();
     let instance = Instance {
@@ -119,7 +136,8 @@ async fn route(
     let mut batch = Batch::new().update(&environment, scene.environment.version).event(event);
     let routed: BTreeSet<InstanceId> = changed.values().flatten().copied().collect();
     let mut touched = Vec::new();
-    for (index, instance) in scene.instances.iter().enumerate().filter(|(_, i)| routed.contains(&i.value.id)) {
+    for (index, instance) in scene.instances.iter().enumerate().filter(|(_, i)| routed.contains(&i.value.id))
+    {
         let mut value = instance.value.clone();
         value.routed(now);
         if value != instance.value {

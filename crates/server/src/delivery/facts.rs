@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use windlass_delivery::manifest::{Check, Health};
 use windlass_delivery::{HealthAnswer, Instance, InstanceState};
 use windlass_kernel::Timestamp;
-use windlass_runtime::{Exit, Observed};
+use windlass_runtime::Observed;
 
 use crate::context::Context;
 use crate::delivery::launch::instance_dir;
@@ -58,7 +58,7 @@ fn due(instance: &Instance, health: &Health, now: Timestamp) -> bool {
 async fn ask(ctx: &Context, port: u16, health: &Health) -> HealthAnswer {
     let outcome = match &health.check {
         Check::Http { path } => tokio::time::timeout(health.timeout, get(port, path)).await,
-        Check::Tcp => tokio::time::timeout(health.timeout, connect(port)).await,
+        Check::Connect => tokio::time::timeout(health.timeout, connect(port)).await,
     };
     let (healthy, text) = match outcome {
         Ok(Ok(text)) => (true, text),
@@ -111,9 +111,4 @@ fn tail(path: &Path, most: u64) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// An exit in words, for people.
-pub(crate) fn ended(exit: Exit) -> String {
-    exit.to_string()
 }

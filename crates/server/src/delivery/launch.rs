@@ -22,22 +22,35 @@ pub(crate) fn instance_dir(data: &DataDir, id: InstanceId) -> PathBuf {
 }
 
 /// What an instance's shim is told.
-pub(crate) async fn spec(ctx: &Context, release: &Release, instance: &Instance) -> anyhow::Result<InstanceSpec> {
+pub(crate) async fn spec(
+    ctx: &Context,
+    release: &Release,
+    instance: &Instance,
+) -> anyhow::Result<InstanceSpec> {
     let specs = release.manifest.for_environment(&instance.environment, &instance.project);
     let service = specs.into_iter().find(|s| s.name == instance.service);
-    let service = service.with_context(|| format!("release {} has no service {}", release.number, instance.service))?;
+    let service =
+        service.with_context(|| format!("release {} has no service {}", release.number, instance.service))?;
     let image = release.images.get(&instance.service).context("the release has no image of this service")?;
     let image = ctx.images.prepare(image).await?;
     let argv = service.service.command.clone().unwrap_or_else(|| image.argv.clone());
     if argv.is_empty() {
-        bail!("the image says no program to start and windlass.yml gives no `command` for {}", instance.service);
+        bail!(
+            "the image says no program to start and windlass.yml gives no `command` for {}",
+            instance.service
+        );
     }
     let sandbox = sandbox(ctx, &service, instance, &image)?;
     let env = environment(ctx, release, &service, instance, &image).await?;
     Ok(InstanceSpec { sandbox, argv, env, cwd: PathBuf::from(image.workdir.as_deref().unwrap_or("/")) })
 }
 
-fn sandbox(ctx: &Context, service: &ServiceSpec, instance: &Instance, image: &Prepared) -> anyhow::Result<SandboxSpec> {
+fn sandbox(
+    ctx: &Context,
+    service: &ServiceSpec,
+    instance: &Instance,
+    image: &Prepared,
+) -> anyhow::Result<SandboxSpec> {
     let scratch = instance_dir(&ctx.data, instance.id).join("scratch");
     let mut spec = SandboxSpec::machine(instance.id.to_string(), scratch);
     spec.root = if image.machine {
@@ -58,7 +71,8 @@ fn sandbox(ctx: &Context, service: &ServiceSpec, instance: &Instance, image: &Pr
         processes: limits.processes.map(u64::from),
     };
     for volume in &service.service.volumes {
-        let host = ctx.data.path("volumes").join(instance.project.as_str()).join(instance.environment.as_str());
+        let host =
+            ctx.data.path("volumes").join(instance.project.as_str()).join(instance.environment.as_str());
         let host = host.join(&volume.name);
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&host)?;
         if let Some((uid, gid)) = image.user

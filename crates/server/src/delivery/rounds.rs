@@ -12,7 +12,7 @@ use windlass_delivery::manifest::Health;
 use windlass_delivery::rollout::{Desired, Mode, Observed, Plan, Wanted};
 use windlass_delivery::{Deployment, DeploymentState, Instance, InstanceState, Outcome, Release};
 use windlass_kernel::{
-    Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, ReleaseId, ServiceName, StoreExt as _, Timestamp,
+    Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, ReleaseId, StoreExt as _, Timestamp,
     Versioned,
 };
 
@@ -65,7 +65,13 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     tasks.wait().await;
 }
 
-async fn tend(ctx: Arc<Context>, project: ProjectName, name: EnvironmentName, wake: Arc<Notify>, stop: CancellationToken) {
+async fn tend(
+    ctx: Arc<Context>,
+    project: ProjectName,
+    name: EnvironmentName,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) {
     let mut failures = 0u32;
     loop {
         let pause = match round(&ctx, &project, &name).await {
@@ -98,9 +104,7 @@ pub(crate) struct Scene {
 /// Looks, plans, acts once. Gives how long to wait before the next round.
 async fn round(ctx: &Context, project: &ProjectName, name: &EnvironmentName) -> anyhow::Result<Duration> {
     let Some(mut scene) = gather(ctx, project, name).await? else { return Ok(CALM) };
-    let Some(desired) = desired(&scene) else {
-        return Ok(CALM);
-    };
+    let Some(desired) = desired(&scene, ctx.started_at) else { return Ok(CALM) };
     observe(ctx, &mut scene).await?;
     let observed = observed(ctx, &scene).await;
     let plan = windlass_delivery::rollout::plan(&desired, &observed, ctx.now());
@@ -114,7 +118,11 @@ async fn round(ctx: &Context, project: &ProjectName, name: &EnvironmentName) -> 
 }
 
 /// Reads the documents; starts the next deployment in the queue if none is under way.
-async fn gather(ctx: &Context, project: &ProjectName, name: &EnvironmentName) -> anyhow::Result<Option<Scene>> {
+async fn gather(
+    ctx: &Context,
+    project: &ProjectName,
+    name: &EnvironmentName,
+) -> anyhow::Result<Option<Scene>> {
     let id = environment_id(project, name);
     let Some(environment) = ctx.store.get::<EnvironmentDoc>(&id).await? else { return Ok(None) };
     let states = vec!["active".to_owned(), "queued".to_owned()];
@@ -130,7 +138,12 @@ async fn gather(ctx: &Context, project: &ProjectName, name: &EnvironmentName) ->
     let instances = ctx.store.list::<Instance>(&query).await?;
     let mut scene = Scene { environment, deployment, instances, releases: BTreeMap::new() };
     let mut wanted: BTreeSet<ReleaseId> = scene.instances.iter().map(|i| i.value.release).collect();
-    wanted.extend([&scene.environment.value.live, &scene.environment.value.warm].into_iter().flatten().map(|l| l.release));
+    wanted.extend(
+        [&scene.environment.value.live, &scene.environment.value.warm]
+            .into_iter()
+            .flatten()
+            .map(|l| l.release),
+    );
     if let Some(deployment) = &scene.deployment {
         wanted.insert(deployment.value.release);
         wanted.extend(deployment.value.previous);
@@ -157,7 +170,8 @@ async fn begin(
     Ok(Versioned { value: deployment, version: queued.version + 1 })
 }
 
-fn desired(scene: &Scene) -> Option<Desired> {
+/// `started`: since when control runs. Time in which nobody looked does not count against new instances.
+fn desired(scene: &Scene, started: Timestamp) -> Option<Desired> {
     let environment = &scene.environment.value;
     let wanted = |live: &Live| wanted(scene, live.release, live.generation);
     let name = environment.name.clone();
@@ -168,19 +182,30 @@ fn desired(scene: &Scene) -> Option<Desired> {
         let previous = environment.live.as_ref().and_then(wanted);
         let mode = match &deployment.state {
             DeploymentState::RollingBack { since, failure, .. } => {
-                Mode::RollingBack { since: *since, failure: failure.clone() }
+                Mode::RollingBack { since: (*since).max(started), failure: failure.clone() }
             }
-            DeploymentState::Running { since, .. } => Mode::Deploying { since: *since },
+            DeploymentState::Running { since, .. } => Mode::Deploying { since: (*since).max(started) },
             _ => return None,
         };
         return Some(Desired { environment: name, target, previous, mode });
     }
-    let target = wanted(environment.live.as_ref()?)?;
+    let target = match &environment.live {
+        Some(live) => wanted(live)?,
+        // Nothing is live: what a failed first deployment left is cleared away.
+        None => {
+            let release = scene.instances.first()?.value.release;
+            Wanted { release, number: 0, sha: String::new(), generation: None, services: Vec::new() }
+        }
+    };
     let previous = environment.warm.as_ref().and_then(wanted);
     Some(Desired { environment: name, target, previous, mode: Mode::Steady })
 }
 
-fn wanted(scene: &Scene, release: ReleaseId, generation: Option<windlass_kernel::DeploymentId>) -> Option<Wanted> {
+fn wanted(
+    scene: &Scene,
+    release: ReleaseId,
+    generation: Option<windlass_kernel::DeploymentId>,
+) -> Option<Wanted> {
     let found = scene.releases.get(&release)?;
     let environment = &scene.environment.value;
     // Only services that have an image are delivered.
@@ -303,13 +328,15 @@ fn kind(state: &DeploymentState) -> &'static str {
 
 /// A ledger event about a deployment.
 pub(crate) fn event_of(deployment: &Deployment, kind: &str, now: Timestamp) -> NewEvent {
-    NewEvent::new(now, deployment.created_by.clone(), kind, deployment.id).project(&deployment.project).data(json!({
-        "environment": deployment.environment,
-        "release": deployment.release,
-        "previous": deployment.previous,
-        "cause": deployment.cause,
-        "reason": deployment.reason(),
-    }))
+    NewEvent::new(now, deployment.created_by.clone(), kind, deployment.id).project(&deployment.project).data(
+        json!({
+            "environment": deployment.environment,
+            "release": deployment.release,
+            "previous": deployment.previous,
+            "cause": deployment.cause,
+            "reason": deployment.reason(),
+        }),
+    )
 }
 
 fn instance_event(instance: &Instance, now: Timestamp) -> NewEvent {
@@ -324,14 +351,10 @@ fn instance_event(instance: &Instance, now: Timestamp) -> NewEvent {
 
 /// Until the next check, the plan's own time, or a calm while.
 fn pause(scene: &Scene, plan: &Plan, now: Timestamp) -> Duration {
-    let checks = scene.instances.iter().filter_map(|i| facts::next_check(&i.value, &health_of(scene, &i.value)?));
+    let checks =
+        scene.instances.iter().filter_map(|i| facts::next_check(&i.value, &health_of(scene, &i.value)?));
     let next = checks.chain(plan.next).min();
     let busy = scene.deployment.is_some();
     let longest = if busy { Duration::from_millis(100) } else { CALM };
     next.map_or(longest, |at| at.since(now).max(Duration::from_millis(10)).min(longest))
-}
-
-/// The services of an environment that requests can be sent to now.
-pub(crate) fn routed(environment: &EnvironmentDoc, service: &ServiceName) -> usize {
-    environment.routes.get(service).map_or(0, BTreeSet::len)
 }

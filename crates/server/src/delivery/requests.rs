@@ -1,0 +1,344 @@
+//! Asking for deployments: by a job, by a person, and back again.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use windlass_api as api;
+use windlass_api::Problem;
+use windlass_api::runner as wire;
+use windlass_delivery::{Cause, Deployment, DeploymentState, Image, Manifest, Release, Rules, Strategy};
+use windlass_identity::{Action, Principal};
+use windlass_kernel::{
+    Actor, Batch, DeploymentId, Digest, EnvironmentName, NewEvent, ProjectName, Query, ReleaseId,
+    ServiceName, StoreExt as _,
+};
+use windlass_oci::{Reference, RepositoryName};
+use windlass_pipeline::Run;
+
+use crate::context::{Context, internal, may_project, parse, stored};
+use crate::delivery::environment::{EnvironmentDoc, environment_id};
+use crate::delivery::rounds::event_of;
+use crate::images::split_reference;
+use crate::runs::{admits, manifest_at};
+
+type Answer<T> = Result<T, Problem>;
+
+impl Context {
+    /// `uses: windlass/deploy@v1`: makes a release of the images and deploys it to the job's environment.
+    pub(crate) async fn start_deployment(
+        &self,
+        who: &Principal,
+        job: &str,
+        how: wire::StartDeployment,
+    ) -> Answer<api::DeploymentView> {
+        let bearer = self.bearer(who, job, Action::Deploy).await?;
+        let run = &bearer.run;
+        let environment = bearer.job.environment.as_deref().ok_or_else(|| {
+            Problem::invalid(format!(
+                "the job `{}` has no `environment:`: say where it deploys to",
+                bearer.job.key
+            ))
+        })?;
+        let environment: EnvironmentName = parse(environment)?;
+        let manifest = manifest_at(self, &run.project, &run.sha)
+            .await
+            .map_err(|e| internal("windlass.yml cannot be read", &e))?;
+        let manifest = match manifest {
+            None => {
+                return Err(Problem::invalid(
+                    "there is no windlass.yml at the root of the repository at this commit: it says which services there are",
+                ));
+            }
+            Some(Err(findings)) => return Err(Problem::invalid(findings)),
+            Some(Ok(manifest)) => manifest,
+        };
+        let images = self.images_of(&run.project, &manifest, &how.images).await?;
+        let release = self.release_for(run, &manifest, images, &environment, &who.actor).await?;
+        let declared = manifest.environment(&environment);
+        let declared = declared
+            .ok_or_else(|| Problem::invalid(format!("windlass.yml declares no environment {environment}")))?;
+        let admitted = admits(self, run, &Rules::from(declared), &release.digests()).await;
+        admitted
+            .map_err(|e| internal("the environment's rules cannot be checked", &e))?
+            .map_err(Problem::forbidden)?;
+        let deployment = self.queue(&release, &environment, Cause::Deploy, &run.actor).await?;
+        self.deployment_view(&deployment).await
+    }
+
+    /// Each service's image, which must be in the registry.
+    async fn images_of(
+        &self,
+        project: &ProjectName,
+        manifest: &Manifest,
+        asked: &BTreeMap<String, String>,
+    ) -> Answer<BTreeMap<ServiceName, Image>> {
+        let mut images = BTreeMap::new();
+        for (name, text) in asked {
+            let service = match name.as_str() {
+                "" => match manifest.services.keys().collect::<Vec<_>>()[..] {
+                    [only] => only.clone(),
+                    _ => {
+                        return Err(Problem::invalid(
+                            "windlass.yml has several services: give `images:` with a line `service=image` for each",
+                        ));
+                    }
+                },
+                name => parse(name)?,
+            };
+            if !manifest.services.contains_key(&service) {
+                return Err(Problem::invalid(format!("windlass.yml has no service {service}")));
+            }
+            let (repository, digest) = self.image_named(project, text)?;
+            let found = self.images.registry.resolve(&repository, &Reference::Digest(digest.clone())).await;
+            found.map_err(|_| {
+                Problem::invalid(format!(
+                    "the registry has no image {repository}@{digest}; build or push it first"
+                ))
+            })?;
+            let host = self.endpoint.url.trim_start_matches("http://");
+            let reference = format!("{host}/{repository}@{digest}");
+            images.insert(service, Image { digest, reference });
+        }
+        if images.is_empty() {
+            return Err(Problem::invalid("no image was given: set the step's input `image`"));
+        }
+        Ok(images)
+    }
+
+    /// `sha256:…` of the project's own repository, or a name by digest.
+    fn image_named(&self, project: &ProjectName, text: &str) -> Answer<(RepositoryName, Digest)> {
+        let bad = || {
+            Problem::invalid(format!(
+                "`{text}` is not an image by digest: sha256:… or NAME@sha256:… is expected (a tag could change between staging and production)"
+            ))
+        };
+        if text.contains('@') {
+            let (repository, digest) = split_reference(text).ok_or_else(bad)?;
+            if repository.as_str().split('/').next() != Some(project.as_str()) {
+                return Err(Problem::forbidden(format!("{repository} belongs to another project")));
+            }
+            return Ok((repository, digest));
+        }
+        let digest = text.parse().map_err(|_| bad())?;
+        Ok((parse(project.as_str())?, digest))
+    }
+
+    /// The run's release of these images: the same one for every environment it goes to.
+    async fn release_for(
+        &self,
+        run: &Run,
+        manifest: &Manifest,
+        images: BTreeMap<ServiceName, Image>,
+        environment: &EnvironmentName,
+        by: &Actor,
+    ) -> Answer<Release> {
+        let query = Query {
+            parent: Some(run.project.to_string()),
+            newest_first: true,
+            limit: 200,
+            ..Query::default()
+        };
+        let known = self.store.list::<Release>(&query).await.map_err(stored)?;
+        let same = |r: &Release| {
+            r.run == Some(run.id)
+                && r.images == images
+                && r.sha == run.sha
+                && r.config.contains_key(environment)
+        };
+        if let Some(found) = known.into_iter().map(|r| r.value).find(same) {
+            return Ok(found);
+        }
+        let mut config = BTreeMap::new();
+        for declared in &manifest.environments {
+            config.insert(declared.name.clone(), self.config_versions(&run.project, &declared.name).await?);
+        }
+        let text =
+            crate::source::text_at(self, &run.project, &run.sha, windlass_delivery::manifest::FILE).await;
+        let text = text.map_err(|e| internal("windlass.yml cannot be read", &e))?.unwrap_or_default();
+        let number = self.store.next_number(&format!("release/{}", run.project)).await.map_err(stored)?;
+        let release = Release {
+            id: ReleaseId::new(&self.ids),
+            number,
+            project: run.project.clone(),
+            sha: run.sha.clone(),
+            title: run.title.clone(),
+            run: Some(run.id),
+            manifest_text: text,
+            manifest: manifest.clone(),
+            images,
+            config,
+            created_at: self.now(),
+            created_by: by.clone(),
+        };
+        let event = NewEvent::new(self.now(), by.clone(), "release.created", release.id)
+            .project(&release.project)
+            .data(json!({"number": number, "sha": release.sha, "run": run.id, "digests": release.digests()}));
+        self.commit(Batch::new().create(&release).event(event)).await.map_err(stored)?;
+        Ok(release)
+    }
+
+    /// Puts a deployment into its environment's queue.
+    async fn queue(
+        &self,
+        release: &Release,
+        environment: &EnvironmentName,
+        cause: Cause,
+        by: &Actor,
+    ) -> Answer<Deployment> {
+        let specs = release.manifest.for_environment(environment, &release.project);
+        let blue_green = specs.iter().any(|s| s.service.strategy == Strategy::BlueGreen);
+        let deployment = Deployment {
+            id: DeploymentId::new(&self.ids),
+            project: release.project.clone(),
+            environment: environment.clone(),
+            release: release.id,
+            previous: None,
+            strategy: if blue_green { Strategy::BlueGreen } else { Strategy::Rolling },
+            cause,
+            created_at: self.now(),
+            created_by: by.clone(),
+            state: DeploymentState::Queued,
+            log: Vec::new(),
+        };
+        let mut batch =
+            Batch::new().create(&deployment).event(event_of(&deployment, "deployment.created", self.now()));
+        let id = environment_id(&release.project, environment);
+        if self.store.get::<EnvironmentDoc>(&id).await.map_err(stored)?.is_none() {
+            batch = batch.create(&EnvironmentDoc::new(&release.project, environment));
+        }
+        self.commit(batch).await.map_err(stored)?;
+        self.delivery_changed.notify_one();
+        Ok(deployment)
+    }
+
+    /// Deploys a release that exists, by hand: the environment's rules hold here as well.
+    pub(crate) async fn deploy(
+        &self,
+        who: &Principal,
+        project: &str,
+        how: api::CreateDeployment,
+    ) -> Answer<api::DeploymentView> {
+        let project: ProjectName = parse(project)?;
+        may_project(who, Action::Deploy, &project)?;
+        let environment: EnvironmentName = parse(&how.environment)?;
+        let release = self.release_named(&project, &how.release).await?;
+        let declared = release.manifest.environment(&environment);
+        let declared = declared.ok_or_else(|| {
+            Problem::invalid(format!("release {} declares no environment {environment}", release.number))
+        })?;
+        let rules = Rules::from(declared);
+        let before = self.deployments_of(&project, Some(&environment)).await?;
+        let was_live = before
+            .iter()
+            .any(|d| d.release == release.id && matches!(d.state, DeploymentState::Succeeded { .. }));
+        if !was_live {
+            let run = match release.run {
+                Some(run) => self.store.get::<Run>(&run.to_string()).await.map_err(stored)?,
+                None => None,
+            };
+            let run = run.ok_or_else(|| {
+                Problem::conflict(format!(
+                    "release {} has no run whose approvals could count",
+                    release.number
+                ))
+            })?;
+            let admitted = admits(self, &run.value, &rules, &release.digests()).await;
+            admitted
+                .map_err(|e| internal("the environment's rules cannot be checked", &e))?
+                .map_err(Problem::forbidden)?;
+        }
+        let live = self.environment(&project, &environment).await?.and_then(|e| e.live);
+        let cause =
+            if live.is_some_and(|l| l.release == release.id) { Cause::Redeploy } else { Cause::Deploy };
+        let deployment = self.queue(&release, &environment, cause, &who.actor).await?;
+        self.deployment_view(&deployment).await
+    }
+
+    /// Back to the release before, or to a named one that was live there: no rules are asked, it passed them.
+    pub(crate) async fn rollback(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: &str,
+        how: api::Rollback,
+    ) -> Answer<api::DeploymentView> {
+        let project: ProjectName = parse(project)?;
+        may_project(who, Action::Rollback, &project)?;
+        let environment: EnvironmentName = parse(environment)?;
+        let state = self.environment(&project, &environment).await?;
+        let state = state.ok_or_else(|| {
+            Problem::not_found(format!("nothing was ever deployed to {environment} of {project}"))
+        })?;
+        let live = state.live.as_ref().map(|l| l.release);
+        let done = self.deployments_of(&project, Some(&environment)).await?;
+        let succeeded = |id: ReleaseId| {
+            done.iter().any(|d| d.release == id && matches!(d.state, DeploymentState::Succeeded { .. }))
+        };
+        let target = match &how.release {
+            Some(named) => {
+                let release = self.release_named(&project, named).await?;
+                if !succeeded(release.id) {
+                    return Err(Problem::conflict(format!(
+                        "release {} was never live in {environment}; deploy it instead",
+                        release.number
+                    )));
+                }
+                release
+            }
+            None => {
+                let before = state.warm.as_ref().map(|w| w.release).filter(|w| Some(*w) != live);
+                let older = done.iter().rev().find(|d| {
+                    Some(d.release) != live && matches!(d.state, DeploymentState::Succeeded { .. })
+                });
+                let id = before.or(older.map(|d| d.release));
+                let id = id.ok_or_else(|| {
+                    Problem::conflict(format!("no release was live in {environment} before this one"))
+                })?;
+                self.release(id).await?
+            }
+        };
+        if live == Some(target.id) {
+            return Err(Problem::conflict(format!(
+                "release {} is live in {environment} already",
+                target.number
+            )));
+        }
+        let deployment = self.queue(&target, &environment, Cause::Rollback, &who.actor).await?;
+        self.deployment_view(&deployment).await
+    }
+
+    pub(crate) async fn environment(
+        &self,
+        project: &ProjectName,
+        name: &EnvironmentName,
+    ) -> Answer<Option<EnvironmentDoc>> {
+        let found = self.store.get::<EnvironmentDoc>(&environment_id(project, name)).await.map_err(stored)?;
+        Ok(found.map(|f| f.value))
+    }
+
+    /// Deployments, oldest first.
+    pub(crate) async fn deployments_of(
+        &self,
+        project: &ProjectName,
+        environment: Option<&EnvironmentName>,
+    ) -> Answer<Vec<Deployment>> {
+        let parent = environment.map(|e| environment_id(project, e));
+        let query = Query { parent, ..Query::default() };
+        let found = self.store.list::<Deployment>(&query).await.map_err(stored)?;
+        Ok(found.into_iter().map(|d| d.value).filter(|d| d.project == *project).collect())
+    }
+
+    pub(crate) async fn release(&self, id: ReleaseId) -> Answer<Release> {
+        let found = self.store.get::<Release>(&id.to_string()).await.map_err(stored)?;
+        found.map(|f| f.value).ok_or_else(|| Problem::not_found(format!("there is no release {id}")))
+    }
+
+    async fn release_named(&self, project: &ProjectName, text: &str) -> Answer<Release> {
+        let query = Query { parent: Some(project.to_string()), ..Query::default() };
+        let known = self.store.list::<Release>(&query).await.map_err(stored)?;
+        let number = text.trim_start_matches('#').parse::<u64>().ok();
+        let found =
+            known.into_iter().map(|r| r.value).find(|r| r.id.to_string() == text || Some(r.number) == number);
+        found.ok_or_else(|| Problem::not_found(format!("{project} has no release {text}")))
+    }
+}

@@ -1,0 +1,20 @@
+//! Runs: `pipeline` decides, this carries out. Every change of a run goes through [`engine`]; what a change asks for
+//! is found again from the documents by [`rounds`], so that nothing hangs on a message that a crash could lose.
+
+mod approvals;
+mod artifacts;
+mod caches;
+mod calls;
+mod engine;
+mod gates;
+mod lease;
+mod log;
+mod rounds;
+mod schedule;
+mod start;
+mod view;
+
+pub(crate) use gates::{admits, manifest_at};
+pub(crate) use rounds::run;
+pub(crate) use start::{Pushed, WorkflowFile, start_for_push, workflows};
+pub(crate) use view::summary;

@@ -1,0 +1,298 @@
+//! Handing jobs to runners, and what runners report.
+
+use std::time::Duration;
+
+use serde_json::json;
+use windlass_api::Problem;
+use windlass_api::runner as wire;
+use windlass_identity::{Action, JobToken, Principal, Resource, Scope};
+use windlass_kernel::{Batch, EnvironmentName, JobId, Query, RunId, Secret, StoreExt as _};
+use windlass_pipeline::{
+    Annotation, Conclusion, InvalidTransition, Job, JobState, Report, Run, RunEvent, StepRecord, StepState,
+    assignment,
+};
+
+use crate::context::{Context, may, parse, stored};
+use crate::runs::engine::EngineError;
+use crate::runs::rounds;
+
+type Answer<T> = Result<T, Problem>;
+
+/// How long a runner may be silent before its job is given to another.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// How long a request for work is held open at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The job that a token is for, with its run.
+pub(crate) struct Bearer {
+    pub(crate) run: Run,
+    pub(crate) job: Job,
+}
+
+impl Context {
+    /// The caller's job, if it is `job` and the caller may do `action` to it.
+    pub(crate) async fn bearer(&self, who: &Principal, job: &str, action: Action) -> Answer<Bearer> {
+        let id: JobId = parse(job)?;
+        let Scope::Job { run: run_id, project, .. } = &who.scope else {
+            return Err(Problem::forbidden("only a job's own token can do this"));
+        };
+        let resource = match action {
+            Action::UseCaches | Action::PushImage => Resource::Project(project.clone()),
+            Action::UseRunArtifacts => Resource::Run { project: project.clone(), run: *run_id },
+            _ => Resource::Job { project: project.clone(), run: *run_id, job: id },
+        };
+        may(who, action, &resource)?;
+        let found = self.store.get::<Run>(&run_id.to_string()).await.map_err(stored)?;
+        let run = found.ok_or_else(|| Problem::not_found("the run is gone"))?.value;
+        let job = run
+            .job(id)
+            .cloned()
+            .ok_or_else(|| Problem::conflict("this job was started anew; its token is over"))?;
+        Ok(Bearer { run, job })
+    }
+
+    pub(crate) async fn lease(
+        &self,
+        who: &Principal,
+        request: wire::LeaseRequest,
+    ) -> Answer<Option<wire::Assignment>> {
+        may(who, Action::LeaseJobs, &Resource::Platform)?;
+        self.runner_seen.store(self.now().as_millis(), std::sync::atomic::Ordering::Relaxed);
+        let wait = Duration::from_secs(u64::from(request.wait_seconds)).min(LONGEST_WAIT);
+        let deadline = tokio::time::Instant::now() + wait;
+        let mut ledger = self.ledger.subscribe();
+        loop {
+            // Marked before looking, so that a change in between is not missed.
+            ledger.borrow_and_update();
+            if let Some(found) = self.take(&request).await? {
+                return Ok(Some(found));
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => return Ok(None),
+                changed = ledger.changed() => if changed.is_err() { return Ok(None) },
+            }
+        }
+    }
+
+    /// The job that has waited longest among those whose labels the runner has.
+    async fn take(&self, request: &wire::LeaseRequest) -> Answer<Option<wire::Assignment>> {
+        let runs = self.store.list::<Run>(&rounds::active()).await.map_err(stored)?;
+        let serves =
+            |job: &Job| job.labels.iter().all(|l| request.labels.iter().any(|r| r.eq_ignore_ascii_case(l)));
+        let mut waiting = Vec::new();
+        for run in &runs {
+            for job in run.value.jobs.iter().filter(|j| serves(j)) {
+                if let JobState::Queued { at } = job.state {
+                    waiting.push((at, run.value.id, job.id));
+                }
+            }
+        }
+        waiting.sort();
+        for (_, run, job) in waiting {
+            match self.hand_out(run, job, &request.runner).await {
+                Ok(found) => return Ok(Some(found)),
+                // Another runner was faster, or the job was cancelled just now.
+                Err(HandOut::Gone) => {}
+                Err(HandOut::Failed(problem)) => return Err(problem),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn hand_out(
+        &self,
+        run_id: RunId,
+        job_id: JobId,
+        runner: &str,
+    ) -> Result<wire::Assignment, HandOut> {
+        let until = self.now() + LEASE;
+        let event = RunEvent::Leased { job: job_id, runner: runner.to_owned(), until };
+        let found =
+            self.store.get::<Run>(&run_id.to_string()).await.map_err(|e| HandOut::Failed(stored(e)))?;
+        let project = found.ok_or(HandOut::Gone)?.value.project;
+        let (token, secret) = self.job_token(&project, run_id, job_id);
+        let run =
+            self.apply_with(run_id, &[event], |_, batch| batch.put(&token)).await.map_err(|e| match e {
+                EngineError::Invalid(_) | EngineError::Unknown(_) => HandOut::Gone,
+                EngineError::Store(e) => HandOut::Failed(stored(e)),
+            })?;
+        self.assignment(&run, job_id, secret).await.map_err(HandOut::Failed)
+    }
+
+    /// Everything a runner needs for a job. The job's environment's rules have passed: its secrets go along.
+    async fn assignment(&self, run: &Run, id: JobId, token: Secret<String>) -> Answer<wire::Assignment> {
+        let missing = || Problem::conflict("the job is gone");
+        let context = assignment(run, id).ok_or_else(missing)?;
+        let job = run.job(id).ok_or_else(missing)?;
+        let environment = context.environment.as_deref().and_then(|e| e.parse::<EnvironmentName>().ok());
+        let secrets = self.job_secrets(&run.project, environment.as_ref()).await?;
+        let vars = self.job_variables(&run.project, environment.as_ref()).await?;
+        let registry = self.endpoint.url.trim_start_matches("http://").to_owned();
+        Ok(wire::Assignment {
+            job: id.to_string(),
+            run: run.id.to_string(),
+            project: run.project.to_string(),
+            attempt: job.tries,
+            name: context.name,
+            key: context.key,
+            workflow_file: run.workflow.file.clone(),
+            workflow_text: run.workflow.text.clone(),
+            github: context.github,
+            needs: context.needs,
+            strategy: context.strategy,
+            matrix: context.matrix,
+            inputs: context.inputs,
+            vars: json!(vars),
+            debug: ["ACTIONS_STEP_DEBUG", "ACTIONS_RUNNER_DEBUG"].iter().any(|name| {
+                secrets.get(*name).is_some_and(|v| v.expose() == "true")
+                    || vars.get(*name).is_some_and(|v| v == "true")
+            }),
+            secrets,
+            token,
+            environment: context.environment,
+            timeout_minutes: context.timeout_minutes,
+            lease_seconds: LEASE.as_secs() as u32,
+            server_url: self.endpoint.url.clone(),
+            clone_url: format!("{}/{}.git", self.endpoint.url, run.project),
+            registry,
+        })
+    }
+
+    pub(crate) async fn lost(&self, who: &Principal, job: &str, lost: wire::Lost) -> Answer<()> {
+        may(who, Action::LeaseJobs, &Resource::Platform)?;
+        let id: JobId = parse(job)?;
+        for run in self.store.list::<Run>(&rounds::active()).await.map_err(stored)? {
+            if let Some(job) = run.value.job(id)
+                && job.lease().is_some()
+            {
+                return rounds::lost(self, run.value.id, job, lost.reason).await.map_err(engine);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn updates(
+        &self,
+        who: &Principal,
+        job: &str,
+        updates: wire::JobUpdates,
+    ) -> Answer<wire::UpdateReply> {
+        let gone = wire::UpdateReply { acknowledged: 0, cancel: None, lost: true };
+        let bearer = match self.bearer(who, job, Action::ReportJob).await {
+            Ok(bearer) => bearer,
+            Err(p) if p.code == windlass_api::ErrorCode::Conflict => return Ok(gone),
+            Err(p) => return Err(p),
+        };
+        if bearer.job.lease().is_none() {
+            let acknowledged = updates.updates.last().map_or(bearer.job.acknowledged, |u| u.seq);
+            // Its end was taken in already, and the answer got lost: not lost, done.
+            let lost = !bearer.job.is_completed();
+            return Ok(wire::UpdateReply { acknowledged, cancel: None, lost });
+        }
+        let (id, hand_out) = (bearer.job.id, bearer.job.tries);
+        let until = self.now() + LEASE;
+        let mut events = vec![RunEvent::Renewed { job: id, hand_out, until }];
+        let fresh = updates.updates.into_iter().filter(|u| u.seq > bearer.job.acknowledged);
+        for update in fresh {
+            let report = report(update.what);
+            events.push(RunEvent::Reported { job: id, hand_out, seq: update.seq, at: update.at, report });
+        }
+        let run = match self.apply_with(bearer.run.id, &events, |_, batch| batch).await {
+            Ok(run) => run,
+            Err(EngineError::Invalid(
+                InvalidTransition::LeaseGone { .. } | InvalidTransition::UnknownJob(_),
+            )) => return Ok(gone),
+            Err(EngineError::Invalid(InvalidTransition::Gap { expected, .. })) => {
+                return Ok(wire::UpdateReply { acknowledged: expected - 1, cancel: None, lost: false });
+            }
+            Err(e) => return Err(engine(e)),
+        };
+        let job = run.job(id);
+        Ok(wire::UpdateReply {
+            acknowledged: job.map_or(0, |j| j.acknowledged),
+            cancel: job.and_then(|j| j.stopping.clone()),
+            lost: false,
+        })
+    }
+
+    /// Withdraws the tokens of jobs that ended a while ago: a job's last log bytes follow its last report.
+    pub(crate) async fn withdraw_tokens(&self) -> Result<(), windlass_kernel::StoreError> {
+        const AFTER: Duration = Duration::from_secs(120);
+        let now = self.now();
+        let mut batch = Batch::new();
+        for token in self.store.list::<JobToken>(&Query::default()).await? {
+            let run = self.store.get::<Run>(&token.value.run.to_string()).await?;
+            let over = run.is_none_or(|run| match run.value.job(token.value.job) {
+                Some(job) => job.finished_at().is_some_and(|at| now.since(at) > AFTER),
+                None => true,
+            });
+            if over {
+                batch = batch.delete::<JobToken>(&token.value.hash);
+            }
+        }
+        if !batch.writes.is_empty() {
+            self.commit(batch).await?;
+        }
+        Ok(())
+    }
+}
+
+enum HandOut {
+    Gone,
+    Failed(Problem),
+}
+
+/// What the engine says, as an answer.
+pub(crate) fn engine(error: EngineError) -> Problem {
+    match error {
+        EngineError::Unknown(id) => Problem::not_found(format!("there is no run {id}")),
+        EngineError::Invalid(e) => Problem::conflict(e.to_string()),
+        EngineError::Store(e) => stored(e),
+    }
+}
+
+fn report(what: wire::JobHappening) -> Report {
+    match what {
+        wire::JobHappening::Started { sandbox } => Report::Started { sandbox },
+        wire::JobHappening::Step { step } => Report::Step(StepRecord {
+            number: step.number,
+            name: step.name,
+            state: match step.state {
+                windlass_api::State::Waiting | windlass_api::State::Queued => StepState::Waiting,
+                windlass_api::State::Running => StepState::Running,
+                windlass_api::State::Completed => StepState::Completed,
+            },
+            outcome: step.outcome.map(conclusion),
+            conclusion: step.conclusion.map(conclusion),
+            started_at: step.started_at,
+            finished_at: step.finished_at,
+            log_start: step.log_start,
+            log_end: step.log_end,
+        }),
+        wire::JobHappening::Annotation { annotation: a } => Report::Annotation(Annotation {
+            level: a.level,
+            title: a.title,
+            message: a.message,
+            path: a.path,
+            line: a.line,
+            end_line: a.end_line,
+            column: a.column,
+            end_column: a.end_column,
+            step: a.step,
+        }),
+        wire::JobHappening::Summary { markdown } => Report::Summary(markdown),
+        wire::JobHappening::Finished { conclusion: how, reason, outputs, environment_url } => {
+            Report::Finished { conclusion: conclusion(how), reason, outputs, environment_url }
+        }
+    }
+}
+
+fn conclusion(wire: windlass_api::Conclusion) -> Conclusion {
+    match wire {
+        windlass_api::Conclusion::Success => Conclusion::Success,
+        windlass_api::Conclusion::Failure => Conclusion::Failure,
+        windlass_api::Conclusion::Cancelled => Conclusion::Cancelled,
+        windlass_api::Conclusion::Skipped => Conclusion::Skipped,
+        windlass_api::Conclusion::StartupFailure => Conclusion::StartupFailure,
+    }
+}

@@ -1,0 +1,192 @@
+//! What has to be done about runs, found from how they stand: gates to ask, groups to join and to leave, leases that
+//! ended, jobs over their time. Looked at on every change, and every second in any case.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use windlass_kernel::{Batch, Query, RunId, StoreError, StoreExt as _};
+use windlass_pipeline::concurrency::{Group, GroupAction, Member};
+use windlass_pipeline::{Job, JobState, Run, RunEvent, RunState, WaitingFor};
+
+use crate::context::Context;
+use crate::runs::engine::EngineError;
+use crate::runs::gates::{self, Verdict};
+use crate::runs::schedule;
+
+/// A runner that does not end a job this long after its limit is taken to be stuck.
+const OVERTIME: Duration = Duration::from_secs(60);
+
+/// Keeps runs going until `stop`.
+pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
+    grace_after_restart(&ctx).await;
+    let mut schedules = schedule::Clockwork::default();
+    loop {
+        match ctx.store.list::<Run>(&active()).await {
+            Ok(runs) => {
+                for run in runs {
+                    if let Err(e) = tend(&ctx, &run.value).await {
+                        tracing::warn!(run = %run.value.id, error = %e, "a round over a run failed; it is repeated");
+                    }
+                }
+            }
+            Err(e) => tracing::error!(error = %e, "cannot list the runs"),
+        }
+        if let Err(e) = leave_groups(&ctx).await {
+            tracing::warn!(error = %e, "cannot tidy concurrency groups");
+        }
+        if let Err(e) = schedules.tick(&ctx).await {
+            tracing::warn!(error = %format!("{e:#}"), "cannot look at the schedules");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = ctx.runs_changed.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+pub(crate) fn active() -> Query {
+    Query { states: vec!["active".to_owned()], ..Query::default() }
+}
+
+/// While control was dead no runner could be heard: all leases hold for one more term.
+async fn grace_after_restart(ctx: &Context) {
+    let Ok(runs) = ctx.store.list::<Run>(&active()).await else { return };
+    let until = ctx.now() + super::lease::LEASE;
+    for run in runs {
+        for job in run.value.jobs.iter().filter(|j| j.lease().is_some()) {
+            let event = RunEvent::Renewed { job: job.id, hand_out: job.tries, until };
+            if let Err(e) = ctx.apply(run.value.id, event).await {
+                tracing::warn!(run = %run.value.id, error = %e, "cannot renew a lease");
+            }
+        }
+    }
+}
+
+/// One look at one run.
+async fn tend(ctx: &Context, run: &Run) -> Result<(), EngineError> {
+    if let RunState::Waiting { group } = &run.state {
+        let member = Member { run: run.id, job: None };
+        let cancel = run.group.as_ref().is_some_and(|g| g.cancel_in_progress);
+        return join(ctx, run, member, group, cancel).await;
+    }
+    let now = ctx.now();
+    for job in &run.jobs {
+        match &job.state {
+            JobState::Waiting { for_what: WaitingFor::Gate { .. } } => gate(ctx, run, job).await?,
+            JobState::Waiting { for_what: WaitingFor::Group { group } } => {
+                let member = Member { run: run.id, job: Some(job.id) };
+                let cancel = job.group.as_ref().is_some_and(|g| g.cancel_in_progress);
+                join(ctx, run, member, group, cancel).await?;
+            }
+            JobState::Leased { lease } | JobState::Running { lease, .. } if lease.until < now => {
+                let reason = format!("the runner {} was not heard of in time", lease.runner);
+                lost(ctx, run.id, job, reason).await?;
+            }
+            JobState::Running { started, .. } => {
+                let limit = Duration::from_secs_f64((job.timeout_minutes * 60.0).clamp(0.0, 1e9));
+                if now.since(*started) > limit + OVERTIME {
+                    ctx.apply(run.id, RunEvent::TimedOut { job: job.id }).await?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The job's runner is gone: it is queued again, or given up.
+pub(crate) async fn lost(ctx: &Context, run: RunId, job: &Job, reason: String) -> Result<(), EngineError> {
+    tracing::warn!(%run, job = %job.id, reason, "a job's runner is lost");
+    let event = RunEvent::LeaseLost { job: job.id, hand_out: job.tries, reason };
+    match ctx.apply(run, event).await {
+        // Somebody else saw it first.
+        Ok(_) | Err(EngineError::Invalid(_)) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+async fn gate(ctx: &Context, run: &Run, job: &Job) -> Result<(), EngineError> {
+    let event = match gates::ask(ctx, run, job).await {
+        Ok(Verdict::Open) => RunEvent::GatePassed { job: job.id },
+        Ok(Verdict::Closed(reason)) => RunEvent::GateRejected { job: job.id, reason },
+        Ok(Verdict::Waiting) => return Ok(()),
+        Err(e) => {
+            tracing::warn!(run = %run.id, error = %e, "a gate cannot be evaluated yet");
+            return Ok(());
+        }
+    };
+    match ctx.apply(run.id, event).await {
+        Ok(_) | Err(EngineError::Invalid(_)) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Joins a group, which bears repetition, and tells whoever it concerns.
+async fn join(ctx: &Context, run: &Run, member: Member, name: &str, cancel: bool) -> Result<(), EngineError> {
+    let key = Group::key(&run.project, name);
+    let found = ctx.store.get::<Group>(&key).await?;
+    let (mut group, version) = match found {
+        Some(found) => (found.value, found.version),
+        None => (Group::new(run.project.clone(), name), 0),
+    };
+    let before = group.clone();
+    let actions = group.join(member, cancel);
+    if group != before {
+        match ctx.commit(Batch::new().update(&group, version)).await {
+            Err(StoreError::Conflict { .. }) => return Ok(()),
+            other => other?,
+        };
+    }
+    tell(ctx, actions).await
+}
+
+async fn tell(ctx: &Context, actions: Vec<GroupAction>) -> Result<(), EngineError> {
+    for action in actions {
+        let (run, event) = match action {
+            GroupAction::Admit(m) => (m.run, RunEvent::GroupAdmitted { job: m.job }),
+            GroupAction::Cancel { member: m, reason } => {
+                (m.run, RunEvent::GroupCancelled { job: m.job, reason })
+            }
+        };
+        match ctx.apply(run, event).await {
+            // It was told before, or has ended meanwhile.
+            Ok(_) | Err(EngineError::Invalid(_) | EngineError::Unknown(_)) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Whoever has ended leaves its group; the next one moves up.
+async fn leave_groups(ctx: &Context) -> Result<(), EngineError> {
+    for found in ctx.store.list::<Group>(&Query::default()).await? {
+        let mut group = found.value;
+        let mut actions = Vec::new();
+        for member in [group.pending(), group.running()].into_iter().flatten() {
+            let run = ctx.store.get::<Run>(&member.run.to_string()).await?;
+            let over = run.is_none_or(|run| match member.job {
+                None => run.value.is_completed(),
+                Some(id) => run.value.job(id).is_none_or(Job::is_completed),
+            });
+            if over {
+                actions.extend(group.leave(member));
+            } else if group.running() == Some(member) {
+                // Told again: the first time may have been lost.
+                actions.push(GroupAction::Admit(member));
+            }
+        }
+        let batch = if group.is_empty() {
+            Batch::new().delete::<Group>(windlass_kernel::Document::id(&group))
+        } else {
+            Batch::new().update(&group, found.version)
+        };
+        match ctx.commit(batch).await {
+            Err(StoreError::Conflict { .. }) => continue,
+            other => other?,
+        };
+        tell(ctx, actions).await?;
+    }
+    Ok(())
+}

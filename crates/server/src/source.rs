@@ -1,0 +1,233 @@
+//! What control does about repositories: who may, what was pushed, and which runs that starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use windlass_identity::{Action, Principal, Resource, authorize};
+use windlass_kernel::{
+    Actor, Batch, Document, NewEvent, ProjectName, Secret, StoreError, StoreExt as _, Timestamp,
+};
+use windlass_source::{Gate, PushedRef, RefChange, RefState, Refusal, RepoPath, Sha, fold, spool};
+
+use crate::context::Context;
+use crate::runs::{Pushed, start_for_push};
+
+/// The largest workflow file or manifest that is read.
+pub(crate) const LARGEST_TEXT: usize = 1 << 20;
+
+/// A project.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ProjectDoc {
+    pub(crate) name: ProjectName,
+    pub(crate) created_at: Timestamp,
+    pub(crate) created_by: Actor,
+}
+
+impl Document for ProjectDoc {
+    const KIND: &'static str = "project";
+
+    fn id(&self) -> String {
+        self.name.to_string()
+    }
+}
+
+/// Makes a project with its repository. Nothing happens if it is there.
+pub(crate) async fn create_project(
+    ctx: &Context,
+    by: &Actor,
+    name: &ProjectName,
+) -> anyhow::Result<ProjectDoc> {
+    if let Some(found) = ctx.store.get::<ProjectDoc>(name.as_str()).await? {
+        return Ok(found.value);
+    }
+    // The repository first: a project whose repository is missing would be half a thing.
+    ctx.repositories.get_or_create(name).await?;
+    let project = ProjectDoc { name: name.clone(), created_at: ctx.now(), created_by: by.clone() };
+    let event = NewEvent::new(ctx.now(), by.clone(), "project.created", name).project(name);
+    match ctx.commit(Batch::new().create(&project).event(event)).await {
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(project),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// A text file of a project at a commit; none if it is not there, is no text, or is too large to be one of ours.
+pub(crate) async fn text_at(
+    ctx: &Context,
+    project: &ProjectName,
+    sha: &str,
+    path: &str,
+) -> anyhow::Result<Option<String>> {
+    let repository = ctx.repositories.get(project)?;
+    let (sha, path): (Sha, RepoPath) = (sha.parse()?, path.parse()?);
+    let blob = repository.blob(&sha, &path, LARGEST_TEXT).await?;
+    Ok(blob.filter(|b| !b.truncated()).and_then(|b| b.text().map(str::to_owned)))
+}
+
+/// The receiving end of Git over HTTP.
+#[derive(Debug)]
+pub(crate) struct GitGate(pub(crate) Arc<Context>);
+
+fn allowed(principal: &Principal, action: Action, project: &ProjectName) -> Result<(), Refusal> {
+    Ok(authorize(principal, action, &Resource::Project(project.clone()))?)
+}
+
+#[async_trait]
+impl Gate for GitGate {
+    async fn authenticate(&self, user: &str, password: &Secret<String>) -> Option<Principal> {
+        let credential = windlass_web::Credential::Basic(user.to_owned(), password.clone());
+        self.0.authenticate(&credential).await.ok().flatten()
+    }
+
+    async fn may_read(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
+        allowed(principal, Action::ReadCode, project)
+    }
+
+    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
+        allowed(principal, Action::PushCode, project)
+    }
+
+    async fn ensure_project(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
+        authorize(principal, Action::CreateProject, &Resource::Platform)?;
+        match create_project(&self.0, &principal.actor, project).await {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                tracing::error!(%project, error = %format!("{e:#}"), "cannot make a project");
+                Err(Refusal(format!("the project {project} could not be made; see logs/control.log")))
+            }
+        }
+    }
+
+    async fn received(&self, project: &ProjectName) {
+        if let Err(e) = take_in(&self.0, project).await {
+            // The rounds take it in later.
+            tracing::warn!(%project, error = %format!("{e:#}"), "a push could not be taken in at once");
+            self.0.pushed.notify_one();
+        }
+    }
+}
+
+/// Takes in what was pushed, until `stop`: at the start everything that happened while nobody looked, then the spool
+/// whenever something is in it, and all refs now and then.
+pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
+    let mut quiet = 0u32;
+    loop {
+        let spooled = spool::drain(&spool::folder(ctx.data.root())).is_ok_and(|entries| !entries.is_empty());
+        if spooled || quiet.is_multiple_of(30) {
+            match ctx.repositories.list() {
+                Ok(repositories) => {
+                    for repository in repositories {
+                        if let Err(e) = take_in(&ctx, repository.project()).await {
+                            tracing::error!(project = %repository.project(), error = %format!("{e:#}"), "cannot take in what was pushed");
+                        }
+                    }
+                }
+                Err(e) => tracing::error!(error = %e, "cannot list the repositories"),
+            }
+        }
+        quiet = quiet.wrapping_add(1);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = ctx.pushed.notified() => quiet = 0,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+/// Compares a project's refs with those recorded; records what moved, with its events and runs, in one transaction.
+pub(crate) async fn take_in(ctx: &Context, project: &ProjectName) -> anyhow::Result<()> {
+    for _ in 0..20 {
+        // The spool before the refs, as `fold` asks.
+        let entries = spool::drain(&spool::folder(ctx.data.root()))?;
+        let repository = ctx.repositories.get(project)?;
+        let actual = repository.ref_map().await?;
+        let found = ctx.store.get::<RefState>(project.as_str()).await?;
+        let (mut state, version) =
+            found.map_or_else(|| (RefState::new(project), 0), |f| (f.value, f.version));
+        let received: Vec<_> = entries.iter().map(|e| e.received.clone()).collect();
+        let before = state.clone();
+        let moves = fold(&mut state, &received, &actual);
+        if state != before {
+            if ctx.store.get::<ProjectDoc>(project.as_str()).await?.is_none() {
+                create_project(
+                    ctx,
+                    &moves.first().and_then(|m| m.pusher.clone()).unwrap_or(Actor::System),
+                    project,
+                )
+                .await?;
+            }
+            let batch = batch(ctx, project, &moves).await?.update(&state, version);
+            match ctx.commit(batch).await {
+                Ok(_) => {}
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(e) => return Err(e.into()),
+            }
+            ctx.runs_changed.notify_one();
+        }
+        for entry in entries.iter().filter(|e| e.received.project == *project) {
+            entry.remove()?;
+        }
+        return Ok(());
+    }
+    anyhow::bail!("the refs of {project} change too fast")
+}
+
+/// The events and runs of what moved.
+async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> anyhow::Result<Batch> {
+    let repository = ctx.repositories.get(project)?;
+    let mut batch = Batch::new();
+    for moved in moves {
+        let update = &moved.update;
+        let pusher = match (&moved.pusher, &update.new) {
+            (Some(pusher), _) => pusher.clone(),
+            (None, Some(new)) => {
+                let who = repository.pusher_of(&update.name, new).await;
+                who.and_then(|w| w.parse().ok()).unwrap_or(Actor::System)
+            }
+            (None, None) => Actor::System,
+        };
+        let change = match update.change() {
+            RefChange::Created => "created",
+            RefChange::Updated => "updated",
+            RefChange::Deleted => "deleted",
+        };
+        let text = |sha: &Option<Sha>| sha.as_ref().map(|s| s.as_str().to_owned());
+        let event = NewEvent::new(ctx.now(), pusher.clone(), "ref.updated", update.name.as_str())
+            .project(project)
+            .data(json!({"change": change, "old": text(&update.old), "new": text(&update.new), "push": moved.push}));
+        batch = batch.event(event);
+        let pushed = Pushed { project: project.clone(), update: update.clone(), pusher };
+        for (run, events) in start_for_push(ctx, &repository, &pushed).await? {
+            batch = batch.create(&run).events(events);
+        }
+    }
+    Ok(batch)
+}
+
+/// The environments and the state of the manifest on a project's default branch.
+pub(crate) async fn manifest_summary(ctx: &Context, project: &ProjectName) -> (Vec<String>, Option<String>) {
+    let Ok(repository) = ctx.repositories.get(project) else { return (Vec::new(), None) };
+    let tip: Option<Sha> = match repository.default_branch().await {
+        Ok(branch) => {
+            repository.ref_map().await.ok().and_then(|refs: BTreeMap<_, _>| refs.get(&branch).cloned())
+        }
+        Err(_) => None,
+    };
+    let Some(tip) = tip else { return (Vec::new(), None) };
+    let Ok(Some(text)) = text_at(ctx, project, tip.as_str(), windlass_delivery::manifest::FILE).await else {
+        return (Vec::new(), None);
+    };
+    let parsed = windlass_delivery::manifest::parse(&text);
+    let problem = parsed.manifest.is_none().then(|| {
+        let lines = parsed.diagnostics.iter();
+        lines
+            .map(|d| format!("windlass.yml:{}:{}: {}", d.line, d.column, d.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
+    let names = parsed.manifest.map(|m| m.environments.iter().map(|e| e.name.to_string()).collect());
+    (names.unwrap_or_default(), problem)
+}

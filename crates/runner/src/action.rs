@@ -51,7 +51,11 @@ pub(crate) trait Action: Send + Sync {
     }
 
     /// Does what is left to do. `state` is what [`Action::run`] saved.
-    async fn post(&self, run: &mut ActionRun<'_>, state: &BTreeMap<String, String>) -> Result<(), ActionError> {
+    async fn post(
+        &self,
+        run: &mut ActionRun<'_>,
+        state: &BTreeMap<String, String>,
+    ) -> Result<(), ActionError> {
         let _ = (run, state);
         Ok(())
     }
@@ -266,7 +270,10 @@ impl ActionRun<'_> {
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ActionError> {
         match self.input(name) {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| failed(format!("the input `{name}` must be a whole number, not `{text}`"))),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| failed(format!("the input `{name}` must be a whole number, not `{text}`"))),
         }
     }
 

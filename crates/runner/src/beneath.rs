@@ -28,7 +28,8 @@ impl Beneath {
 
     /// Opens a regular file for reading, by its absolute path as the job sees it.
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
-        let outside = || io::Error::new(io::ErrorKind::PermissionDenied, "it lies outside of the job's folder");
+        let outside =
+            || io::Error::new(io::ErrorKind::PermissionDenied, "it lies outside of the job's folder");
         let relative = path.strip_prefix(&self.path).map_err(|_| outside())?;
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let how = OpenHow::new()
@@ -92,7 +93,10 @@ impl Beneath {
         let mut bytes = Vec::new();
         self.open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it is larger than {limit} bytes"),
+            ));
         }
         String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
     }
@@ -117,9 +121,15 @@ mod tests {
         let below = Beneath::new(&root, Path::new("/seen")).unwrap();
 
         assert_eq!(below.read_text(Path::new("/seen/a/b/file"), 6).unwrap(), "inside");
-        for bad in
-            ["/seen/a/up", "/seen/absolute", "/seen/etc/passwd", "/seen/pipe", "/seen/a", "/seen/../outside", "/etc/passwd"]
-        {
+        for bad in [
+            "/seen/a/up",
+            "/seen/absolute",
+            "/seen/etc/passwd",
+            "/seen/pipe",
+            "/seen/a",
+            "/seen/../outside",
+            "/etc/passwd",
+        ] {
             assert!(below.read_text(Path::new(bad), 100).is_err(), "{bad}");
         }
         let walked = |path: &str| below.walk(Path::new(path), OFlag::O_RDONLY | OFlag::O_NONBLOCK);
@@ -130,7 +140,11 @@ mod tests {
         assert!(below.read_text(Path::new("/seen/a/b/file"), 5).is_err(), "too large");
 
         below.create(Path::new("a/up"), b"new").unwrap();
-        assert_eq!(std::fs::read_to_string(dir.path().join("outside")).unwrap(), "secret", "the link was replaced");
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("outside")).unwrap(),
+            "secret",
+            "the link was replaced"
+        );
         assert_eq!(below.read_text(Path::new("/seen/a/up"), 9).unwrap(), "new");
         assert!(below.create(Path::new("etc/x"), b"").is_err());
         assert!(below.create(Path::new("../x"), b"").is_err());

@@ -120,20 +120,26 @@ fn decode(text: &str, escapes: Escapes) -> String {
 mod tests {
     use super::*;
 
-    fn shape(line: &str) -> Option<(String, Vec<(String, String)>, String)> {
+    type Shape<T> = Option<(T, Vec<(String, String)>, T)>;
+
+    fn shape(line: &str) -> Shape<String> {
         parse(line).map(|c| (c.name.as_str().to_owned(), c.properties, c.data))
     }
 
     #[test]
     fn lines_become_commands_or_stay_text() {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        let cases: &[(&str, Option<(&str, Vec<(String, String)>, &str)>)] = &[
+        let cases: &[(&str, Shape<&str>)] = &[
             ("::debug::hello", Some(("debug", vec![], "hello"))),
             ("   ::DEBUG::hello", Some(("debug", vec![], "hello"))),
             ("say ::debug::hello", None),
             (
                 "::error file=a.rs,line=3,title=x%3Ay%2Cz::bad%0Aworse",
-                Some(("error", vec![pair("file", "a.rs"), pair("line", "3"), pair("title", "x:y,z")], "bad\nworse")),
+                Some((
+                    "error",
+                    vec![pair("file", "a.rs"), pair("line", "3"), pair("title", "x:y,z")],
+                    "bad\nworse",
+                )),
             ),
             ("::warning::100%25 and %250A", Some(("warning", vec![], "100% and %0A"))),
             ("::unknown::x", None),

@@ -68,7 +68,7 @@ pub(crate) struct StepScope<'a> {
 }
 
 /// How long `hashFiles` may take.
-const HASHING: Duration = Duration::from_secs(120);
+const HASHING: Duration = Duration::from_mins(2);
 
 impl Status {
     fn as_str(self) -> &'static str {
@@ -105,8 +105,10 @@ impl JobContexts {
             runner.push(("debug", Value::from("1".to_owned())));
         }
         let token = ("GITHUB_TOKEN".to_owned(), Value::from(assignment.token.expose().clone()));
-        let secrets =
-            assignment.secrets.iter().map(|(name, value)| (name.clone(), Value::from(value.expose().clone())));
+        let secrets = assignment
+            .secrets
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.expose().clone())));
         let fixed = BTreeMap::from([
             ("needs", from_json(&assignment.needs)),
             ("strategy", from_json(&assignment.strategy)),
@@ -200,9 +202,10 @@ impl StepScope<'_> {
                 .map(|entry| Ok((entry.name.value.clone(), self.text(&entry.value.value)?)))
                 .collect(),
             Map::Expression(template) => match template.value.render(self)? {
-                Value::Object(object) => {
-                    Ok(object.iter().map(|(name, value)| (name.to_owned(), value.to_text().to_string())).collect())
-                }
+                Value::Object(object) => Ok(object
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_text().to_string()))
+                    .collect()),
                 Value::Null => Ok(Vec::new()),
                 _ => Err(EvalError::new(format!("`{}` must give a mapping", template.value.text()))),
             },
@@ -224,7 +227,10 @@ impl StepScope<'_> {
                 other => match &*other.to_text() {
                     "true" => Ok(true),
                     "false" | "" => Ok(false),
-                    text => Err(EvalError::new(format!("`{}` must be true or false, not '{text}'", template.value.text()))),
+                    text => Err(EvalError::new(format!(
+                        "`{}` must be true or false, not '{text}'",
+                        template.value.text()
+                    ))),
                 },
             },
         }
@@ -284,7 +290,10 @@ impl Scope for StepScope<'_> {
         match answer {
             Ok(Ok(report)) => Ok(report.text),
             Ok(Err(e)) => Err(EvalError::new(format!("hashFiles({}) failed: {e}", patterns.join(", ")))),
-            Err(_) => Err(EvalError::new(format!("hashFiles({}) took longer than 120 seconds", patterns.join(", ")))),
+            Err(_) => Err(EvalError::new(format!(
+                "hashFiles({}) took longer than 120 seconds",
+                patterns.join(", ")
+            ))),
         }
     }
 }

@@ -71,14 +71,26 @@ pub trait Control: Send + Sync {
     /// Writes an artifact's archive into a file.
     async fn fetch_artifact(&self, name: &str, into: &Path) -> Result<(), ControlError>;
     /// Writes the first cache entry that fits into a file and gives its key; none for a miss.
-    async fn fetch_cache(&self, version: &str, keys: &[String], into: &Path)
-    -> Result<Option<String>, ControlError>;
+    async fn fetch_cache(
+        &self,
+        version: &str,
+        keys: &[String],
+        into: &Path,
+    ) -> Result<Option<String>, ControlError>;
     /// Stores a cache entry.
-    async fn store_cache(&self, version: &str, key: &str, archive: &Path) -> Result<CacheStored, ControlError>;
+    async fn store_cache(
+        &self,
+        version: &str,
+        key: &str,
+        archive: &Path,
+    ) -> Result<CacheStored, ControlError>;
     /// Assembles an image from a tar of files.
     async fn build_image(&self, build: &BuildImage, tar: &Path) -> Result<BuiltImage, ControlError>;
     /// Starts a deployment to the job's environment.
-    async fn start_deployment(&self, images: BTreeMap<String, String>) -> Result<DeploymentView, ControlError>;
+    async fn start_deployment(
+        &self,
+        images: BTreeMap<String, String>,
+    ) -> Result<DeploymentView, ControlError>;
     /// How a deployment stands.
     async fn deployment(&self, id: &str) -> Result<DeploymentView, ControlError>;
 }

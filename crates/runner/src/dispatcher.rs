@@ -21,7 +21,8 @@ use crate::folder::{JobFolder, private};
 use crate::unit::UnitSettings;
 
 /// What a runner on a Linux machine serves, if nothing else was said.
-pub const DEFAULT_LABELS: [&str; 6] = ["self-hosted", "linux", "x64", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
+pub const DEFAULT_LABELS: [&str; 6] =
+    ["self-hosted", "linux", "x64", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
 
 /// How long a request for work is held open, in seconds.
 const WAIT_SECONDS: u32 = 25;
@@ -192,7 +193,10 @@ impl Dispatcher {
 
     fn spawn(&self, folder: &JobFolder, assignment: &Assignment) -> io::Result<tokio::process::Child> {
         if folder.is_held() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "an earlier hand-out of the job still runs here"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "an earlier hand-out of the job still runs here",
+            ));
         }
         // What is left of an earlier hand-out of the same job.
         folder.remove()?;
@@ -243,7 +247,11 @@ impl Dispatcher {
             match tokio::time::timeout(Duration::from_secs(30), call).await {
                 Ok(Ok(_)) => return,
                 // Control knows better: the job has ended, or was handed out again.
-                Ok(Err(ClientError::Refused(problem))) if problem.code.status() < 500 && problem.code.status() != 401 => return,
+                Ok(Err(ClientError::Refused(problem)))
+                    if problem.code.status() < 500 && problem.code.status() != 401 =>
+                {
+                    return;
+                }
                 Ok(Err(e)) => backoff.wait(&format!("reporting a lost job: {e}")).await,
                 Err(_) => backoff.wait("reporting a lost job: no answer").await,
             }
@@ -261,11 +269,15 @@ fn last_words(log: &Path) -> String {
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
     match last {
         Some(line) => format!("the job's process ended without a report; it last said: {}", line.trim()),
-        None => "the job's process ended without a report (it was killed, or the machine restarted)".to_owned(),
+        None => {
+            "the job's process ended without a report (it was killed, or the machine restarted)".to_owned()
+        }
     }
 }
 
 /// Ids become folder names.
 fn plain(job: &str) -> bool {
-    !job.is_empty() && job.len() <= 100 && job.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    !job.is_empty()
+        && job.len() <= 100
+        && job.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }

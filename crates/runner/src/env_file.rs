@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn the_runners_own_names_are_guarded() {
-        for (name, may) in [("CI", true), ("GITHUB_SHA", false), ("RUNNER_OS", false), ("MY_GITHUB_X", true)] {
+        for (name, may) in [("CI", true), ("GITHUB_SHA", false), ("RUNNER_OS", false), ("MY_GITHUB_X", true)]
+        {
             assert_eq!(may_set(name), may, "{name}");
         }
         assert_eq!(paths("/a\n\n/b c\n"), ["/a", "/b c"]);

@@ -28,7 +28,7 @@ use crate::stop::{Stop, StopSwitch};
 use crate::transcript::Voice;
 
 /// How long the steps that always run have, once a job is cancelled or out of time.
-const GRACE: Duration = Duration::from_secs(5 * 60);
+const GRACE: Duration = Duration::from_mins(5);
 
 /// What a job needs while it runs. Nothing in it changes.
 pub(crate) struct Job {
@@ -239,7 +239,12 @@ impl Job {
 impl JobEnd {
     /// A failure, and why.
     pub(crate) fn failed(reason: String) -> Self {
-        Self { conclusion: Conclusion::Failure, reason: Some(reason), outputs: BTreeMap::new(), environment_url: None }
+        Self {
+            conclusion: Conclusion::Failure,
+            reason: Some(reason),
+            outputs: BTreeMap::new(),
+            environment_url: None,
+        }
     }
 }
 
@@ -267,7 +272,12 @@ pub(crate) fn check_action(action: &ActionRef) -> Result<(), String> {
         }
         ActionRef::Repository { .. } => {
             let known = action.repository_name().is_some_and(|name| crate::action::find(&name).is_some());
-            let why = || format!("`{action}` is not one of the actions that are built in: {}", crate::action::names().join(", "));
+            let why = || {
+                format!(
+                    "`{action}` is not one of the actions that are built in: {}",
+                    crate::action::names().join(", ")
+                )
+            };
             if known { Ok(()) } else { Err(why()) }
         }
     }

@@ -48,7 +48,12 @@ const BATCH: usize = 32 << 10;
 
 impl Log {
     /// A log that begins at an empty spool.
-    pub(crate) fn create(spool: &Path, masker: Masker, clock: Arc<dyn Clock>, limit: u64) -> io::Result<Self> {
+    pub(crate) fn create(
+        spool: &Path,
+        masker: Masker,
+        clock: Arc<dyn Clock>,
+        limit: u64,
+    ) -> io::Result<Self> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let mut options = std::fs::OpenOptions::new();
         let spool = options.create(true).write(true).truncate(true).mode(0o600).open(spool)?;

@@ -92,7 +92,8 @@ impl Matchers {
         let text = folder
             .read_text(&path, LARGEST)
             .map_err(|e| format!("cannot read the problem matcher `{}`: {e}", path.display()))?;
-        self.add(&text).map_err(|why| format!("the problem matcher `{}` cannot be used: {why}", path.display()))
+        self.add(&text)
+            .map_err(|why| format!("the problem matcher `{}` cannot be used: {why}", path.display()))
     }
 
     fn add(&mut self, text: &str) -> Result<(), String> {
@@ -190,14 +191,22 @@ impl Matcher {
         } else {
             self.reset();
         }
-        let severity = caught.severity.or_else(|| self.severity.clone()).unwrap_or_default().to_ascii_lowercase();
+        let severity =
+            caught.severity.or_else(|| self.severity.clone()).unwrap_or_default().to_ascii_lowercase();
         let level = match severity.as_str() {
             "warning" => "warning",
             "notice" => "notice",
             _ => "error",
         };
         let message = caught.message.filter(|message| !message.is_empty())?;
-        Some(Finding { level, file: caught.file, line: caught.line, column: caught.column, code: caught.code, message })
+        Some(Finding {
+            level,
+            file: caught.file,
+            line: caught.line,
+            column: caught.column,
+            code: caught.code,
+            message,
+        })
     }
 }
 
@@ -232,7 +241,10 @@ mod tests {
         );
         let finding = matchers.see("\x1b[31msrc/a.c:3:7: warning: unused\x1b[0m").unwrap();
         assert_eq!(finding.level, "warning");
-        assert_eq!((finding.file.as_deref(), finding.line, finding.column), (Some("src/a.c"), Some(3), Some(7)));
+        assert_eq!(
+            (finding.file.as_deref(), finding.line, finding.column),
+            (Some("src/a.c"), Some(3), Some(7))
+        );
         assert_eq!(matchers.see("all is well"), None);
         matchers.remove(Some("CC"), "").unwrap();
         assert_eq!(matchers.see("src/a.c:3:7: warning: unused"), None);

@@ -148,20 +148,24 @@ impl Place {
         let process =
             self.sandbox.exec(exec.merge_output()).await.map_err(|e| PlaceError::Failed(e.to_string()))?;
         let run = supervise::supervise(process, patience, sink).await;
-        if let (Ended::Interrupted(_), Some(mark)) = (&run.ended, mark) {
-            let _ = self.tool(&Request::KillMarked(mark), None, &Patience::default()).await;
+        if let (Ended::Interrupted(_), Some(mark)) = (&run.ended, mark)
+            && let Err(e) = self.tool(&Request::KillMarked(mark), None, &Patience::default()).await
+        {
+            tracing::warn!(error = %e, "what an interrupted step started may still run until the job ends");
         }
         Ok(run)
     }
 
     /// Runs a program of the unit's own choice and reads what it says; nothing of it is shown.
-    pub(crate) async fn ask(&self, exec: Exec, patience: &Patience) -> Result<(i32, String, String), PlaceError> {
+    pub(crate) async fn ask(
+        &self,
+        exec: Exec,
+        patience: &Patience,
+    ) -> Result<(i32, String, String), PlaceError> {
         let program = exec.argv.first().cloned().unwrap_or_default();
         let process = self.sandbox.exec(exec).await.map_err(|e| PlaceError::Failed(e.to_string()))?;
         let control = process.control.clone();
-        let talk = async {
-            tokio::join!(gather(process.stdout), gather(process.stderr))
-        };
+        let talk = async { tokio::join!(gather(process.stdout), gather(process.stderr)) };
         let (out, err) = tokio::select! {
             talk = talk => talk,
             why = patience.interruption() => {
@@ -239,10 +243,35 @@ fn passed_on() -> BTreeMap<String, String> {
 
 fn is_passed_on(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "PATH", "LANG", "LANGUAGE", "TZ", "RUSTUP_HOME", "CARGO_HOME", "RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT",
-        "PYENV_ROOT", "NVM_DIR", "GOPATH", "GOROOT", "GOPROXY", "GOSUMDB", "JAVA_HOME", "DOTNET_ROOT", "SDKMAN_DIR",
-        "VOLTA_HOME", "PNPM_HOME", "GEM_HOME", "GEM_PATH", "MAVEN_HOME", "M2_HOME", "GRADLE_HOME", "ANDROID_HOME",
-        "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO",
+        "PATH",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "RUSTUP_HOME",
+        "CARGO_HOME",
+        "RUSTUP_DIST_SERVER",
+        "RUSTUP_UPDATE_ROOT",
+        "PYENV_ROOT",
+        "NVM_DIR",
+        "GOPATH",
+        "GOROOT",
+        "GOPROXY",
+        "GOSUMDB",
+        "JAVA_HOME",
+        "DOTNET_ROOT",
+        "SDKMAN_DIR",
+        "VOLTA_HOME",
+        "PNPM_HOME",
+        "GEM_HOME",
+        "GEM_PATH",
+        "MAVEN_HOME",
+        "M2_HOME",
+        "GRADLE_HOME",
+        "ANDROID_HOME",
+        "NODE_EXTRA_CA_CERTS",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "GIT_SSL_CAINFO",
     ];
     let upper = name.to_ascii_uppercase();
     NAMES.contains(&name)

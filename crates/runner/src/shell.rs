@@ -19,7 +19,9 @@ enum Dialect {
 /// Why a shell cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ShellError {
-    #[error("Invalid shell option. Shell must be a valid built-in (bash, sh, pwsh, python) or a format string containing '{{0}}': '{0}'")]
+    #[error(
+        "Invalid shell option. Shell must be a valid built-in (bash, sh, pwsh, python) or a format string containing '{{0}}': '{0}'"
+    )]
     NoPlace(String),
     #[error("the shell `{0}` exists on Windows only; this job runs on Linux: use bash, sh, pwsh or python")]
     WindowsOnly(String),
@@ -97,7 +99,12 @@ mod tests {
         let cases: &[(Option<&str>, bool, &str, &[&str])] = &[
             (None, true, "s.sh", &["bash", "-e", "/t/s.sh"]),
             (None, false, "s.sh", &["sh", "-e", "/t/s.sh"]),
-            (Some("bash"), true, "s.sh", &["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "/t/s.sh"]),
+            (
+                Some("bash"),
+                true,
+                "s.sh",
+                &["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "/t/s.sh"],
+            ),
             (Some("sh"), true, "s.sh", &["sh", "-e", "/t/s.sh"]),
             (Some("python"), true, "s.py", &["python", "/t/s.py"]),
             (Some("pwsh"), true, "s.ps1", &["pwsh", "-command", ". '/t/s.ps1'"]),

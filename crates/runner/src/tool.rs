@@ -8,10 +8,10 @@ mod archive;
 mod assemble;
 mod glob;
 mod hash;
+mod search;
 mod tracked;
 
 use std::io::{self, BufWriter, Read as _, Write as _};
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,11 @@ pub(crate) use archive::{Packing, Unpacking, Unzipping, Zipping};
 pub(crate) use assemble::Assembly;
 pub(crate) use glob::name_fits;
 pub(crate) use hash::Hashing;
+pub(crate) use search::Searching;
 
 /// What the tool can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
+#[serde(rename_all = "snake_case", tag = "do", content = "with")]
 pub(crate) enum Request {
     /// The hash over files (`hashFiles`). The report is the hash, or empty.
     Hash(Hashing),
@@ -38,8 +39,8 @@ pub(crate) enum Request {
     Assemble(Assembly),
     /// Kills what carries this value of [`MARK`] in its environment.
     KillMarked(String),
-    /// The names in a folder; the report is a list.
-    List(PathBuf),
+    /// Programs by their names, in folders and in the installations below others. The report is a list.
+    Search(Searching),
 }
 
 /// The variable by which the processes of one step are found.
@@ -90,16 +91,7 @@ fn answer(request: Request, out: &mut dyn io::Write) -> Result<Report, String> {
         Request::Unpack(unpacking) => unpacking.run(),
         Request::Assemble(assembly) => assembly.run(out),
         Request::KillMarked(mark) => Ok(tracked::kill_marked(&mark)),
-        Request::List(folder) => {
-            let mut names: Vec<_> = std::fs::read_dir(folder)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect();
-            names.sort();
-            Ok(Report { names, ..Report::default() })
-        }
+        Request::Search(searching) => Ok(searching.run()),
     }
 }
 

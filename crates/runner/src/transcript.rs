@@ -166,7 +166,9 @@ impl Rules {
             Name::AddMask => {
                 voice.log.mask(&command.data);
                 if command.data.trim().is_empty() {
-                    voice.log.write("##[warning]Can't add secret mask for empty string in ##[add-mask] command.");
+                    voice
+                        .log
+                        .write("##[warning]Can't add secret mask for empty string in ##[add-mask] command.");
                 }
                 Ok(())
             }
@@ -190,7 +192,9 @@ impl Rules {
     fn stop(&mut self, command: &Command) -> Result<(), String> {
         let token = command.data.trim();
         if token.is_empty() || Name::parse(token).is_some() {
-            return Err(format!("'{token}' cannot be a stop token: use a unique, non-empty text that is no command"));
+            return Err(format!(
+                "'{token}' cannot be a stop token: use a unique, non-empty text that is no command"
+            ));
         }
         self.stopped = Some(token.to_owned());
         Ok(())
@@ -209,15 +213,21 @@ impl Rules {
         let name = required(command, "name")?;
         let kind = command.name;
         let file = if kind == Name::SetOutput { "GITHUB_OUTPUT" } else { "GITHUB_STATE" };
-        voice.warn(&format!("The `{}` command is deprecated: write to the file ${file} instead.", kind.as_str()));
+        voice.warn(&format!(
+            "The `{}` command is deprecated: write to the file ${file} instead.",
+            kind.as_str()
+        ));
         let kept = if kind == Name::SetOutput { &mut self.effects.outputs } else { &mut self.effects.state };
         kept.push((name, command.data.clone()));
         Ok(())
     }
 
     fn unsecure(&mut self, command: &Command) -> Result<(), String> {
-        let (kind, file) =
-            if command.name == Name::SetEnv { ("set-env", "GITHUB_ENV") } else { ("add-path", "GITHUB_PATH") };
+        let (kind, file) = if command.name == Name::SetEnv {
+            ("set-env", "GITHUB_ENV")
+        } else {
+            ("add-path", "GITHUB_PATH")
+        };
         if !self.unsecure {
             return Err(format!(
                 "The `{kind}` command is disabled. Write to the file ${file} instead, or set the environment variable \
@@ -255,7 +265,8 @@ fn annotate(voice: &Voice, command: &Command) {
     };
     // An end without a beginning is the beginning; columns mean something only within one line.
     annotation.line = annotation.line.or(annotation.end_line);
-    let one_line = annotation.line.is_some() && annotation.end_line.is_none_or(|end| Some(end) == annotation.line);
+    let one_line =
+        annotation.line.is_some() && annotation.end_line.is_none_or(|end| Some(end) == annotation.line);
     if !one_line {
         annotation.column = None;
         annotation.end_column = None;

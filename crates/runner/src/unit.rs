@@ -40,7 +40,12 @@ pub struct UnitSettings {
 
 impl Default for UnitSettings {
     fn default() -> Self {
-        Self { runner: "windlass".to_owned(), hidden: Vec::new(), log_limit: DEFAULT_LIMIT, limits: Limits::default() }
+        Self {
+            runner: "windlass".to_owned(),
+            hidden: Vec::new(),
+            log_limit: DEFAULT_LIMIT,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -89,9 +94,11 @@ async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
         move |source| UnitError::Io { what, source }
     };
     let folder = JobFolder::at(dir);
-    let _lock = folder.hold().map_err(io("taking the lock"))?.ok_or_else(|| UnitError::Taken(dir.to_owned()))?;
+    let _lock =
+        folder.hold().map_err(io("taking the lock"))?.ok_or_else(|| UnitError::Taken(dir.to_owned()))?;
     let assignment = folder.load().map_err(io("reading the assignment"))?;
-    let settings: UnitSettings = folder.settings().map_err(io("reading the unit's settings"))?.unwrap_or_default();
+    let settings: UnitSettings =
+        folder.settings().map_err(io("reading the unit's settings"))?.unwrap_or_default();
     let control = HttpControl::new(&assignment.server_url, assignment.token.clone(), &assignment.job);
     let sandboxes = RuntimeConfig::new(exe, folder.scratch());
     let sandboxes = match sandboxes {
@@ -101,9 +108,11 @@ async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
     let unit = Unit { folder: folder.clone(), exe: exe.to_owned(), settings, clock: Arc::new(SystemClock) };
     let switch = StopSwitch::default();
     stop_on_signal(switch.clone());
-    let sandboxes: Result<Box<dyn Runtime>, String> =
-        sandboxes.map(|linux| Box::new(linux) as Box<dyn Runtime>).map_err(|e| e.to_string());
-    unit.carry_out(assignment, sandboxes, Arc::new(control), switch).await.map_err(io("beginning the job"))?;
+    let sandboxes: Result<Arc<dyn Runtime>, String> =
+        sandboxes.map(|linux| Arc::new(linux) as Arc<dyn Runtime>).map_err(|e| e.to_string());
+    unit.carry_out(assignment, sandboxes, Arc::new(control), switch)
+        .await
+        .map_err(io("beginning the job"))?;
     folder.mark_done().map_err(io("marking the job as done"))?;
     folder.clear();
     Ok(())
@@ -131,7 +140,7 @@ pub async fn run_job(
     exe: &Path,
     settings: UnitSettings,
     assignment: Assignment,
-    sandboxes: Box<dyn Runtime>,
+    sandboxes: Arc<dyn Runtime>,
     control: Arc<dyn Control>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<Option<Conclusion>> {
@@ -153,7 +162,7 @@ impl Unit {
     async fn carry_out(
         &self,
         assignment: Assignment,
-        sandboxes: Result<Box<dyn Runtime>, String>,
+        sandboxes: Result<Arc<dyn Runtime>, String>,
         control: Arc<dyn Control>,
         stop: StopSwitch,
     ) -> std::io::Result<Option<Conclusion>> {
@@ -194,7 +203,7 @@ impl Unit {
     async fn job(
         &self,
         assignment: Assignment,
-        sandboxes: Result<Box<dyn Runtime>, String>,
+        sandboxes: Result<Arc<dyn Runtime>, String>,
         control: Arc<dyn Control>,
         log: &Log,
         reporter: &Reporter,
@@ -286,7 +295,11 @@ impl Unit {
         })
     }
 
-    async fn sandbox(&self, assignment: &Assignment, sandboxes: &dyn Runtime) -> Result<Arc<dyn Sandbox>, String> {
+    async fn sandbox(
+        &self,
+        assignment: &Assignment,
+        sandboxes: &dyn Runtime,
+    ) -> Result<Arc<dyn Sandbox>, String> {
         let io = |e: std::io::Error| format!("the job's folders cannot be made: {e}");
         for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
             std::fs::create_dir_all(folder).map_err(io)?;

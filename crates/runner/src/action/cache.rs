@@ -49,7 +49,9 @@ impl Action for Cache {
                 run.output("cache-hit", if found.eq_ignore_ascii_case(&key) { "true" } else { "false" });
             }
             None if run.flag("fail-on-cache-miss")? => {
-                return Err(failed(format!("Failed to restore cache entry. Exiting as fail-on-cache-miss is set. Input key: {key}")));
+                return Err(failed(format!(
+                    "Failed to restore cache entry. Exiting as fail-on-cache-miss is set. Input key: {key}"
+                )));
             }
             None => {}
         }
@@ -64,7 +66,11 @@ impl Action for Cache {
         true
     }
 
-    async fn post(&self, run: &mut ActionRun<'_>, state: &BTreeMap<String, String>) -> Result<(), ActionError> {
+    async fn post(
+        &self,
+        run: &mut ActionRun<'_>,
+        state: &BTreeMap<String, String>,
+    ) -> Result<(), ActionError> {
         let Some(key) = state.get("key") else { return Ok(()) };
         if state.get("matched").is_some_and(|matched| matched.eq_ignore_ascii_case(key)) {
             run.voice.say(&format!("Cache hit occurred on the primary key {key}, not saving cache."));
@@ -131,7 +137,8 @@ pub(super) async fn restore(
         run.voice.say(&format!("Cache found and can be restored from key: {found}"));
         return Ok(Some(found));
     }
-    let unpacked = run.tool(Request::Unpack(Unpacking { archive: inside, root: run.workspace() }), None).await;
+    let unpacked =
+        run.tool(Request::Unpack(Unpacking { archive: inside, root: run.workspace() }), None).await;
     let _ = std::fs::remove_file(&host);
     match unpacked {
         Ok(report) => {
@@ -177,8 +184,12 @@ pub(super) async fn store(run: &ActionRun<'_>, key: &str, paths: &[String]) -> R
     };
     let _ = std::fs::remove_file(&archive);
     match stored {
-        Ok(CacheStored::Stored) => run.voice.say(&format!("Cache saved with key: {key} ({} files)", report.files)),
-        Ok(CacheStored::Exists) => run.voice.say(&format!("A cache with the key {key} exists already, not saving cache.")),
+        Ok(CacheStored::Stored) => {
+            run.voice.say(&format!("Cache saved with key: {key} ({} files)", report.files));
+        }
+        Ok(CacheStored::Exists) => {
+            run.voice.say(&format!("A cache with the key {key} exists already, not saving cache."));
+        }
         Err(e) => run.voice.warn(&format!("Failed to save: {e}")),
     }
     Ok(())

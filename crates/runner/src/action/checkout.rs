@@ -69,21 +69,38 @@ impl Action for Checkout {
         match &target.branch {
             Some(branch) => {
                 let upstream = format!("refs/heads/{branch}");
-                run.must(&["git", "checkout", "--progress", "--force", "-B", branch, &target.start], here).await?;
+                run.must(&["git", "checkout", "--progress", "--force", "-B", branch, &target.start], here)
+                    .await?;
                 run.voice.debug(&format!("on {upstream}"));
             }
             None => {
-                run.must(&["git", "-c", "advice.detachedHead=false", "checkout", "--force", "--detach", &target.start], here).await?;
+                run.must(
+                    &[
+                        "git",
+                        "-c",
+                        "advice.detachedHead=false",
+                        "checkout",
+                        "--force",
+                        "--detach",
+                        &target.start,
+                    ],
+                    here,
+                )
+                .await?;
             }
         }
         submodules(run, &path).await?;
         if run.flag("persist-credentials")? {
             persist(run, &path, &url, &header).await?;
         }
-        let commit = run.read(&["git", "log", "-1", "--format=%H"], here).await?.unwrap_or_default().trim().to_owned();
+        let commit =
+            run.read(&["git", "log", "-1", "--format=%H"], here).await?.unwrap_or_default().trim().to_owned();
         run.voice.say(&format!("HEAD is now at {commit}"));
         run.output("commit", commit);
-        run.output("ref", target.branch.map_or_else(|| target.start.clone(), |branch| format!("refs/heads/{branch}")));
+        run.output(
+            "ref",
+            target.branch.map_or_else(|| target.start.clone(), |branch| format!("refs/heads/{branch}")),
+        );
         Ok(())
     }
 
@@ -91,7 +108,11 @@ impl Action for Checkout {
         true
     }
 
-    async fn post(&self, run: &mut ActionRun<'_>, state: &BTreeMap<String, String>) -> Result<(), ActionError> {
+    async fn post(
+        &self,
+        run: &mut ActionRun<'_>,
+        state: &BTreeMap<String, String>,
+    ) -> Result<(), ActionError> {
         let (Some(path), Some(file)) = (state.get("path"), state.get("credentials")) else { return Ok(()) };
         // The repository may have been removed by the job: then there is nothing to forget.
         run.read(&["git", "config", "--local", "--unset-all", "include.path"], Path::new(path)).await?;
@@ -109,7 +130,9 @@ fn refuse(run: &ActionRun<'_>) -> Result<(), ActionError> {
         return Err(failed("`lfs: true` is not supported yet: this server does not keep LFS objects"));
     }
     if !run.input("github-server-url").is_empty() {
-        return Err(failed("`github-server-url` is not supported: only repositories of this server are checked out"));
+        return Err(failed(
+            "`github-server-url` is not supported: only repositories of this server are checked out",
+        ));
     }
     Ok(())
 }
@@ -117,7 +140,8 @@ fn refuse(run: &ActionRun<'_>) -> Result<(), ActionError> {
 fn url(run: &ActionRun<'_>) -> Result<String, ActionError> {
     let own = &run.job.assignment.clone_url;
     let wanted = run.input("repository");
-    let current = run.job.contexts.github.get("repository").map(|v| v.to_text().to_string()).unwrap_or_default();
+    let current =
+        run.job.contexts.github.get("repository").map(|v| v.to_text().to_string()).unwrap_or_default();
     if wanted.is_empty() || wanted.eq_ignore_ascii_case(&current) {
         return Ok(own.clone());
     }
@@ -184,21 +208,30 @@ async fn prepare(run: &ActionRun<'_>, path: &Path, url: &str) -> Result<(), Acti
 }
 
 async fn target(run: &ActionRun<'_>, path: &Path) -> Result<Target, ActionError> {
-    let github = |name: &str| run.job.contexts.github.get(name).map(|v| v.to_text().to_string()).unwrap_or_default();
+    let github =
+        |name: &str| run.job.contexts.github.get(name).map(|v| v.to_text().to_string()).unwrap_or_default();
     let wanted = run.input("ref");
     if wanted.is_empty() && is_own(run) {
         return Ok(for_ref(&github("ref"), Some(&github("sha"))));
     }
     if wanted.is_empty() {
-        return Ok(Target { refspecs: vec!["+HEAD:refs/remotes/origin/HEAD".into()], branch: None, start: "refs/remotes/origin/HEAD".into() });
+        return Ok(Target {
+            refspecs: vec!["+HEAD:refs/remotes/origin/HEAD".into()],
+            branch: None,
+            start: "refs/remotes/origin/HEAD".into(),
+        });
     }
     if is_sha(wanted) || wanted.starts_with("refs/") {
         return Ok(for_ref(wanted, None));
     }
     let patterns = [format!("refs/heads/{wanted}"), format!("refs/tags/{wanted}")];
     let listed = run.read(&["git", "ls-remote", "origin", &patterns[0], &patterns[1]], path).await?;
-    let listed = listed.ok_or_else(|| failed(format!("the server does not tell its branches and tags ({})", run.job.assignment.clone_url)))?;
-    let found = patterns.iter().find(|name| listed.lines().any(|line| line.split('\t').nth(1) == Some(name.as_str())));
+    let listed = listed.ok_or_else(|| {
+        failed(format!("the server does not tell its branches and tags ({})", run.job.assignment.clone_url))
+    })?;
+    let found = patterns
+        .iter()
+        .find(|name| listed.lines().any(|line| line.split('\t').nth(1) == Some(name.as_str())));
     match found {
         Some(name) => Ok(for_ref(name, None)),
         None => Err(failed(format!("A branch or tag with the name '{wanted}' could not be found"))),
@@ -215,16 +248,28 @@ fn for_ref(name: &str, sha: Option<&str>) -> Target {
     let source = sha.unwrap_or(name);
     if let Some(branch) = name.strip_prefix("refs/heads/") {
         let start = format!("refs/remotes/origin/{branch}");
-        return Target { refspecs: vec![format!("+{source}:{start}")], branch: Some(branch.to_owned()), start };
+        return Target {
+            refspecs: vec![format!("+{source}:{start}")],
+            branch: Some(branch.to_owned()),
+            start,
+        };
     }
     if name.starts_with("refs/tags/") {
-        return Target { refspecs: vec![format!("+{name}:{name}")], branch: None, start: sha.unwrap_or(name).to_owned() };
+        return Target {
+            refspecs: vec![format!("+{name}:{name}")],
+            branch: None,
+            start: sha.unwrap_or(name).to_owned(),
+        };
     }
     if let Some(pull) = name.strip_prefix("refs/pull/") {
         let start = format!("refs/remotes/pull/{pull}");
         return Target { refspecs: vec![format!("+{source}:{start}")], branch: None, start };
     }
-    Target { refspecs: vec![source.to_owned()], branch: None, start: if is_sha(source) { source } else { "FETCH_HEAD" }.to_owned() }
+    Target {
+        refspecs: vec![source.to_owned()],
+        branch: None,
+        start: if is_sha(source) { source } else { "FETCH_HEAD" }.to_owned(),
+    }
 }
 
 async fn fetch(run: &ActionRun<'_>, path: &Path, target: &Target) -> Result<(), ActionError> {
@@ -233,7 +278,11 @@ async fn fetch(run: &ActionRun<'_>, path: &Path, target: &Target) -> Result<(), 
     let filter = format!("--filter={}", run.input("filter"));
     let mut argv = vec!["git", "-c", "protocol.version=2", "fetch", "--prune", "--no-recurse-submodules"];
     let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
-    if run.flag("fetch-tags")? { argv.push("--tags") } else { argv.push("--no-tags") }
+    if run.flag("fetch-tags")? {
+        argv.push("--tags");
+    } else {
+        argv.push("--no-tags");
+    }
     if !run.input("filter").is_empty() {
         argv.push(&filter);
     }
@@ -260,10 +309,13 @@ async fn fetch(run: &ActionRun<'_>, path: &Path, target: &Target) -> Result<(), 
         }
     }
     // The branch may have moved on, and a server may give only what its refs reach: then the whole is fetched.
-    let mut whole: Vec<&str> = argv[..common].iter().copied().filter(|arg| !arg.starts_with("--depth")).collect();
+    let mut whole: Vec<&str> =
+        argv[..common].iter().copied().filter(|arg| !arg.starts_with("--depth")).collect();
     whole.extend(all);
     run.must(&whole, path).await?;
-    let Some((source, place)) = target.refspecs[0].trim_start_matches('+').split_once(':') else { return Ok(()) };
+    let Some((source, place)) = target.refspecs[0].trim_start_matches('+').split_once(':') else {
+        return Ok(());
+    };
     if is_sha(source) { run.must(&["git", "update-ref", place, source], path).await } else { Ok(()) }
 }
 
@@ -294,9 +346,13 @@ async fn submodules(run: &ActionRun<'_>, path: &Path) -> Result<(), ActionError>
 
 /// Later steps may fetch and push: the header lies in a file that `.git/config` names, and that goes with the job.
 async fn persist(run: &mut ActionRun<'_>, path: &Path, url: &str, header: &str) -> Result<(), ActionError> {
-    let file: PathBuf = run.job.place.layout.temp.join(format!("git-credentials-{}.config", run.job.next_serial()));
+    let file: PathBuf =
+        run.job.place.layout.temp.join(format!("git-credentials-{}.config", run.job.next_serial()));
     let text = format!("[http \"{}\"]\n\textraheader = {header}\n", origin(url));
-    run.job.place.write(&file, text.as_bytes()).map_err(|e| failed(format!("cannot keep the credentials: {e}")))?;
+    run.job
+        .place
+        .write(&file, text.as_bytes())
+        .map_err(|e| failed(format!("cannot keep the credentials: {e}")))?;
     let name = file.to_string_lossy().into_owned();
     run.must(&["git", "config", "--local", "include.path", &name], path).await?;
     run.save("path", path.to_string_lossy());
@@ -312,14 +368,36 @@ mod tests {
     fn refs_become_refspecs() {
         let sha = "0123456789012345678901234567890123456789";
         let cases = [
-            ("refs/heads/main", Some(sha), format!("+{sha}:refs/remotes/origin/main"), Some("main"), "refs/remotes/origin/main"),
-            ("refs/heads/a/b", None, "+refs/heads/a/b:refs/remotes/origin/a/b".into(), Some("a/b"), "refs/remotes/origin/a/b"),
+            (
+                "refs/heads/main",
+                Some(sha),
+                format!("+{sha}:refs/remotes/origin/main"),
+                Some("main"),
+                "refs/remotes/origin/main",
+            ),
+            (
+                "refs/heads/a/b",
+                None,
+                "+refs/heads/a/b:refs/remotes/origin/a/b".into(),
+                Some("a/b"),
+                "refs/remotes/origin/a/b",
+            ),
             ("refs/tags/v1", Some(sha), "+refs/tags/v1:refs/tags/v1".into(), None, sha),
-            ("refs/pull/3/merge", Some(sha), format!("+{sha}:refs/remotes/pull/3/merge"), None, "refs/remotes/pull/3/merge"),
+            (
+                "refs/pull/3/merge",
+                Some(sha),
+                format!("+{sha}:refs/remotes/pull/3/merge"),
+                None,
+                "refs/remotes/pull/3/merge",
+            ),
             (sha, None, sha.to_owned(), None, sha),
         ];
         for (name, commit, refspec, branch, start) in cases {
-            let wanted = Target { refspecs: vec![refspec], branch: branch.map(str::to_owned), start: start.to_owned() };
+            let wanted = Target {
+                refspecs: vec![refspec],
+                branch: branch.map(str::to_owned),
+                start: start.to_owned(),
+            };
             assert_eq!(for_ref(name, commit), wanted, "{name}");
         }
         assert_eq!(origin("http://127.0.0.1:7700/git/shop.git"), "http://127.0.0.1:7700/");

@@ -71,8 +71,12 @@ impl Job {
                     let parsed = windlass_workflow::parse_action(&text);
                     let file = format!("{path}/{name}");
                     return parsed.action.ok_or_else(|| {
-                        let found: Vec<_> =
-                            parsed.diagnostics.iter().filter(|d| d.is_error()).map(|d| d.one_line(&file)).collect();
+                        let found: Vec<_> = parsed
+                            .diagnostics
+                            .iter()
+                            .filter(|d| d.is_error())
+                            .map(|d| d.one_line(&file))
+                            .collect();
                         failed(found.join("\n"))
                     });
                 }
@@ -101,19 +105,28 @@ impl Job {
             let value = match (value, &input.default) {
                 (Some((_, value)), _) => {
                     if let Some(message) = &input.deprecation {
-                        going.voice.warn(&format!("Input '{}' has been deprecated with message: {message}", input.name.value));
+                        going.voice.warn(&format!(
+                            "Input '{}' has been deprecated with message: {message}",
+                            input.name.value
+                        ));
                     }
                     value.clone()
                 }
                 (None, Some(default)) => scope.text(&default.value).map_err(|e| {
-                    failed(format!("the default of the input `{}` cannot be evaluated: {e}", input.name.value))
+                    failed(format!(
+                        "the default of the input `{}` cannot be evaluated: {e}",
+                        input.name.value
+                    ))
                 })?,
                 (None, None) => String::new(),
             };
             inputs.push((input.name.value.clone(), Value::from(value)));
         }
-        let unknown: Vec<_> =
-            given.iter().filter(|(name, _)| meta.input(name).is_none()).map(|(name, _)| format!("'{name}'")).collect();
+        let unknown: Vec<_> = given
+            .iter()
+            .filter(|(name, _)| meta.input(name).is_none())
+            .map(|(name, _)| format!("'{name}'"))
+            .collect();
         if !unknown.is_empty() {
             let valid: Vec<_> = meta.inputs.iter().map(|input| format!("'{}'", input.name.value)).collect();
             going.voice.warn(&format!(
@@ -163,8 +176,8 @@ fn steps<'a>(meta: &'a ActionMeta, path: &str) -> Result<&'a [Step], ActionError
             "`./{path}` is a JavaScript action (`using: {}`), which is not supported yet; composite actions are",
             node.using
         ))),
-        ActionRuns::Docker(_) => {
-            Err(failed(format!("`./{path}` is a Docker action, which is not supported yet; composite actions are")))
-        }
+        ActionRuns::Docker(_) => Err(failed(format!(
+            "`./{path}` is a Docker action, which is not supported yet; composite actions are"
+        ))),
     }
 }

@@ -27,7 +27,9 @@ impl Action for Download {
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
         let other_run = !["", &run.job.assignment.run].contains(&run.input("run-id"));
         if other_run || !run.input("repository").is_empty() {
-            return Err(failed("artifacts of other runs and repositories cannot be downloaded yet (`run-id`, `repository`)"));
+            return Err(failed(
+                "artifacts of other runs and repositories cannot be downloaded yet (`run-id`, `repository`)",
+            ));
         }
         let into = run.workspace().join(run.input("path"));
         let name = run.input("name").to_owned();
@@ -44,7 +46,8 @@ impl Action for Download {
 async fn several(run: &ActionRun<'_>, into: &Path) -> Result<(), ActionError> {
     let control = &run.job.control;
     let all = run.insist("listing the run's artifacts", || control.artifacts()).await?;
-    let ids: Vec<_> = run.input("artifact-ids").split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+    let ids: Vec<_> =
+        run.input("artifact-ids").split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
     let pattern = run.input("pattern");
     let wanted: Vec<_> = all
         .iter()
@@ -52,7 +55,11 @@ async fn several(run: &ActionRun<'_>, into: &Path) -> Result<(), ActionError> {
         .filter(|artifact| pattern.is_empty() || name_fits(pattern, &artifact.name))
         .collect();
     if wanted.len() < ids.len() {
-        return Err(failed(format!("the run has only {} of the {} artifacts asked for", wanted.len(), ids.len())));
+        return Err(failed(format!(
+            "the run has only {} of the {} artifacts asked for",
+            wanted.len(),
+            ids.len()
+        )));
     }
     if wanted.is_empty() {
         run.voice.warn("No artifacts were found for this run that fit; nothing was downloaded.");

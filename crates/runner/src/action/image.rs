@@ -38,7 +38,8 @@ impl Action for Build {
             .map_err(|e| failed(format!("cannot keep the image's files: {e}")))?;
         let assembly = Assembly { root: run.workspace(), files: run.lines("files") };
         let report = run.tool(Request::Assemble(assembly), Some(&tar)).await?;
-        run.voice.say(&format!("{} file(s), {} bytes, on the base `{}`", report.files, report.bytes, build.base));
+        run.voice
+            .say(&format!("{} file(s), {} bytes, on the base `{}`", report.files, report.bytes, build.base));
         let control = &run.job.control;
         let built = run.insist("building the image", || control.build_image(&build, &tar)).await;
         let _ = std::fs::remove_file(&tar);
@@ -54,12 +55,14 @@ fn description(run: &ActionRun<'_>) -> Result<BuildImage, ActionError> {
     let optional = |name: &str| Some(run.input(name).to_owned()).filter(|value| !value.is_empty());
     let mut env = run.lines("env");
     for line in &mut env {
-        let (name, value) = line.split_once('=').ok_or_else(|| failed(format!("`env`: `{line}` is not NAME=value")))?;
+        let (name, value) =
+            line.split_once('=').ok_or_else(|| failed(format!("`env`: `{line}` is not NAME=value")))?;
         *line = format!("{}={value}", name.trim());
     }
     let mut labels = BTreeMap::new();
     for line in run.lines("labels") {
-        let (name, value) = line.split_once('=').ok_or_else(|| failed(format!("`labels`: `{line}` is not NAME=value")))?;
+        let (name, value) =
+            line.split_once('=').ok_or_else(|| failed(format!("`labels`: `{line}` is not NAME=value")))?;
         labels.insert(name.trim().to_owned(), value.to_owned());
     }
     let ports = words(run.input("expose")).map_err(|why| failed(format!("`expose`: {why}")))?;
@@ -67,7 +70,11 @@ fn description(run: &ActionRun<'_>) -> Result<BuildImage, ActionError> {
         .iter()
         .flat_map(|word| word.split(','))
         .filter(|word| !word.is_empty())
-        .map(|word| word.trim_end_matches("/tcp").parse().map_err(|_| failed(format!("`expose`: `{word}` is no port"))))
+        .map(|word| {
+            word.trim_end_matches("/tcp")
+                .parse()
+                .map_err(|_| failed(format!("`expose`: `{word}` is no port")))
+        })
         .collect::<Result<_, _>>()?;
     let argv = |name: &str| words(run.input(name)).map_err(|why| failed(format!("`{name}`: {why}")));
     Ok(BuildImage {

@@ -21,13 +21,19 @@ impl Action for Deploy {
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
         let Some(environment) = run.job.assignment.environment.clone() else {
-            return Err(failed("this job has no environment to deploy to: write `environment: NAME` in the job"));
+            return Err(failed(
+                "this job has no environment to deploy to: write `environment: NAME` in the job",
+            ));
         };
         let images = images(run)?;
         let control = &run.job.control;
         // A start that was carried out but not answered is answered when it is repeated: the server knows the job.
-        let mut view = run.insist("starting the deployment", || control.start_deployment(images.clone())).await?;
-        run.voice.say(&format!("Deployment {} of release {} to {environment} ({})", view.id, view.release.number, view.strategy));
+        let mut view =
+            run.insist("starting the deployment", || control.start_deployment(images.clone())).await?;
+        run.voice.say(&format!(
+            "Deployment {} of release {} to {environment} ({})",
+            view.id, view.release.number, view.strategy
+        ));
         run.output("deployment", &*view.id);
         let mut shown = 0;
         loop {
@@ -67,7 +73,9 @@ fn images(run: &ActionRun<'_>) -> Result<BTreeMap<String, String>, ActionError> 
         }
     }
     if images.is_empty() {
-        return Err(failed("give `image` (for the only service) or `images` (lines SERVICE=IMAGE), by digest"));
+        return Err(failed(
+            "give `image` (for the only service) or `images` (lines SERVICE=IMAGE), by digest",
+        ));
     }
     Ok(images)
 }
@@ -87,7 +95,10 @@ fn conclude(run: &mut ActionRun<'_>, view: &DeploymentView, environment: &str) -
         run.voice.say(&format!("##[group]The last answer of the health check\n{health}\n##[endgroup]"));
     }
     if !view.last_lines.is_empty() {
-        run.voice.say(&format!("##[group]The last lines of the failing instance\n{}\n##[endgroup]", view.last_lines.join("\n")));
+        run.voice.say(&format!(
+            "##[group]The last lines of the failing instance\n{}\n##[endgroup]",
+            view.last_lines.join("\n")
+        ));
     }
     let how = match view.state {
         DeploymentState::RolledBack => "failed and was rolled back",

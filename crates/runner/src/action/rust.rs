@@ -120,9 +120,14 @@ async fn installed(run: &ActionRun<'_>) -> Result<Vec<Installed>, ActionError> {
     Ok(all)
 }
 
-fn choose<'a>(run: &ActionRun<'_>, channel: &Channel, all: &'a [Installed]) -> Result<&'a Installed, ActionError> {
+fn choose<'a>(
+    run: &ActionRun<'_>,
+    channel: &Channel,
+    all: &'a [Installed],
+) -> Result<&'a Installed, ActionError> {
     let there = || {
-        let names: Vec<_> = all.iter().map(|one| one.name.clone().unwrap_or_else(|| one.version.to_string())).collect();
+        let names: Vec<_> =
+            all.iter().map(|one| one.name.clone().unwrap_or_else(|| one.version.to_string())).collect();
         if names.is_empty() { "no Rust at all".to_owned() } else { names.join(", ") }
     };
     match channel {
@@ -132,7 +137,8 @@ fn choose<'a>(run: &ActionRun<'_>, channel: &Channel, all: &'a [Installed]) -> R
                 "stable" => released(one),
                 channel => one.said.contains(&format!("-{channel}")),
             };
-            let named = all.iter().find(|one| one.name.as_ref().is_some_and(|have| have.starts_with(name.as_str())));
+            let named =
+                all.iter().find(|one| one.name.as_ref().is_some_and(|have| have.starts_with(name.as_str())));
             named.or_else(|| all.iter().filter(fits).max_by(|a, b| a.version.cmp(&b.version))).ok_or_else(|| {
                 failed(format!("the Rust toolchain `{name}` is not on this machine; there is {}: install it with `rustup toolchain install {name}`", there()))
             })
@@ -143,9 +149,11 @@ fn choose<'a>(run: &ActionRun<'_>, channel: &Channel, all: &'a [Installed]) -> R
                 .iter()
                 .filter_map(|one| Some((one, wanted.fit(&one.version)?)))
                 .max_by(|(a, fit_a), (b, fit_b)| (fit_a, &a.version).cmp(&(fit_b, &b.version)));
-            let (best, fit) = best.ok_or_else(|| failed(format!("Rust {text} is not on this machine; there is {}", there())))?;
+            let (best, fit) = best
+                .ok_or_else(|| failed(format!("Rust {text} is not on this machine; there is {}", there())))?;
             if fit == Fit::Minor {
-                run.voice.warn(&format!("Rust {text} is not on this machine; {} is used instead", best.version));
+                run.voice
+                    .warn(&format!("Rust {text} is not on this machine; {} is used instead", best.version));
             }
             Ok(best)
         }
@@ -160,23 +168,29 @@ async fn component_there(run: &ActionRun<'_>, component: &str) -> Result<(), Act
         "cargo" => run.read(&["cargo", "--version"], &here).await?.is_some(),
         "rust-analyzer" => run.read(&["rust-analyzer", "--version"], &here).await?.is_some(),
         other => {
-            let listed = run.read(&["rustup", "component", "list", "--installed"], &here).await?.unwrap_or_default();
+            let listed =
+                run.read(&["rustup", "component", "list", "--installed"], &here).await?.unwrap_or_default();
             listed.lines().any(|line| line.starts_with(other.trim_end_matches("-preview")))
         }
     };
     if there {
         return Ok(());
     }
-    Err(failed(format!("the Rust component `{component}` is not on this machine: install it with `rustup component add {component}`")))
+    Err(failed(format!(
+        "the Rust component `{component}` is not on this machine: install it with `rustup component add {component}`"
+    )))
 }
 
 async fn target_there(run: &ActionRun<'_>, target: &str) -> Result<(), ActionError> {
-    let folder = run.read(&["rustc", "--print", "target-libdir", "--target", target], &run.workspace()).await?;
+    let folder =
+        run.read(&["rustc", "--print", "target-libdir", "--target", target], &run.workspace()).await?;
     let folder = folder.unwrap_or_default().trim().to_owned();
     if !folder.is_empty() && run.read(&["test", "-d", &folder], &run.workspace()).await?.is_some() {
         return Ok(());
     }
-    Err(failed(format!("the Rust target `{target}` is not on this machine: install it with `rustup target add {target}`")))
+    Err(failed(format!(
+        "the Rust target `{target}` is not on this machine: install it with `rustup target add {target}`"
+    )))
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -54,7 +54,11 @@ impl Action for RustCache {
         true
     }
 
-    async fn post(&self, run: &mut ActionRun<'_>, state: &BTreeMap<String, String>) -> Result<(), ActionError> {
+    async fn post(
+        &self,
+        run: &mut ActionRun<'_>,
+        state: &BTreeMap<String, String>,
+    ) -> Result<(), ActionError> {
         let (Some(key), Some(paths)) = (state.get("key"), state.get("paths")) else { return Ok(()) };
         if state.get("matched") == Some(key) {
             run.voice.say("Cache up-to-date.");
@@ -116,7 +120,8 @@ async fn key(run: &ActionRun<'_>) -> Result<(String, String), ActionError> {
     environment.update(compiler);
     let extra: Vec<_> = run.input("env-vars").split_whitespace().collect();
     for (name, value) in &run.env {
-        let counts = ["CARGO_PROFILE", "CARGO_BUILD", "RUSTFLAGS", "RUSTDOCFLAGS"].iter().any(|p| name.starts_with(p));
+        let counts =
+            ["CARGO_PROFILE", "CARGO_BUILD", "RUSTFLAGS", "RUSTDOCFLAGS"].iter().any(|p| name.starts_with(p));
         if counts || extra.contains(&name.as_str()) {
             environment.update(format!("{name}={value}\n"));
         }
@@ -124,7 +129,9 @@ async fn key(run: &ActionRun<'_>) -> Result<(String, String), ActionError> {
     prefix.push_str(&format!("-{}", &hex::encode(environment.finalize())[..8]));
     let mut patterns = Vec::new();
     for (root, _) in workspaces(run)? {
-        for file in ["**/Cargo.toml", "**/Cargo.lock", "rust-toolchain", "rust-toolchain.toml", ".cargo/config.toml"] {
+        for file in
+            ["**/Cargo.toml", "**/Cargo.lock", "rust-toolchain", "rust-toolchain.toml", ".cargo/config.toml"]
+        {
             patterns.push(root.join(file).to_string_lossy().into_owned());
         }
     }

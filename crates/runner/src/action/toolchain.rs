@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::{Action, ActionError, ActionRun, failed};
-use crate::tool::Request;
+use crate::tool::{Request, Searching};
 
 pub(super) use version::{Fit, Version, Wanted};
 
@@ -48,7 +48,14 @@ pub(super) static NODE: Setup = Setup {
     ],
     version: "node-version",
     file: "node-version-file",
-    folders: &["$NVM_DIR/versions/node", "~/.nvm/versions/node", "~/.volta/tools/image/node", "~/.local/share/fnm/node-versions", "/opt/node", "/usr/local/node"],
+    folders: &[
+        "$NVM_DIR/versions/node",
+        "~/.nvm/versions/node",
+        "~/.volta/tools/image/node",
+        "~/.local/share/fnm/node-versions",
+        "/opt/node",
+        "/usr/local/node",
+    ],
     home: None,
 };
 
@@ -121,7 +128,13 @@ pub(super) static DOTNET: Setup = Setup {
     name: ".NET",
     program: "dotnet",
     ask: &["--version"],
-    inputs: &[("dotnet-version", ""), ("global-json-file", ""), ("dotnet-quality", ""), ("cache", ""), ("cache-dependency-path", "")],
+    inputs: &[
+        ("dotnet-version", ""),
+        ("global-json-file", ""),
+        ("dotnet-quality", ""),
+        ("cache", ""),
+        ("cache-dependency-path", ""),
+    ],
     version: "dotnet-version",
     file: "global-json-file",
     folders: &["$DOTNET_ROOT/..", "/usr/share", "/usr/lib", "~/.dotnet"],
@@ -143,7 +156,9 @@ impl Action for Setup {
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
         for input in ["cache", "registry-url", "pip-install"] {
-            if self.inputs.iter().any(|(name, _)| *name == input) && !["", "false"].contains(&run.input(input)) {
+            if self.inputs.iter().any(|(name, _)| *name == input)
+                && !["", "false"].contains(&run.input(input))
+            {
                 run.voice.warn(&format!("`{input}` is not supported here yet and does nothing: use `actions/cache`, or a `run` step"));
             }
         }
@@ -188,54 +203,50 @@ impl Setup {
         let shown = run.input(self.file).to_owned();
         let content = run.job.place.below.read_text(&path, 1 << 20);
         let content = content.map_err(|e| failed(format!("cannot read `{}: {shown}`: {e}", self.file)))?;
-        version::in_file(&shown, &content).ok_or_else(|| failed(format!("`{shown}` names no version of {}", self.name)))
+        version::in_file(&shown, &content)
+            .ok_or_else(|| failed(format!("`{shown}` names no version of {}", self.name)))
     }
 
     fn missing(&self, wanted: &str, all: &[Found]) -> String {
         let wanted = if wanted.is_empty() { String::new() } else { format!(" {wanted}") };
         if all.is_empty() {
-            return format!("{}{wanted} is not on this machine, nor is any other version: install it, for the whole machine or in the runner's home", self.name);
+            return format!(
+                "{}{wanted} is not on this machine, nor is any other version: install it, for the whole machine or in the runner's home",
+                self.name
+            );
         }
-        let there: Vec<_> = all.iter().map(|found| format!("{} ({})", found.version, found.program.display())).collect();
-        format!("{}{wanted} is not on this machine; there is {}: install it, or change `{}`", self.name, there.join(", "), self.version)
+        let there: Vec<_> =
+            all.iter().map(|found| format!("{} ({})", found.version, found.program.display())).collect();
+        format!(
+            "{}{wanted} is not on this machine; there is {}: install it, or change `{}`",
+            self.name,
+            there.join(", "),
+            self.version
+        )
     }
 
     /// All installations, those that `PATH` finds first.
     async fn search(&self, run: &ActionRun<'_>) -> Result<Vec<Found>, ActionError> {
-        let mut programs: Vec<PathBuf> = Vec::new();
         let path = run.env.get("PATH").cloned().unwrap_or_default();
-        let names: &[&str] = if self.program == "python" { &["python3", "python"] } else { &[self.program] };
-        let mut folders: Vec<PathBuf> = path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
-        for folder in self.folders.iter().filter_map(|folder| expand(run, folder)) {
-            let inner = run.tool(Request::List(folder.clone()), None).await.map(|report| report.names).unwrap_or_default();
-            for name in inner {
-                folders.push(folder.join(&name).join("bin"));
-                folders.push(folder.join(&name).join("installation/bin"));
-                if self.program == "dotnet" {
-                    folders.push(folder.join(&name));
-                }
-            }
-        }
-        for folder in &folders {
-            let there = run.tool(Request::List(folder.clone()), None).await.map(|report| report.names).unwrap_or_default();
-            let first = names.iter().find(|name| there.iter().any(|have| have == *name));
-            programs.extend(first.map(|name| folder.join(name)));
-            if self.program == "python" {
-                let numbered = there.iter().filter(|name| name.strip_prefix("python3.").is_some_and(|rest| rest.parse::<u32>().is_ok()));
-                programs.extend(numbered.map(|name| folder.join(name)));
-            }
-        }
+        // Shims choose a version of their own each time: what is behind them is found below.
+        let folders = path.split(':').filter(|folder| !folder.is_empty() && !folder.ends_with("/shims"));
+        let names: &[&str] = match self.program {
+            "python" => &["python", "python3", "python3.[0-9]", "python3.[0-9][0-9]"],
+            _ => &[self.program],
+        };
+        let searching = Searching {
+            folders: folders.map(PathBuf::from).collect(),
+            installations: self.folders.iter().filter_map(|folder| expand(run, folder)).collect(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let programs = run.tool(Request::Search(searching), None).await?.names;
         let mut found: Vec<Found> = Vec::new();
-        for program in programs {
-            if found.iter().any(|other| other.program == program) {
-                continue;
-            }
-            let name = program.to_string_lossy().into_owned();
+        for name in programs {
             let mut argv = vec![name.as_str()];
             argv.extend(self.ask);
             let said = run.read(&argv, &run.workspace()).await?.unwrap_or_default();
             if let Some(version) = Version::in_text(&said) {
-                found.push(Found { version, program });
+                found.push(Found { version, program: PathBuf::from(name) });
             }
         }
         Ok(found)
@@ -247,7 +258,8 @@ impl Setup {
         if self.program == "python" && !found.program.ends_with("python") {
             // A workflow says `python`: it must mean the one that was chosen.
             let folder = run.job.place.layout.tool_cache.join(format!("Python/{version}/bin"));
-            let (target, link) = (found.program.to_string_lossy().into_owned(), folder.to_string_lossy().into_owned());
+            let (target, link) =
+                (found.program.to_string_lossy().into_owned(), folder.to_string_lossy().into_owned());
             run.must(&["mkdir", "-p", &link], &run.workspace()).await?;
             for name in ["python", "python3"] {
                 run.must(&["ln", "-sfn", &target, &format!("{link}/{name}")], &run.workspace()).await?;

@@ -52,7 +52,10 @@ impl Action for Upload {
         }
         if report.files == 0 {
             let _ = std::fs::remove_file(&archive);
-            let text = format!("No files were found with the provided path: {}. No artifacts will be uploaded.", patterns.join(", "));
+            let text = format!(
+                "No files were found with the provided path: {}. No artifacts will be uploaded.",
+                patterns.join(", ")
+            );
             return match none.as_str() {
                 "error" => Err(failed(text)),
                 "warn" => {
@@ -74,13 +77,21 @@ impl Action for Upload {
         let control = &run.job.control;
         let view = run
             .insist(&format!("uploading the artifact `{name}`"), || {
-                control.store_artifact(NewArtifact { name: &name, archive: &archive, retention_days, overwrite })
+                control.store_artifact(NewArtifact {
+                    name: &name,
+                    archive: &archive,
+                    retention_days,
+                    overwrite,
+                })
             })
             .await;
         let _ = std::fs::remove_file(&archive);
         let view = view?;
         run.voice.say(&format!("Artifact {name} has been uploaded: {} bytes, {}", view.size, view.digest));
-        let url = format!("{}/api/v1/runs/{}/artifacts/{}", run.job.assignment.server_url, run.job.assignment.run, view.id);
+        let url = format!(
+            "{}/api/v1/runs/{}/artifacts/{}",
+            run.job.assignment.server_url, run.job.assignment.run, view.id
+        );
         run.output("artifact-id", view.id);
         run.output("artifact-url", url);
         run.output("artifact-digest", view.digest.trim_start_matches("sha256:"));
@@ -92,7 +103,9 @@ impl Action for Upload {
 fn check_name(name: &str) -> Result<(), String> {
     let bad = name.chars().find(|c| "\":<>|*?\\/\r\n".contains(*c));
     match bad {
-        Some(c) => Err(format!("The artifact name is not valid: {name}. Contains the character {c:?}, which no artifact's name may have.")),
+        Some(c) => Err(format!(
+            "The artifact name is not valid: {name}. Contains the character {c:?}, which no artifact's name may have."
+        )),
         None => Ok(()),
     }
 }

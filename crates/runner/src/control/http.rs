@@ -26,7 +26,7 @@ use super::{CacheStored, Control, ControlError, NewArtifact};
 /// Short calls end by then: a server that hangs is a server that is away.
 const SHORT: Duration = Duration::from_secs(30);
 /// Calls that move an archive.
-const LONG: Duration = Duration::from_secs(30 * 60);
+const LONG: Duration = Duration::from_mins(30);
 
 /// Control, over HTTP.
 #[derive(Clone, Debug)]
@@ -45,7 +45,11 @@ impl HttpControl {
         format!("/api/v1/runner/jobs/{}/{rest}", encode(&self.job))
     }
 
-    async fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, rest: &str, body: &B) -> Result<T, ControlError> {
+    async fn post<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        rest: &str,
+        body: &B,
+    ) -> Result<T, ControlError> {
         within(SHORT, self.client.post(&self.path(rest), body)).await
     }
 
@@ -75,13 +79,15 @@ impl HttpControl {
 
     /// The answer's body into a file; gives the answer's header, and whether there was a body at all (204 has none).
     async fn download(&self, path: &str, wanted: &str, into: &Path) -> Result<Option<String>, ControlError> {
-        let unexpected = |e: &dyn std::fmt::Display| ControlError::Unavailable(format!("the transfer broke off: {e}"));
+        let unexpected =
+            |e: &dyn std::fmt::Display| ControlError::Unavailable(format!("the transfer broke off: {e}"));
         tokio::time::timeout(LONG, async {
             let answer = self.client.send(Method::GET, path, &[], empty()).await.map_err(from_client)?;
             if answer.status() == http::StatusCode::NO_CONTENT {
                 return Ok(None);
             }
-            let value = answer.headers().get(wanted).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+            let value =
+                answer.headers().get(wanted).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
             let mut file = tokio::fs::File::create(into).await?;
             let mut body = answer.into_body();
             while let Some(frame) = body.frame().await {
@@ -116,7 +122,8 @@ impl Control for HttpControl {
     }
 
     async fn store_artifact(&self, artifact: NewArtifact<'_>) -> Result<ArtifactView, ControlError> {
-        let mut path = self.path(&format!("artifacts/{}?overwrite={}", encode(artifact.name), artifact.overwrite));
+        let mut path =
+            self.path(&format!("artifacts/{}?overwrite={}", encode(artifact.name), artifact.overwrite));
         if let Some(days) = artifact.retention_days {
             path.push_str(&format!("&retention_days={days}"));
         }
@@ -144,7 +151,12 @@ impl Control for HttpControl {
         self.download(&path, CACHE_KEY_HEADER, into).await
     }
 
-    async fn store_cache(&self, version: &str, key: &str, archive: &Path) -> Result<CacheStored, ControlError> {
+    async fn store_cache(
+        &self,
+        version: &str,
+        key: &str,
+        archive: &Path,
+    ) -> Result<CacheStored, ControlError> {
         let path = self.path(&format!("cache?version={}&key={}", encode(version), encode(key)));
         let headers = [("content-type", "application/octet-stream")];
         match self.upload::<serde_json::Value>(Method::PUT, &path, &headers, archive).await {
@@ -161,7 +173,10 @@ impl Control for HttpControl {
         self.upload(Method::POST, &self.path("images"), &headers, tar).await
     }
 
-    async fn start_deployment(&self, images: BTreeMap<String, String>) -> Result<DeploymentView, ControlError> {
+    async fn start_deployment(
+        &self,
+        images: BTreeMap<String, String>,
+    ) -> Result<DeploymentView, ControlError> {
         self.post("deployments", &StartDeployment { images }).await
     }
 

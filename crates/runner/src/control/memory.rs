@@ -91,6 +91,14 @@ impl MemoryControl {
         self.kept().images.clone()
     }
 
+    /// Forgets updates and log, as for another hand-out of a job; artifacts and caches stay.
+    pub fn forget_updates(&self) {
+        let mut kept = self.kept();
+        kept.updates.clear();
+        kept.log.clear();
+        kept.log_length = 0;
+    }
+
     fn here(&self) -> Result<MutexGuard<'_, Kept>, ControlError> {
         let mut kept = self.kept();
         if kept.away > 0 {
@@ -167,7 +175,12 @@ impl Control for MemoryControl {
         Ok(None)
     }
 
-    async fn store_cache(&self, version: &str, key: &str, archive: &Path) -> Result<CacheStored, ControlError> {
+    async fn store_cache(
+        &self,
+        version: &str,
+        key: &str,
+        archive: &Path,
+    ) -> Result<CacheStored, ControlError> {
         let bytes = std::fs::read(archive)?;
         let mut kept = self.here()?;
         let place = (version.to_owned(), key.to_owned());
@@ -182,16 +195,16 @@ impl Control for MemoryControl {
         let bytes = std::fs::read(tar)?;
         let digest = Digest::sha256(&bytes).to_string();
         let name = build.name.as_deref().unwrap_or("image");
-        let built = BuiltImage {
-            reference: format!("localhost/{name}@{digest}"),
-            digest,
-            size: bytes.len() as u64,
-        };
+        let built =
+            BuiltImage { reference: format!("localhost/{name}@{digest}"), digest, size: bytes.len() as u64 };
         self.here()?.images.push((build.clone(), bytes));
         Ok(built)
     }
 
-    async fn start_deployment(&self, images: BTreeMap<String, String>) -> Result<DeploymentView, ControlError> {
+    async fn start_deployment(
+        &self,
+        images: BTreeMap<String, String>,
+    ) -> Result<DeploymentView, ControlError> {
         let mut kept = self.here()?;
         kept.asked.push(images);
         kept.next_deployment()

@@ -9,7 +9,8 @@ use crate::context::Frame;
 use crate::tool::MARK;
 
 /// Properties of the `github` context that have no variable.
-const WITHOUT_VARIABLE: &[&str] = &["token", "event", "action_status", "repositoryurl", "secret_source", "job_workflow_sha"];
+const WITHOUT_VARIABLE: &[&str] =
+    &["token", "event", "action_status", "repositoryurl", "secret_source", "job_workflow_sha"];
 
 impl Job {
     /// The variables that expressions of a step see, before its own `env`.

@@ -19,7 +19,8 @@ impl Job {
         let entry = Entry::begin(number, &name, &self.log, &self.reporter, self.now());
         let voice = self.voice(number);
         let status = self.status(progress);
-        let skipped = self.stop.now().is_final() || (post.action.post_needs_success() && status != Status::Success);
+        let skipped =
+            self.stop.now().is_final() || (post.action.post_needs_success() && status != Status::Success);
         let conclusion = if skipped {
             Conclusion::Skipped
         } else {
@@ -76,7 +77,8 @@ impl Job {
 
     fn outputs(&self, progress: &Progress, model: &JobModel) -> Result<BTreeMap<String, String>, String> {
         let scope = self.scope(progress, &progress.frame);
-        let all = scope.map(&model.outputs).map_err(|e| format!("the job's outputs cannot be evaluated: {e}"))?;
+        let all =
+            scope.map(&model.outputs).map_err(|e| format!("the job's outputs cannot be evaluated: {e}"))?;
         let mut kept = BTreeMap::new();
         for (name, value) in all {
             if value.is_empty() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
-use windlass_api::runner::JobHappening;
 use windlass_api::Conclusion;
+use windlass_api::runner::JobHappening;
 use windlass_runtime::{Exec, Output};
 use windlass_workflow::model::{Run, Step, StepKind};
 
@@ -142,7 +142,13 @@ impl Job {
         self.holds_if(progress, frame, step, self.status(progress))
     }
 
-    fn holds_if(&self, progress: &Progress, frame: &Frame, step: &Step, status: Status) -> Result<bool, String> {
+    fn holds_if(
+        &self,
+        progress: &Progress,
+        frame: &Frame,
+        step: &Step,
+        status: Status,
+    ) -> Result<bool, String> {
         let env = Self::visible_env(progress, frame);
         let patience = self.last_patience();
         let scope = StepScope { job: status, ..self.step_scope(progress, frame, &env, Some(&patience)) };
@@ -158,7 +164,14 @@ impl Job {
         }
     }
 
-    async fn go(&self, progress: &mut Progress, frame: &mut Frame, step: &Step, name: String, voice: Voice) -> Came {
+    async fn go(
+        &self,
+        progress: &mut Progress,
+        frame: &mut Frame,
+        step: &Step,
+        name: String,
+        voice: Voice,
+    ) -> Came {
         let mut going = match self.prepare(progress, frame, step, name, voice.clone()) {
             Ok(going) => going,
             Err(why) => {
@@ -186,7 +199,7 @@ impl Job {
             (Ok(()), Some(why)) => Err(PlaceError::Failed(why)),
             (result, _) => result,
         };
-        self.apply(progress, &mut going);
+        Self::apply(progress, &mut going);
         self.judge(progress, frame, step, going, result)
     }
 
@@ -214,7 +227,7 @@ impl Job {
     }
 
     /// Carries over what a step set for those that follow.
-    fn apply(&self, progress: &mut Progress, going: &mut Going) {
+    fn apply(progress: &mut Progress, going: &mut Going) {
         progress.env.extend(going.effects.env.drain(..).filter(|(name, _)| crate::env_file::may_set(name)));
         progress.paths.append(&mut going.effects.paths);
     }
@@ -271,12 +284,15 @@ impl Job {
         let shell = self.shell(&scope, frame, run).map_err(PlaceError::Failed)?;
         let cwd = self.working_directory(&scope, frame, run).map_err(PlaceError::Failed)?;
         let file = self.place.layout.temp.join(shell.file_name(&going.mark));
-        self.place.write(&file, shell.script(&script).as_bytes()).map_err(|e| failed("cannot write the script", &e))?;
+        self.place
+            .write(&file, shell.script(&script).as_bytes())
+            .map_err(|e| failed("cannot write the script", &e))?;
         let own: Vec<_> = going.visible.iter().collect();
         going.voice.log.say(&header(&script, &shell.shown, &own));
 
         let mut env = self.program_env(progress, frame, &going.visible, &going.mark);
-        let unsecure = env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let unsecure =
+            env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         env.extend(files.env());
         debug_assert!(env.contains_key(MARK));
         let exec = Exec { env, ..Exec::new(shell.argv(&file.to_string_lossy())) }.cwd(cwd);
@@ -292,9 +308,9 @@ impl Job {
         }
         match ran.ended {
             Ended::Exit(exit) if exit.success() => Ok(()),
-            Ended::Exit(windlass_runtime::Exit::OutOfMemory) => {
-                Err(PlaceError::Failed("The process was killed: the job's memory limit was reached.".to_owned()))
-            }
+            Ended::Exit(windlass_runtime::Exit::OutOfMemory) => Err(PlaceError::Failed(
+                "The process was killed: the job's memory limit was reached.".to_owned(),
+            )),
             Ended::Exit(exit) => {
                 Err(PlaceError::Failed(format!("Process completed with exit code {}.", exit.code())))
             }
@@ -304,8 +320,8 @@ impl Job {
 
     fn shell(&self, scope: &StepScope<'_>, frame: &Frame, run: &Run) -> Result<Shell, String> {
         let defaults = [self.model().map(|job| &job.defaults), Some(&self.workflow.defaults)];
-        let set = defaults.into_iter().flatten().filter(|_| frame.composite.is_none());
-        let set = run.shell.as_ref().or(set.filter_map(|defaults| defaults.shell.as_ref()).next());
+        let mut set = defaults.into_iter().flatten().filter(|_| frame.composite.is_none());
+        let set = run.shell.as_ref().or(set.find_map(|defaults| defaults.shell.as_ref()));
         let asked = set
             .map(|shell| scope.text(&shell.value))
             .transpose()
@@ -320,8 +336,8 @@ impl Job {
         run: &Run,
     ) -> Result<std::path::PathBuf, String> {
         let defaults = [self.model().map(|job| &job.defaults), Some(&self.workflow.defaults)];
-        let set = defaults.into_iter().flatten().filter(|_| frame.composite.is_none());
-        let set = run.working_directory.as_ref().or(set.filter_map(|d| d.working_directory.as_ref()).next());
+        let mut set = defaults.into_iter().flatten().filter(|_| frame.composite.is_none());
+        let set = run.working_directory.as_ref().or(set.find_map(|d| d.working_directory.as_ref()));
         let folder = set
             .map(|folder| scope.text(&folder.value))
             .transpose()
@@ -371,7 +387,9 @@ async fn drain(mut output: Output, log: Log) {
         lines.feed(&buffer[..n], |part| match part {
             Part::Line(line) => log.aside(line),
             Part::Piece(_) => {}
-            Part::Last(_) => log.aside(b"(a line of more than 64 KiB from a process in the background is left out)"),
+            Part::Last(_) => {
+                log.aside(b"(a line of more than 64 KiB from a process in the background is left out)");
+            }
         });
     }
 }

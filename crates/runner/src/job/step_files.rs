@@ -61,7 +61,8 @@ impl StepFiles {
                 Ok(pairs) => {
                     for (name, value) in pairs {
                         if variable == "GITHUB_ENV" && name.eq_ignore_ascii_case("NODE_OPTIONS") {
-                            let why = "Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command.";
+                            let why =
+                                "Can't store NODE_OPTIONS output parameter using '$GITHUB_ENV' command.";
                             first.get_or_insert(fail(variable, why.to_owned()));
                         } else if variable != "GITHUB_ENV" || env_file::may_set(&name) {
                             kept.push((name, value));

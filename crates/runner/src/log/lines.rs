@@ -115,7 +115,8 @@ mod tests {
     fn lines_do_not_depend_on_chunks() {
         let text = b"one\ntwo\r\n\nthr\xc3\xa9e";
         let whole = split(&[text]);
-        let words: Vec<_> = whole.iter().map(|(k, t)| (*k, String::from_utf8_lossy(t).into_owned())).collect();
+        let words: Vec<_> =
+            whole.iter().map(|(k, t)| (*k, String::from_utf8_lossy(t).into_owned())).collect();
         let wanted = [('l', "one"), ('l', "two"), ('l', ""), ('l', "thrée")].map(|(k, t)| (k, t.to_owned()));
         assert_eq!(words, wanted);
         for at in 0..text.len() {

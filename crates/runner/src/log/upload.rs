@@ -26,7 +26,11 @@ pub(crate) struct Uploader {
 
 impl Uploader {
     /// An uploader of the spool at `path`, which is written as far as `written` says.
-    pub(crate) fn new(control: Arc<dyn Control>, path: &Path, written: watch::Receiver<u64>) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        control: Arc<dyn Control>,
+        path: &Path,
+        written: watch::Receiver<u64>,
+    ) -> std::io::Result<Self> {
         Ok(Self { control, spool: std::fs::File::open(path)?, written, kept: 0 })
     }
 

@@ -109,13 +109,17 @@ fn base(roots: &[(PathBuf, bool)], files: &[PathBuf]) -> PathBuf {
 impl Unzipping {
     pub(super) fn run(self) -> Result<Report, String> {
         let broken = |e: &dyn std::fmt::Display| format!("the artifact's archive is damaged: {e}");
-        let mut zip = ZipArchive::new(File::open(&self.archive).map_err(at(&self.archive))?).map_err(|e| broken(&e))?;
+        let mut zip =
+            ZipArchive::new(File::open(&self.archive).map_err(at(&self.archive))?).map_err(|e| broken(&e))?;
         let mut report = Report::default();
         std::fs::create_dir_all(&self.into).map_err(at(&self.into))?;
         for index in 0..zip.len() {
             let mut entry = zip.by_index(index).map_err(|e| broken(&e))?;
             let Some(name) = entry.enclosed_name() else {
-                report.notes.push(format!("`{}` would lie outside of the folder: it is left out", entry.name().unwrap_or_default()));
+                report.notes.push(format!(
+                    "`{}` would lie outside of the folder: it is left out",
+                    entry.name().unwrap_or_default()
+                ));
                 continue;
             };
             let path = self.into.join(name);
@@ -158,7 +162,11 @@ impl Packing {
                 Err(_) => path.clone(),
             };
             // Absolute names keep their slash under a folder that cannot be a file of the workspace.
-            let name = if name.is_absolute() { Path::new(OUTSIDE).join(name.strip_prefix("/").unwrap_or(&name)) } else { name };
+            let name = if name.is_absolute() {
+                Path::new(OUTSIDE).join(name.strip_prefix("/").unwrap_or(&name))
+            } else {
+                name
+            };
             match tar.append_path_with_name(path, &name) {
                 Ok(()) => report.files += 1,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -215,7 +223,8 @@ mod tests {
     fn zipped(root: &Path, patterns: &[&str]) -> (Report, Vec<String>) {
         let mut out = Vec::new();
         let patterns = patterns.iter().map(|p| (*p).to_owned()).collect();
-        let report = Zipping { root: root.to_owned(), patterns, hidden: false, level: 6 }.run(&mut out).unwrap();
+        let report =
+            Zipping { root: root.to_owned(), patterns, hidden: false, level: 6 }.run(&mut out).unwrap();
         let zip = ZipArchive::new(io::Cursor::new(out)).unwrap();
         let mut names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
         names.sort();

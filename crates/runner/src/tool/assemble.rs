@@ -38,7 +38,9 @@ impl Assembly {
             let line = parse(text)?;
             let source = within(&root, &root.join(line.source.trim_start_matches('/')))?;
             let mut destination = PathBuf::from(&line.destination);
-            if let (true, false, Some(name)) = (line.is_folder, source.is_dir(), Path::new(line.source).file_name()) {
+            if let (true, false, Some(name)) =
+                (line.is_folder, source.is_dir(), Path::new(line.source).file_name())
+            {
                 destination.push(name);
             }
             add(&mut tar, &root, &source, &destination, line.mode, &mut report)?;
@@ -83,7 +85,10 @@ fn within(root: &Path, path: &Path) -> Result<PathBuf, String> {
     if real.starts_with(root) {
         return Ok(real);
     }
-    Err(format!("`{}` leads out of the workspace: only files of the workspace go into an image", path.display()))
+    Err(format!(
+        "`{}` leads out of the workspace: only files of the workspace go into an image",
+        path.display()
+    ))
 }
 
 fn add(
@@ -149,7 +154,8 @@ mod tests {
 
     fn names(root: &Path, files: &[&str]) -> Result<Vec<(String, u32)>, String> {
         let mut out = Vec::new();
-        Assembly { root: root.to_owned(), files: files.iter().map(|f| (*f).to_owned()).collect() }.run(&mut out)?;
+        Assembly { root: root.to_owned(), files: files.iter().map(|f| (*f).to_owned()).collect() }
+            .run(&mut out)?;
         let mut tar = tar::Archive::new(&out[..]);
         let entries = tar.entries().unwrap().map(|entry| {
             let entry = entry.unwrap();
@@ -165,11 +171,15 @@ mod tests {
         std::fs::write(dir.path().join("bin/app"), "x").unwrap();
         std::fs::write(dir.path().join("bin/sub/data"), "y").unwrap();
         std::fs::set_permissions(dir.path().join("bin/app"), std::fs::Permissions::from_mode(0o700)).unwrap();
-        let cases: &[(&[&str], &[(&str, u32)])] = &[
+        type Entries<'a> = &'a [(&'a str, u32)];
+        let cases: &[(&[&str], Entries<'_>)] = &[
             (&["bin/app"], &[("bin/app", 0o755)]),
             (&["bin/app:/app"], &[("app", 0o755)]),
             (&["bin/app:/opt/:0500"], &[("opt/app", 0o500)]),
-            (&["bin:srv"], &[("srv/", 0o755), ("srv/app", 0o755), ("srv/sub/", 0o755), ("srv/sub/data", 0o644)]),
+            (
+                &["bin:srv"],
+                &[("srv/", 0o755), ("srv/app", 0o755), ("srv/sub/", 0o755), ("srv/sub/data", 0o644)],
+            ),
             (&["bin/sub:/"], &[("data", 0o644)]),
         ];
         for (files, wanted) in cases {

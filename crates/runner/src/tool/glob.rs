@@ -252,7 +252,9 @@ mod tests {
 
     fn tree() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["a.txt", "b.rs", "src/c.rs", "src/deep/d.rs", "src/deep/.hidden", ".git/config", "x[1].txt"] {
+        for file in
+            ["a.txt", "b.rs", "src/c.rs", "src/deep/d.rs", "src/deep/.hidden", ".git/config", "x[1].txt"]
+        {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, file).unwrap();
@@ -280,7 +282,8 @@ mod tests {
         for (lines, hidden, wanted) in cases {
             let lines: Vec<_> = lines.iter().map(|l| (*l).to_owned()).collect();
             for follow in [false, true] {
-                let found = Patterns::parse(&lines, dir.path(), Some(dir.path())).files(Walk { hidden: *hidden, follow });
+                let found = Patterns::parse(&lines, dir.path(), Some(dir.path()))
+                    .files(Walk { hidden: *hidden, follow });
                 let found: Vec<_> = found
                     .iter()
                     .map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap())

@@ -15,7 +15,8 @@ struct Heard {
 async fn hear(output: &str, debug: bool, unsecure: bool) -> Heard {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::at(0));
-    let log = Log::create(&dir.path().join("log"), Masker::new(["s3cr3t-value"]), clock.clone(), 1 << 20).unwrap();
+    let log =
+        Log::create(&dir.path().join("log"), Masker::new(["s3cr3t-value"]), clock.clone(), 1 << 20).unwrap();
     let reporter = Reporter::new(clock);
     let voice = Voice {
         log: log.clone(),
@@ -47,7 +48,8 @@ async fn hear(output: &str, debug: bool, unsecure: bool) -> Heard {
         })
         .collect();
     let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
-    let log = log.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>().join("\n");
+    let log =
+        log.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>().join("\n");
     Heard { log, effects, annotations }
 }
 
@@ -83,9 +85,14 @@ async fn what_commands_bring_about() {
     assert_eq!(heard.effects.env, [("a".to_owned(), "1".to_owned())]);
     assert_eq!(heard.effects.paths, ["/x"]);
 
-    for failing in
-        ["::set-env name=a::1", "::add-path::/x", "::set-output::1", "::stop-commands::", "::stop-commands::error", "::echo::maybe"]
-    {
+    for failing in [
+        "::set-env name=a::1",
+        "::add-path::/x",
+        "::set-output::1",
+        "::stop-commands::",
+        "::stop-commands::error",
+        "::echo::maybe",
+    ] {
         let heard = hear(failing, false, false).await;
         assert!(heard.effects.failure.is_some(), "{failing}");
         assert!(heard.log.contains("##[error]Unable to process command"), "{failing}");
@@ -106,7 +113,7 @@ async fn annotations_are_normalised_masked_and_limited() {
     assert_eq!((error.line, error.end_line, error.column), (Some(3), Some(4), None));
     assert_eq!((warning.line, warning.end_line, warning.column), (Some(7), Some(7), Some(1)));
 
-    let many = (0..30).map(|n| format!("::error::e{n}\n::notice::n{n}\n")).collect::<String>();
+    let many = "::error::e\n::notice::n\n".repeat(30);
     assert_eq!(hear(&many, false, false).await.annotations.len(), 20, "ten of each kind");
     let long = format!("::error::{}", "x".repeat(9000));
     assert_eq!(hear(&long, false, false).await.annotations[0].message.len(), 4096);

@@ -30,13 +30,19 @@ impl Version {
     /// The first version in a text: `go version go1.22.3 linux/amd64`, `openjdk version "1.8.0_392"`.
     pub(in crate::action) fn in_text(text: &str) -> Option<Self> {
         let start = text.char_indices().find(|(at, c)| {
-            c.is_ascii_digit() && text[*at..].trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('.')
+            c.is_ascii_digit()
+                && text[*at..].trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('.')
         });
-        let rest = &text[start.map_or_else(|| text.find(|c: char| c.is_ascii_digit()), |(at, _)| Some(at))?..];
+        let rest =
+            &text[start.map_or_else(|| text.find(|c: char| c.is_ascii_digit()), |(at, _)| Some(at))?..];
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let numbers: Vec<u64> = rest[..end].split('.').filter_map(|part| part.parse().ok()).collect();
         // Java 8 and older call themselves 1.8.
-        let numbers = if numbers.first() == Some(&1) && text.contains("version \"1.") { numbers[1..].to_vec() } else { numbers };
+        let numbers = if numbers.first() == Some(&1) && text.contains("version \"1.") {
+            numbers[1..].to_vec()
+        } else {
+            numbers
+        };
         (!numbers.is_empty()).then_some(Self(numbers))
     }
 }
@@ -53,7 +59,10 @@ impl Wanted {
     pub(in crate::action) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let lower = text.to_ascii_lowercase();
-        if text.is_empty() || ["*", "x", "latest", "current", "node", "stable", "lts", "oldstable"].contains(&lower.as_str()) || lower.starts_with("lts/") {
+        if text.is_empty()
+            || ["*", "x", "latest", "current", "node", "stable", "lts", "oldstable"].contains(&lower.as_str())
+            || lower.starts_with("lts/")
+        {
             return Ok(Self::Any);
         }
         let first = text.split([' ', '|', ',']).next().unwrap_or(text);
@@ -104,7 +113,9 @@ pub(super) fn in_file(name: &str, text: &str) -> Option<String> {
     let file = name.rsplit('/').next().unwrap_or(name);
     match file {
         "go.mod" | "go.work" => {
-            let line = |word: &str| text.lines().find_map(|line| line.trim().strip_prefix(word).map(str::trim).map(str::to_owned));
+            let line = |word: &str| {
+                text.lines().find_map(|line| line.trim().strip_prefix(word).map(str::trim).map(str::to_owned))
+            };
             line("toolchain go").or_else(|| line("go "))
         }
         "package.json" => {
@@ -119,9 +130,14 @@ pub(super) fn in_file(name: &str, text: &str) -> Option<String> {
         ".tool-versions" => text.lines().find_map(|line| line.split_whitespace().nth(1).map(str::to_owned)),
         "pyproject.toml" => {
             let line = text.lines().find(|line| line.trim_start().starts_with("requires-python"))?;
-            line.split_once('=').map(|(_, value)| value.trim().trim_matches('"').trim_matches('\'').to_owned())
+            line.split_once('=')
+                .map(|(_, value)| value.trim().trim_matches('"').trim_matches('\'').to_owned())
         }
-        _ => text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned),
+        _ => text
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned),
     }
 }
 

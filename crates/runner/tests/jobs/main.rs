@@ -1,0 +1,6 @@
+//! Whole jobs, against a control in memory, mostly over plain processes.
+
+mod actions;
+mod fixture;
+mod steps;
+mod stops;

@@ -1,0 +1,152 @@
+//! What ends jobs before their time, and logs without end.
+
+use std::time::Duration;
+
+use windlass_api::Conclusion::{Cancelled, Failure, Skipped, Success};
+use windlass_runner::MemoryControl;
+
+use crate::fixture::job;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_takes_too_long_fails_with_all_that_it_started() {
+    let ran = job(
+        r#"
+steps:
+  - name: slow
+    timeout-minutes: 0.02
+    run: |
+      setsid sleep 300 > /dev/null 2>&1 &
+      echo $! > pid
+      exec sleep 300
+  - name: after
+    if: always()
+    # What is dead but not yet fetched by its parent is gone as well.
+    run: if grep -q '^State:.[^Z]' "/proc/$(cat pid)/status" 2> /dev/null; then cat "/proc/$(cat pid)/status"; else echo gone; fi
+"#,
+    )
+    .run()
+    .await;
+    assert_eq!(ran.conclusion, Some(Failure), "{}", ran.log);
+    assert!(ran.reason.clone().unwrap().contains("The action 'slow' has timed out after 0.02 minutes."));
+    ran.says("gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_runs_only_what_always_runs() {
+    let fixture = job(r#"
+steps:
+  - name: long
+    run: |
+      trap 'echo interrupted; exit 1' INT
+      echo $((40 + 2)) started
+      sleep 300 & wait
+  - name: normal
+    run: echo never
+  - name: on failure
+    if: failure()
+    run: echo never
+  - name: clean up
+    if: always()
+    run: echo cleaning ${{ job.status }}
+  - name: told
+    if: cancelled()
+    run: echo cancelled
+"#);
+    let control = fixture.control.clone();
+    let cancel = async {
+        while !control.log().contains(" 42 started") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        control.cancel("asked by ann");
+    };
+    let (ran, ()) = tokio::join!(fixture.run(), cancel);
+    assert_eq!(ran.conclusion, Some(Cancelled), "{}", ran.log);
+    assert_eq!(ran.reason.as_deref(), Some("asked by ann"));
+    let found: Vec<_> = ran.steps().into_iter().skip(1).map(|(_, conclusion)| conclusion).collect();
+    assert_eq!(found, [Cancelled, Skipped, Skipped, Success, Success, Success], "{}", ran.log);
+    ran.says("interrupted")
+        .says("cleaning cancelled")
+        .says("cancelled")
+        .says("##[error]The operation was canceled.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_own_time_limit_cancels_it() {
+    let mut fixture = job("steps:\n  - run: sleep 300\n  - if: always()\n    run: echo last\n");
+    fixture.assignment.timeout_minutes = 0.02;
+    let ran = fixture.run().await;
+    assert_eq!(ran.conclusion, Some(Cancelled));
+    assert!(
+        ran.reason.clone().unwrap().contains("maximum execution time of 0.02 minutes"),
+        "{:?}",
+        ran.reason
+    );
+    ran.says("last");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_ends_the_job_without_a_word() {
+    let fixture =
+        job("steps:\n  - run: echo $((40 + 2)) started; sleep 300\n  - if: always()\n    run: echo never\n");
+    let control = fixture.control.clone();
+    let lose = async {
+        while !control.log().contains(" 42 started") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        control.lose();
+    };
+    let (ran, ()) = tokio::join!(fixture.run(), lose);
+    assert_eq!(ran.conclusion, None);
+    assert!(!ran.log.lines().any(|line| line == "never"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_may_be_away_at_any_time() {
+    let fixture = job("steps:\n  - run: for i in 1 2 3; do echo line $i; sleep 0.2; done\n");
+    fixture.control.go_away_for(4);
+    let ran = fixture.run().await;
+    ran.succeeded().says("line 1").says("line 3");
+    assert_eq!(ran.log.lines().filter(|line| *line == "line 2").count(), 1, "nothing twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_line_of_200_megabytes_takes_no_memory() {
+    let mut fixture =
+        job("steps:\n  - run: head -c 200000000 /dev/zero | tr '\\0' 'x'; echo; echo at the end\n");
+    fixture.control = std::sync::Arc::new(MemoryControl::discarding_log());
+    let control = fixture.control.clone();
+    let folder = fixture.dir.path().join("job/log");
+    let before = resident();
+    let ran = fixture.run().await;
+    let grown = resident_peak().saturating_sub(before);
+    assert_eq!(ran.conclusion, Some(Success));
+    assert!(control.log_length() > 200_000_000, "{}", control.log_length());
+    assert_eq!(control.log_length(), std::fs::metadata(folder).unwrap().len());
+    assert!(grown < 64 << 20, "the process grew by {grown} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_beyond_its_limit_says_so_and_the_job_goes_on() {
+    let mut fixture = job(
+        "steps:\n  - id: s\n    run: seq 1 100000; echo ok=1 >> $GITHUB_OUTPUT\noutputs:\n  ok: ${{ steps.s.outputs.ok }}\n",
+    );
+    fixture.settings.log_limit = 50_000;
+    let ran = fixture.run().await;
+    ran.succeeded();
+    assert_eq!(ran.outputs["ok"], "1");
+    assert!(ran.log.ends_with("the rest of its output is dropped."), "{}", ran.log);
+}
+
+fn status(field: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+fn resident() -> usize {
+    status("VmRSS:")
+}
+
+fn resident_peak() -> usize {
+    status("VmHWM:")
+}

@@ -81,7 +81,7 @@ document.addEventListener("visibilitychange", () => { if (document.hidden) pause
 follow();
 
 // A job's log: read on from where the page stands.
-const log = document.getElementById("log");
+const log = document.querySelector("[data-log]");
 // Beyond this many bytes a browser grows slow: the raw log is the better reader.
 const LONGEST = 12e6;
 async function readOn() {
@@ -116,7 +116,7 @@ async function keepReading() {
   try { await readOn(); } catch { /* Asked again in a second. */ } finally { reading = false; }
 }
 function show(id) {
-  const line = id && document.getElementById(id);
+  const line = id ? document.getElementById(id) : null;
   for (let e = line; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
   if (line?.tagName === "DETAILS") line.open = true;
   line?.scrollIntoView({ block: "center" });

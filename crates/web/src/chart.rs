@@ -6,7 +6,7 @@ use crate::view::{Raw, absolute, clock, escape, length};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 170.0;
-const LEFT: f64 = 52.0;
+const LEFT: f64 = 62.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 22.0;

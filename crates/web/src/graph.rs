@@ -4,9 +4,9 @@ use windlass_api::JobView;
 
 use crate::view::{Raw, escape, job_look};
 
-const NODE: usize = 190;
+const NODE: usize = 204;
 const ROW: usize = 32;
-const GAP_X: usize = 52;
+const GAP_X: usize = 44;
 const GAP_Y: usize = 16;
 const PAD: usize = 8;
 /// How many characters of a name fit.
@@ -135,6 +135,8 @@ fn node(svg: &mut String, run: &str, group: &Group<'_>) {
             &format!("<svg x=\"{}\" y=\"{}\" width=\"16\" height=\"16\" ", x + 10, top + 8),
             1,
         );
+        // A nested drawing would turn about the whole graph's corner.
+        let icon = icon.replace(" spin", "");
         svg.push_str(&format!(
             "<a href=\"/runs/{run}/jobs/{}\" class=\"job {}\"><title>{}: {}</title><rect class=\"hit\" x=\"{}\" y=\"{top}\" width=\"{}\" height=\"{ROW}\" rx=\"4\"/>{icon}<text x=\"{}\" y=\"{}\">{}</text></a>",
             crate::view::encode(&job.id),

@@ -178,6 +178,17 @@ pub(crate) fn person(actor: &str) -> &str {
     actor.strip_prefix("user:").unwrap_or(actor)
 }
 
+/// An actor in words; a run with a link to it.
+pub(crate) fn actor(actor: &str) -> Raw {
+    Raw(match actor.split_once(':') {
+        Some(("run", id)) => format!("<a href=\"/runs/{}\">a run</a>", encode(id)),
+        Some(("runner", name)) => format!("runner {}", escape(name)),
+        Some(("user", name)) => escape(name),
+        None if actor == "system" => "Windlass".to_owned(),
+        _ => escape(actor),
+    })
+}
+
 /// Whether text is an address that a link may lead to (a service's address comes from a project's files).
 pub(crate) fn is_web_address(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
@@ -207,7 +218,7 @@ impl Look {
     /// The icon; the words for those who hear the page, and as its title.
     pub(crate) fn mark(self) -> Raw {
         Raw(format!(
-            "<span class=\"st {}\" title=\"{}\">{}<span class=\"hear\">{}</span></span>",
+            "<span class=\"st mk {}\" title=\"{}\">{}<span class=\"hear\">{}</span></span>",
             self.tone,
             self.text,
             icon(self.icon),
@@ -368,6 +379,8 @@ mod tests {
         assert_eq!(digest("127.0.0.1:7700/tasks@sha256:0123456789abcdef"), "0123456789ab");
         assert_eq!(branch("refs/heads/feature/x"), "feature/x");
         assert_eq!(person("user:ana"), "ana");
+        assert_eq!(actor("run:run_1").0, "<a href=\"/runs/run_1\">a run</a>");
+        assert_eq!(actor("runner:<x>").0, "runner &lt;x&gt;");
         assert_eq!(encode("a/b c&é"), "a%2Fb%20c%26%C3%A9");
         assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
         assert!(!is_web_address("javascript:alert(1)"));

@@ -1,5 +1,7 @@
 //! The repository's rules, kept by a program: which crate may depend on which, what the pure heart may not
-//! name, how large files and functions may be, what nothing may be called.
+//! name, how large files and functions may be, what nothing may be called, what the architecture page says.
+
+mod architecture;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -72,6 +74,7 @@ const IMPURE: [&str; 11] = [
 pub(crate) fn run() -> Result<()> {
     let mut breaches = Vec::new();
     arrows(&mut breaches)?;
+    architecture::check(&ARROWS, &mut breaches)?;
     for file in rust_files(&root().join("crates"))?.into_iter().chain(rust_files(&root().join("xtask"))?) {
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let name = file.strip_prefix(root()).unwrap_or(&file).to_owned();
@@ -149,7 +152,7 @@ fn source(file: &Path, text: &str, breaches: &mut Vec<String>) {
     if lines > FILE_LIMIT {
         breaches.push(format!("{shown}: {lines} lines (limit {FILE_LIMIT})"));
     }
-    let is_test = file.components().any(|c| c.as_os_str() == "tests");
+    let is_test = stem == "tests" || file.components().any(|c| c.as_os_str() == "tests");
     if ["lib", "main"].contains(&stem.as_str()) && !text.starts_with("//!") {
         breaches.push(format!("{shown}: begins without `//!` saying what it is for"));
     }

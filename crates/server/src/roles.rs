@@ -29,7 +29,7 @@ pub fn internal_main(args: &[String]) -> Option<i32> {
             Ok(exe) => i32::from(windlass_runner::unit::job_main(&dir(), &exe)),
             Err(_) => 1,
         },
-        "tool" => i32::from(windlass_runner::tool_main()),
+        "job-tool" => i32::from(windlass_runner::tool_main()),
         "hook" => windlass_source::hook_main(
             rest.first().map_or("", String::as_str),
             rest.get(1..).unwrap_or_default(),

@@ -149,6 +149,10 @@ pub struct UpdateReply {
 pub struct Lost {
     /// What the runner saw.
     pub reason: String,
+    /// The hand-out that was lost ([`Assignment::attempt`]); none when the runner cannot tell. One that is not the
+    /// present hand-out is to be ignored.
+    #[serde(default)]
+    pub attempt: Option<u32>,
 }
 
 /// `POST /api/v1/runner/jobs/{job}/log?offset=N` (job token, body: bytes): the log from byte `N`. Answer:
@@ -196,7 +200,8 @@ pub struct BuiltImage {
 }
 
 /// `POST /api/v1/runner/jobs/{job}/deployments` (job token): deploy to the job's environment. Answer: a `DeploymentView`;
-/// then `GET /api/v1/runner/jobs/{job}/deployments/{deployment}` until it has ended.
+/// then `GET /api/v1/runner/jobs/{job}/deployments/{deployment}` until it has ended. Runners repeat a call that was not
+/// answered: the same images from the same hand-out of a job are the same deployment.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StartDeployment {
     /// The image of each service: a digest, or a name with a digest. The empty key stands for the only service.
@@ -211,6 +216,6 @@ pub const CACHE_KEY_HEADER: &str = "x-windlass-cache-key";
 pub const BUILD_HEADER: &str = "x-windlass-build";
 
 /// `PUT /api/v1/runner/jobs/{job}/artifacts/{name}?retention_days=N` (job token, body: a zip archive) stores an
-/// artifact of the run and answers its `ArtifactView` (409: the name is taken). `GET …/artifacts` lists those of the
+/// artifact of the run and answers its `ArtifactView` (409: the name is taken, unless `overwrite=true`). `GET …/artifacts` lists those of the
 /// run, `GET …/artifacts/{name}` gives one's archive.
 pub const ARTIFACT_TYPE: &str = "application/zip";

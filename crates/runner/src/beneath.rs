@@ -71,20 +71,22 @@ impl Beneath {
     pub(crate) fn create(&self, relative: &Path, text: &[u8]) -> io::Result<()> {
         use std::io::Write as _;
         let draft = relative.with_extension(format!("draft{}", std::process::id()));
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
-        let opened = self.walk(&draft, flags)?;
-        // Whoever the job runs as can use it; nobody else can reach the folder above.
-        nix::sys::stat::fchmod(&opened, Mode::from_bits_truncate(0o777)).map_err(io::Error::from)?;
-        File::from(opened).write_all(text)?;
-        let folder = |path: &Path| match path.parent() {
+        let folder = match relative.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {
-                self.walk(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+                self.walk(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)?
             }
-            _ => self.handle.as_fd().try_clone_to_owned(),
+            _ => self.handle.as_fd().try_clone_to_owned()?,
         };
-        let handle = folder(relative)?;
         let name = |path: &Path| path.file_name().map(std::ffi::OsStr::to_owned).unwrap_or_default();
-        nix::fcntl::renameat(&handle, name(&draft).as_os_str(), &handle, name(relative).as_os_str())
+        // A new file, whatever the job may have put in its place.
+        let _ =
+            nix::unistd::unlinkat(&folder, name(&draft).as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir);
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let opened = openat(&folder, name(&draft).as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        // Whoever the job runs as can use it; nobody else can reach the folder above.
+        nix::sys::stat::fchmod(&opened, Mode::from_bits_truncate(0o666)).map_err(io::Error::from)?;
+        File::from(opened).write_all(text)?;
+        nix::fcntl::renameat(&folder, name(&draft).as_os_str(), &folder, name(relative).as_os_str())
             .map_err(io::Error::from)
     }
 

@@ -1,11 +1,10 @@
 //! The role `windlass runner`: asks control for work, starts a detached unit for each job, and says which units died.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -72,7 +71,7 @@ pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
     let jobs = config.data_dir.join("runner/jobs");
     std::fs::create_dir_all(&jobs).map_err(|source| RunnerError::Folder { path: jobs.clone(), source })?;
     let slots = Arc::new(Semaphore::new(config.slots.max(1)));
-    let dispatcher = Arc::new(Dispatcher { config, jobs, slots, living: Mutex::default() });
+    let dispatcher = Arc::new(Dispatcher { config, jobs, slots });
     dispatcher.adopt()?;
     dispatcher.ask_for_work().await;
     Ok(())
@@ -82,8 +81,23 @@ struct Dispatcher {
     config: RunnerConfig,
     jobs: PathBuf,
     slots: Arc<Semaphore>,
-    /// The jobs whose units live, as far as is known.
-    living: Mutex<BTreeSet<String>>,
+}
+
+/// One hand-out of a job; its folder is called `JOB-ATTEMPT`, as an earlier one may not have ended yet.
+#[derive(Clone, Debug)]
+struct HandOut {
+    job: String,
+    attempt: Option<u32>,
+}
+
+impl HandOut {
+    fn of_folder(name: &str) -> Self {
+        let numbered = name.rsplit_once('-').and_then(|(job, attempt)| Some((job, attempt.parse().ok()?)));
+        match numbered {
+            Some((job, attempt)) => Self { job: job.to_owned(), attempt: Some(attempt) },
+            None => Self { job: name.to_owned(), attempt: None },
+        }
+    }
 }
 
 impl Dispatcher {
@@ -98,24 +112,19 @@ impl Dispatcher {
         let entries = std::fs::read_dir(&self.jobs)
             .map_err(|source| RunnerError::Folder { path: self.jobs.clone(), source })?;
         for entry in entries.flatten() {
-            let job = entry.file_name().to_string_lossy().into_owned();
+            let hand_out = HandOut::of_folder(&entry.file_name().to_string_lossy());
             let folder = JobFolder::at(&entry.path());
             let permit = self.slots.clone().try_acquire_owned().ok();
-            self.note(&job);
             let this = self.clone();
             tokio::spawn(async move {
                 while folder.is_held() {
                     tokio::time::sleep(LOOK).await;
                 }
                 drop(permit);
-                this.settle(&job, &folder).await;
+                this.settle(&hand_out, &folder).await;
             });
         }
         Ok(())
-    }
-
-    fn note(&self, job: &str) {
-        self.living.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
     }
 
     async fn ask_for_work(self: &Arc<Self>) {
@@ -134,7 +143,7 @@ impl Dispatcher {
                 Ok(None) => backoff.reset(),
                 Ok(Some(assignment)) => {
                     backoff.reset();
-                    self.start(assignment, permit).await;
+                    self.start(&assignment, permit);
                 }
                 Err(e) => {
                     let why = format!("asking for work: {e}");
@@ -162,43 +171,42 @@ impl Dispatcher {
         }
     }
 
-    async fn start(self: &Arc<Self>, assignment: Assignment, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn start(self: &Arc<Self>, assignment: &Assignment, permit: tokio::sync::OwnedSemaphorePermit) {
         let job = assignment.job.clone();
         if !plain(&job) {
             tracing::error!(job, "control handed out a job with an impossible id");
             return;
         }
-        let folder = JobFolder::at(&self.jobs.join(&job));
+        let hand_out = HandOut { job: job.clone(), attempt: Some(assignment.attempt) };
+        let folder = JobFolder::at(&self.jobs.join(format!("{job}-{}", assignment.attempt)));
         tracing::info!(job, name = assignment.name, attempt = assignment.attempt, "starting a job");
-        match self.spawn(&folder, &assignment) {
-            Ok(mut child) => {
-                self.note(&job);
-                let this = self.clone();
-                tokio::spawn(async move {
+        let child = self.spawn(&folder, assignment);
+        let this = self.clone();
+        tokio::spawn(async move {
+            match child {
+                Ok(mut child) => {
                     let _ = child.wait().await;
                     drop(permit);
-                    this.settle(&job, &folder).await;
-                });
+                    this.settle(&hand_out, &folder).await;
+                }
+                Err(e) => {
+                    tracing::error!(job, error = %e, "the job's unit did not start");
+                    drop(permit);
+                    this.report_lost(&hand_out, &format!("the job's process could not be started: {e}"))
+                        .await;
+                }
             }
-            Err(e) => {
-                tracing::error!(job, error = %e, "the job's unit did not start");
-                let this = self.clone();
-                tokio::spawn(async move {
-                    this.report_lost(&job, &format!("the job's process could not be started: {e}")).await;
-                    let _ = folder.remove();
-                });
-            }
-        }
+        });
     }
 
     fn spawn(&self, folder: &JobFolder, assignment: &Assignment) -> io::Result<tokio::process::Child> {
         if folder.is_held() {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "an earlier hand-out of the job still runs here",
+                "the same hand-out of the job runs here already",
             ));
         }
-        // What is left of an earlier hand-out of the same job.
+        // What is left of an attempt to start it.
         folder.remove()?;
         folder.create(assignment)?;
         folder.write_settings(&UnitSettings {
@@ -222,11 +230,12 @@ impl Dispatcher {
     }
 
     /// A unit is gone: what it finished goes, what it did not finish is reported as lost.
-    async fn settle(&self, job: &str, folder: &JobFolder) {
+    async fn settle(&self, hand_out: &HandOut, folder: &JobFolder) {
+        let job = &hand_out.job;
         if !folder.is_done() {
             let reason = last_words(&folder.unit_log());
             tracing::warn!(job, reason, "a job's unit died without a report");
-            self.report_lost(job, &reason).await;
+            self.report_lost(hand_out, &reason).await;
         }
         if let Err(e) = windlass_runtime::sweep(&folder.scratch()) {
             tracing::warn!(job, error = %e, "what a job's sandbox left cannot be removed");
@@ -234,15 +243,14 @@ impl Dispatcher {
         if let Err(e) = folder.remove() {
             tracing::warn!(job, error = %e, "a finished job's folder cannot be removed");
         }
-        self.living.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
     }
 
-    async fn report_lost(&self, job: &str, reason: &str) {
-        let path = format!("/api/v1/runner/jobs/{}/lost", encode(job));
+    async fn report_lost(&self, hand_out: &HandOut, reason: &str) {
+        let path = format!("/api/v1/runner/jobs/{}/lost", encode(&hand_out.job));
         let mut backoff = Backoff::default();
         loop {
             let client = self.client();
-            let lost = Lost { reason: reason.to_owned() };
+            let lost = Lost { reason: reason.to_owned(), attempt: hand_out.attempt };
             let call = client.post::<_, serde_json::Value>(&path, &lost);
             match tokio::time::timeout(Duration::from_secs(30), call).await {
                 Ok(Ok(_)) => return,

@@ -205,8 +205,16 @@ impl Inner {
         match self.spool.write_all(&self.batch) {
             Ok(()) => {
                 self.position += self.batch.len() as u64;
-                self.failed = false;
                 self.written.send_replace(self.position);
+                if std::mem::take(&mut self.failed) {
+                    let note = format!(
+                        "{}##[error]A part of the log is missing here: the runner's disk took no more.\n",
+                        self.stamp()
+                    );
+                    self.batch.clear();
+                    self.batch.extend_from_slice(note.as_bytes());
+                    return self.flush();
+                }
             }
             // The disk is full or gone: the job goes on without this part of its log, and says so once.
             Err(e) if !self.failed => {

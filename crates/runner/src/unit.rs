@@ -304,9 +304,12 @@ impl Unit {
         for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        let mut spec = SandboxSpec::machine(assignment.job.clone(), self.folder.scratch().join("job"))
-            .bind(self.folder.work(), self.folder.work())
-            .limit(self.settings.limits);
+        let mut spec = SandboxSpec::machine(
+            format!("{}.{}", assignment.job, assignment.attempt),
+            self.folder.scratch().join("job"),
+        )
+        .bind(self.folder.work(), self.folder.work())
+        .limit(self.settings.limits);
         spec.binds.push(Bind { host: self.folder.inbox(), inside: self.folder.inbox(), read_only: true });
         spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
         for hidden in &self.settings.hidden {

@@ -27,7 +27,7 @@ impl Action for Deploy {
         };
         let images = images(run)?;
         let control = &run.job.control;
-        // A start that was carried out but not answered is answered when it is repeated: the server knows the job.
+        // Repeating a call that was not answered does no harm: the same images of the same job are the same deployment.
         let mut view =
             run.insist("starting the deployment", || control.start_deployment(images.clone())).await?;
         run.voice.say(&format!(

@@ -1,9 +1,10 @@
 //! `actions/upload-artifact`: files of the job as a zip archive of the run.
 
 use async_trait::async_trait;
+use windlass_api::{ArtifactView, ErrorCode};
 
 use super::{Action, ActionError, ActionRun, failed};
-use crate::control::NewArtifact;
+use crate::control::{Control, ControlError, NewArtifact};
 use crate::tool::{Request, Zipping};
 
 pub(super) struct Upload;
@@ -75,14 +76,12 @@ impl Action for Upload {
         let retention_days = run.number("retention-days")?.filter(|days| *days > 0).map(|days| days as u32);
         let overwrite = run.flag("overwrite")?;
         let control = &run.job.control;
+        let mut tries = 0;
         let view = run
             .insist(&format!("uploading the artifact `{name}`"), || {
-                control.store_artifact(NewArtifact {
-                    name: &name,
-                    archive: &archive,
-                    retention_days,
-                    overwrite,
-                })
+                tries += 1;
+                let artifact = NewArtifact { name: &name, archive: &archive, retention_days, overwrite };
+                store(control.as_ref(), artifact, tries > 1)
             })
             .await;
         let _ = std::fs::remove_file(&archive);
@@ -96,6 +95,24 @@ impl Action for Upload {
         run.output("artifact-url", url);
         run.output("artifact-digest", view.digest.trim_start_matches("sha256:"));
         Ok(())
+    }
+}
+
+/// Stores an artifact. An earlier try may have gone through although its answer did not: then it is there already.
+async fn store(
+    control: &dyn Control,
+    artifact: NewArtifact<'_>,
+    again: bool,
+) -> Result<ArtifactView, ControlError> {
+    let name = artifact.name;
+    let size = tokio::fs::metadata(artifact.archive).await?.len();
+    match control.store_artifact(artifact).await {
+        Err(ControlError::Refused { code: ErrorCode::Conflict, detail }) if again => {
+            let all = control.artifacts().await?;
+            let ours = all.into_iter().find(|view| view.name == name && view.size == size);
+            ours.ok_or(ControlError::Refused { code: ErrorCode::Conflict, detail })
+        }
+        other => other,
     }
 }
 

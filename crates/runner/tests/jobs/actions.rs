@@ -349,3 +349,31 @@ async fn actions_that_are_not_there_fail_the_set_up() {
     assert_ne!(ran.conclusion, Some(Success));
     assert!(ran.control.artifacts().await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rust_is_found_and_its_cache_kept() {
+    let text = r#"
+steps:
+  - uses: dtolnay/rust-toolchain@stable
+    id: rust
+    with: { components: "rustfmt, clippy" }
+  - run: |
+      mkdir -p target/debug && echo built > target/debug/x
+      printf '[package]\nname = "x"\nversion = "0.1.0"\n' > Cargo.toml
+      rustc --version
+  - uses: Swatinem/rust-cache@v2
+    id: cache
+  - run: echo "hit ${{ steps.cache.outputs.cache-hit }}"
+"#;
+    let first = job(text).run().await;
+    if first.log.contains("there is no Rust at all") {
+        windlass_testkit::skip("rust_is_found_and_its_cache_kept", "there is no Rust on this machine");
+        return;
+    }
+    first.succeeded().says("hit false");
+    assert!(first.log.contains("Cache saved with key: v0-rust-j-Linux-"), "{}", first.log);
+    let mut second = job(text);
+    second.control = first.control.clone();
+    second.control.forget_updates();
+    second.run().await.succeeded().says("hit true").says("Cache up-to-date.");
+}

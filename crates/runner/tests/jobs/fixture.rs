@@ -43,15 +43,18 @@ pub(crate) fn exe() -> PathBuf {
 
 /// The job `j` of a workflow of which only what is below `jobs.j` is given, without `runs-on`.
 pub(crate) fn job(body: &str) -> Fixture {
-    let body: String = body.lines().map(|line| format!("    {line}\n")).collect();
-    workflow(&format!("on: push\njobs:\n  j:\n    runs-on: ubuntu-latest\n{body}"))
+    let body = body.replace('\n', "\n    ");
+    workflow(&format!("on: push\njobs:\n  j:\n    runs-on: ubuntu-latest\n    {body}"))
 }
 
 pub(crate) fn workflow(text: &str) -> Fixture {
     let control = Arc::new(MemoryControl::default());
     let dir = tempfile::tempdir().unwrap();
     let settings = UnitSettings { runner: "test".into(), ..UnitSettings::default() };
-    Fixture { dir, assignment: assignment(text), control, level: Some(Level::Process), settings }
+    // All of these tests can be run at another level: WINDLASS_SANDBOX names it.
+    let level = std::env::var("WINDLASS_SANDBOX").ok().and_then(|level| level.parse().ok());
+    let level = Some(level.unwrap_or(Level::Process));
+    Fixture { dir, assignment: assignment(text), control, level, settings }
 }
 
 pub(crate) fn assignment(text: &str) -> Assignment {

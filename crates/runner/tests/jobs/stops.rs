@@ -33,7 +33,7 @@ steps:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_runs_only_what_always_runs() {
-    let fixture = job(r#"
+    let fixture = job(r"
 steps:
   - name: long
     run: |
@@ -51,7 +51,7 @@ steps:
   - name: told
     if: cancelled()
     run: echo cancelled
-"#);
+");
     let control = fixture.control.clone();
     let cancel = async {
         while !control.log().contains(" 42 started") {

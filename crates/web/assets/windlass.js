@@ -156,6 +156,8 @@ function highlight(span) {
 if (log) {
   keepReading().then(() => show(location.hash.slice(1)));
   setInterval(keepReading, 1000);
+  // Whoever turns back to read is left where they are.
+  addEventListener("wheel", (e) => { if (e.deltaY < 0) document.getElementById("follow").checked = false; }, { passive: true });
   addEventListener("hashchange", () => show(location.hash.slice(1)));
   let delay;
   document.getElementById("logfind").addEventListener("input", (e) => {

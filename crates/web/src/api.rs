@@ -79,7 +79,6 @@ pub(crate) fn description() -> String {
     text
 }
 
-#[expect(clippy::unused_async, reason = "handlers are async")]
 async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], description())
 }

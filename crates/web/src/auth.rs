@@ -139,7 +139,10 @@ fn nobody() -> Problem {
 }
 
 fn unknown() -> Problem {
-    Problem::new(ErrorCode::Unauthenticated, "this token or session is not known: it was withdrawn, has expired, or is of another server")
+    Problem::new(
+        ErrorCode::Unauthenticated,
+        "this token or session is not known: it was withdrawn, has expired, or is of another server",
+    )
 }
 
 #[cfg(test)]
@@ -152,7 +155,8 @@ mod tests {
 
     #[test]
     fn credentials_are_read_in_every_form() {
-        let bearer = credential(&headers(&[("authorization", "bearer abc"), ("cookie", "windlass_session=s")]));
+        let bearer =
+            credential(&headers(&[("authorization", "bearer abc"), ("cookie", "windlass_session=s")]));
         assert!(matches!(bearer, Ok(Some(Credential::Bearer(t))) if t.expose() == "abc"));
         let basic = credential(&headers(&[("authorization", "Basic YW5hOnA6dw==")]));
         assert!(matches!(basic, Ok(Some(Credential::Basic(u, p))) if u == "ana" && p.expose() == "p:w"));
@@ -177,7 +181,10 @@ mod tests {
             (&[("host", "a:1")], Origin::Unsaid),
         ];
         for (pairs, expected) in cases {
-            let map: HeaderMap = pairs.iter().map(|(n, v)| (n.parse::<http::HeaderName>().unwrap(), v.parse().unwrap())).collect();
+            let map: HeaderMap = pairs
+                .iter()
+                .map(|(n, v)| (n.parse::<http::HeaderName>().unwrap(), v.parse().unwrap()))
+                .collect();
             assert_eq!(origin(&map), *expected, "{pairs:?}");
         }
     }
@@ -187,7 +194,10 @@ mod tests {
         let value = Secret::new("s".to_owned());
         let plain = set_cookie(Some(&value), &headers(&[])).unwrap();
         let plain = plain.to_str().unwrap();
-        assert!(plain.contains("HttpOnly") && plain.contains("SameSite=Lax") && !plain.contains("Secure"), "{plain}");
+        assert!(
+            plain.contains("HttpOnly") && plain.contains("SameSite=Lax") && !plain.contains("Secure"),
+            "{plain}"
+        );
         let tls = set_cookie(Some(&value), &headers(&[("x-forwarded-proto", "https")])).unwrap();
         assert!(tls.to_str().unwrap().contains("Secure"));
         assert!(set_cookie(Some(&Secret::new("a\nb".into())), &headers(&[])).is_none());

@@ -77,7 +77,8 @@ pub(crate) fn last(values: &[Option<f64>]) -> Option<f64> {
 /// Draws lines over time, from `from` on, a point each `step_seconds`.
 pub(crate) fn draw(label: &str, unit: Unit, lines: &[Line<'_>], from: Timestamp, step_seconds: u32) -> Raw {
     let points = lines.iter().map(|l| l.values.len()).max().unwrap_or(0);
-    let highest = lines.iter().flat_map(|l| l.values).flatten().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
+    let highest =
+        lines.iter().flat_map(|l| l.values).flatten().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
     let known = lines.iter().any(|l| l.values.iter().any(Option::is_some));
     let top = ceiling(highest.max(unit.least()));
     let mut svg = format!(
@@ -107,7 +108,11 @@ pub(crate) fn draw(label: &str, unit: Unit, lines: &[Line<'_>], from: Timestamp,
         ));
     }
     for line in lines {
-        svg.push_str(&format!("<path class=\"line {}\" d=\"{}\"/>", line.class, path(line.values, points, top)));
+        svg.push_str(&format!(
+            "<path class=\"line {}\" d=\"{}\"/>",
+            line.class,
+            path(line.values, points, top)
+        ));
     }
     if known {
         hovers(&mut svg, unit, lines, points, &at);
@@ -123,11 +128,13 @@ pub(crate) fn draw(label: &str, unit: Unit, lines: &[Line<'_>], from: Timestamp,
 }
 
 fn describe(label: &str, unit: Unit, lines: &[Line<'_>]) -> String {
-    let values: Vec<String> = lines
-        .iter()
-        .filter_map(|l| Some(format!("{} {}", l.name, unit.show(last(l.values)?))))
-        .collect();
-    if values.is_empty() { format!("{label}: nothing measured yet") } else { format!("{label}, last: {}", values.join(", ")) }
+    let values: Vec<String> =
+        lines.iter().filter_map(|l| Some(format!("{} {}", l.name, unit.show(last(l.values)?)))).collect();
+    if values.is_empty() {
+        format!("{label}: nothing measured yet")
+    } else {
+        format!("{label}, last: {}", values.join(", "))
+    }
 }
 
 /// One strip per point: on hover it shows the moment and the values.
@@ -160,7 +167,12 @@ fn path(values: &[Option<f64>], points: usize, top: f64) -> String {
             continue;
         };
         let alone = !pen_down && !matches!(values.get(i + 1), Some(Some(_)));
-        out.push_str(&format!("{}{:.1} {:.1}", if pen_down { "L" } else { "M" }, x_of(i, points), y_of(value, top)));
+        out.push_str(&format!(
+            "{}{:.1} {:.1}",
+            if pen_down { "L" } else { "M" },
+            x_of(i, points),
+            y_of(value, top)
+        ));
         if alone {
             out.push_str("h0.1");
         }
@@ -180,7 +192,11 @@ fn y_of(value: f64, top: f64) -> f64 {
 /// The next of 1, 2, 4, 5, 10 … above a value: what an axis is read by.
 fn ceiling(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|n| *n >= value * 0.999_999).unwrap_or(value)
+    [1.0, 2.0, 4.0, 5.0, 10.0]
+        .into_iter()
+        .map(|n| n * power)
+        .find(|n| *n >= value * 0.999_999)
+        .unwrap_or(value)
 }
 
 /// How far back a chart looks, in words.
@@ -199,7 +215,9 @@ mod tests {
 
     #[test]
     fn axes_end_on_round_numbers() {
-        for (value, expected) in [(0.9, 1.0), (1.0, 1.0), (1.1, 2.0), (3.0, 4.0), (4.2, 5.0), (73.0, 100.0), (0.013, 0.02)] {
+        for (value, expected) in
+            [(0.9, 1.0), (1.0, 1.0), (1.1, 2.0), (3.0, 4.0), (4.2, 5.0), (73.0, 100.0), (0.013, 0.02)]
+        {
             assert!((ceiling(value) - expected).abs() < 1e-9, "{value}: {}", ceiling(value));
         }
     }

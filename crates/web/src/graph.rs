@@ -78,7 +78,11 @@ fn lay_out(jobs: &[JobView]) -> Vec<Group<'_>> {
         let columns: Vec<(String, usize)> = groups.iter().map(|g| (g.key.to_owned(), g.column)).collect();
         let limit = groups.len();
         for group in &mut groups {
-            let deepest = columns.iter().filter(|(key, _)| group.needs.contains(&key.as_str())).map(|(_, c)| c + 1).max();
+            let deepest = columns
+                .iter()
+                .filter(|(key, _)| group.needs.contains(&key.as_str()))
+                .map(|(_, c)| c + 1)
+                .max();
             group.column = deepest.unwrap_or(0).min(limit - 1);
         }
     }
@@ -115,13 +119,19 @@ fn edge(svg: &mut String, from: &Group<'_>, to: &Group<'_>) {
     let (x1, y1) = (from.x() + NODE, from.y + from.height() / 2);
     let (x2, y2) = (to.x(), to.y + to.height() / 2);
     let middle = x2 - GAP_X / 2;
-    svg.push_str(&format!("<path class=\"edge\" d=\"M{x1} {y1}H{} C{middle} {y1} {middle} {y2} {x2} {y2}\"/>", x2 - GAP_X));
+    svg.push_str(&format!(
+        "<path class=\"edge\" d=\"M{x1} {y1}H{} C{middle} {y1} {middle} {y2} {x2} {y2}\"/>",
+        x2 - GAP_X
+    ));
     svg.push_str(&format!("<circle class=\"dot\" cx=\"{x2}\" cy=\"{y2}\" r=\"3\"/>"));
 }
 
 fn node(svg: &mut String, run: &str, group: &Group<'_>) {
     let (x, y) = (group.x(), group.y);
-    svg.push_str(&format!("<rect class=\"box\" x=\"{x}\" y=\"{y}\" width=\"{NODE}\" height=\"{}\" rx=\"6\"/>", group.height()));
+    svg.push_str(&format!(
+        "<rect class=\"box\" x=\"{x}\" y=\"{y}\" width=\"{NODE}\" height=\"{}\" rx=\"6\"/>",
+        group.height()
+    ));
     for (i, job) in group.jobs.iter().enumerate() {
         let look = job_look(job);
         let top = y + PAD / 2 + i * ROW;

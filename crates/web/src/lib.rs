@@ -41,6 +41,7 @@ pub fn router(platform: Arc<dyn Platform>, runner: Arc<dyn RunnerPlatform>, cloc
         .merge(api)
         .merge(ops::routes())
         .merge(pages::routes())
+        .method_not_allowed_fallback(page::wrong_method)
         .layer(axum::middleware::from_fn(security::headers))
         .layer(CatchPanicLayer::custom(defect))
         .with_state(state::Web { platform, runner, clock })

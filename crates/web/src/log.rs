@@ -60,8 +60,8 @@ fn memchr(bytes: &[u8]) -> Option<usize> {
 
 /// The step whose part of the log holds a byte: the last one that had begun to write by then.
 fn step_at(steps: &[StepView], offset: u64) -> u32 {
-    let begun = steps.iter().filter(|s| s.started_at.is_some() && s.log_start <= offset);
-    begun.last().map_or(0, |s| s.number)
+    let mut begun = steps.iter().filter(|s| s.started_at.is_some() && s.log_start <= offset);
+    begun.next_back().map_or(0, |s| s.number)
 }
 
 struct Writer {
@@ -195,7 +195,11 @@ fn split_bare(line: &str) -> (Option<&str>, &str) {
 
 fn time_of(stamp: &str) -> Option<&str> {
     let bytes = stamp.as_bytes();
-    let shape = bytes.len() >= 20 && bytes[4] == b'-' && bytes[10] == b'T' && bytes[13] == b':' && bytes.ends_with(b"Z");
+    let shape = bytes.len() >= 20
+        && bytes[4] == b'-'
+        && bytes[10] == b'T'
+        && bytes[13] == b':'
+        && bytes.ends_with(b"Z");
     let rest = if shape { stamp.get(11..stamp.len() - 1)? } else { return None };
     rest.get(..12).or(Some(rest))
 }
@@ -246,7 +250,8 @@ impl Style {
             return;
         }
         let mut classes = Vec::new();
-        for (set, class) in [(self.bold, "b"), (self.dim, "dim"), (self.italic, "it"), (self.underline, "u")] {
+        for (set, class) in [(self.bold, "b"), (self.dim, "dim"), (self.italic, "it"), (self.underline, "u")]
+        {
             if set {
                 classes.push(class.to_owned());
             }
@@ -281,7 +286,11 @@ impl Style {
                 49 => self.back = None,
                 n @ (38 | 48) => {
                     let (color, used) = extended(&numbers[i + 1..]);
-                    if n == 38 { self.front = color } else { self.back = color }
+                    if n == 38 {
+                        self.front = color;
+                    } else {
+                        self.back = color;
+                    }
                     i += used;
                 }
                 _ => {}
@@ -315,7 +324,13 @@ fn nearest(rgb: [u16; 3]) -> u8 {
         return 0;
     }
     if strongest - r.min(g).min(b) < 32 {
-        return if strongest > 200 { 15 } else if strongest > 110 { 7 } else { 8 };
+        return if strongest > 200 {
+            15
+        } else if strongest > 110 {
+            7
+        } else {
+            8
+        };
     }
     let half = strongest / 2 + strongest / 8;
     let color = u8::from(r > half) | u8::from(g > half) << 1 | u8::from(b > half) << 2;
@@ -387,7 +402,11 @@ mod tests {
             assert_eq!(end.offset, text.len() as u64);
             let mut count = 0;
             for piece in first.iter().chain(&second) {
-                assert_eq!(piece.html.matches("<details").count(), piece.html.matches("</details>").count(), "cut {cut}");
+                assert_eq!(
+                    piece.html.matches("<details").count(),
+                    piece.html.matches("</details>").count(),
+                    "cut {cut}"
+                );
                 count += piece.html.matches("class=\"l").count();
             }
             assert_eq!(count, lines, "cut {cut}");
@@ -397,7 +416,8 @@ mod tests {
 
     #[test]
     fn lines_go_to_the_step_that_wrote_them() {
-        let (pieces, at) = render(b"one\ntwo\nthree\nfou", Position::START, &[step(1, 0), step(2, 4), step(3, 8)], false);
+        let (pieces, at) =
+            render(b"one\ntwo\nthree\nfou", Position::START, &[step(1, 0), step(2, 4), step(3, 8)], false);
         assert_eq!(pieces.iter().map(|p| p.step).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(at, Position { offset: 14, line: 4, inside: false });
     }

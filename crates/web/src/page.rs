@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use askama::Template;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use windlass_api::{ErrorCode, Me, Problem};
 use windlass_identity::{Principal, constant_time_eq};
@@ -198,7 +198,9 @@ fn to_sign_in(uri: &Uri) -> Response {
 pub(crate) fn show(page: &impl Template) -> Shown {
     match page.render() {
         Ok(html) => Ok(Html(html).into_response()),
-        Err(e) => Err(PageError(Problem::new(ErrorCode::Internal, format!("the page could not be made: {e}")))),
+        Err(e) => {
+            Err(PageError(Problem::new(ErrorCode::Internal, format!("the page could not be made: {e}"))))
+        }
     }
 }
 
@@ -230,7 +232,12 @@ impl IntoResponse for PageError {
             ErrorCode::Unavailable => "Not now",
             ErrorCode::Internal => "Something broke inside Windlass",
         };
-        let page = ErrorPage { chrome: Chrome::bare(heading), status: status.as_u16(), heading, detail: self.0.detail };
+        let page = ErrorPage {
+            chrome: Chrome::bare(heading),
+            status: status.as_u16(),
+            heading,
+            detail: self.0.detail,
+        };
         match page.render() {
             Ok(html) => (status, Html(html)).into_response(),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, page.detail).into_response(),
@@ -240,9 +247,16 @@ impl IntoResponse for PageError {
 
 /// Answers an address that does not exist: a problem for programs, a page for people.
 pub(crate) async fn nothing_here(headers: HeaderMap, uri: Uri) -> Response {
-    let wants_page = headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("text/html")));
+    let wants_page =
+        headers.get(header::ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("text/html")));
     let problem = Problem::not_found(format!("no page has the address {}", uri.path()));
     if wants_page { PageError(problem).into_response() } else { problem::Refusal(problem).into_response() }
+}
+
+/// Answers a method that an address does not know. (axum adds `Allow`.)
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let problem = Problem::invalid(format!("{} cannot be called with {method}", uri.path()));
+    problem::with_status(StatusCode::METHOD_NOT_ALLOWED, &problem)
 }
 
 #[cfg(test)]
@@ -254,7 +268,9 @@ mod tests {
         for good in ["/", "/runs/x?y=1", "/projects/a#b"] {
             assert!(is_our_page(good), "{good}");
         }
-        for bad in ["", "https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x", "/a\r\nx: y"] {
+        for bad in
+            ["", "https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x", "/a\r\nx: y"]
+        {
             assert!(!is_our_page(bad), "{bad}");
         }
     }

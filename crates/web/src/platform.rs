@@ -58,7 +58,12 @@ pub trait Platform: Send + Sync + 'static {
     /// Whether this one-time set-up link is still good.
     async fn check_setup(&self, link: &Secret<String>) -> Answer<()>;
     /// Makes the first administrator by the one-time link, and signs them in.
-    async fn setup(&self, link: &Secret<String>, user: &str, password: &Secret<String>) -> Answer<Secret<String>>;
+    async fn setup(
+        &self,
+        link: &Secret<String>,
+        user: &str,
+        password: &Secret<String>,
+    ) -> Answer<Secret<String>>;
     /// Who the caller is.
     async fn me(&self, who: &Principal) -> Answer<api::Me>;
 
@@ -68,10 +73,20 @@ pub trait Platform: Send + Sync + 'static {
     /// Its own metrics, in the Prometheus text format 0.0.4.
     async fn metrics(&self) -> String;
     /// Ledger entries, newest first.
-    async fn events_back(&self, who: &Principal, project: Option<&str>, kind: Option<&str>, page: &Page)
-    -> Answer<Vec<api::EventView>>;
+    async fn events_back(
+        &self,
+        who: &Principal,
+        project: Option<&str>,
+        kind: Option<&str>,
+        page: &Page,
+    ) -> Answer<Vec<api::EventView>>;
     /// Ledger entries behind `after`, oldest first; waits up to 25 seconds for the first.
-    async fn events_after(&self, who: &Principal, project: Option<&str>, after: u64) -> Answer<Vec<api::EventView>>;
+    async fn events_after(
+        &self,
+        who: &Principal,
+        project: Option<&str>,
+        after: u64,
+    ) -> Answer<Vec<api::EventView>>;
     /// Checks the ledger's chain.
     async fn audit_verify(&self, who: &Principal) -> Answer<api::AuditReport>;
 
@@ -97,18 +112,36 @@ pub trait Platform: Send + Sync + 'static {
     /// Branches and tags.
     async fn refs(&self, who: &Principal, project: &str) -> Answer<Vec<api::RefView>>;
     /// Commits of a ref, newest first.
-    async fn commits(&self, who: &Principal, project: &str, reference: &str, page: &Page) -> Answer<Vec<api::CommitView>>;
+    async fn commits(
+        &self,
+        who: &Principal,
+        project: &str,
+        reference: &str,
+        page: &Page,
+    ) -> Answer<Vec<api::CommitView>>;
     /// A commit with its diff.
     async fn commit(&self, who: &Principal, project: &str, sha: &str) -> Answer<api::CommitDetail>;
     /// A file or folder at a ref.
-    async fn file(&self, who: &Principal, project: &str, reference: &str, path: &str) -> Answer<api::FileView>;
+    async fn file(
+        &self,
+        who: &Principal,
+        project: &str,
+        reference: &str,
+        path: &str,
+    ) -> Answer<api::FileView>;
     /// A branch's difference from the default branch: its commits and files (a change before it is merged).
-    async fn compare(&self, who: &Principal, project: &str, base: &str, head: &str)
-    -> Answer<(Vec<api::CommitView>, Vec<api::FileDiff>)>;
+    async fn compare(
+        &self,
+        who: &Principal,
+        project: &str,
+        base: &str,
+        head: &str,
+    ) -> Answer<(Vec<api::CommitView>, Vec<api::FileDiff>)>;
 
     // Runs.
     /// Runs of a project (or of all), newest first.
-    async fn runs(&self, who: &Principal, project: Option<&str>, page: &Page) -> Answer<Vec<api::RunSummary>>;
+    async fn runs(&self, who: &Principal, project: Option<&str>, page: &Page)
+    -> Answer<Vec<api::RunSummary>>;
     /// One run.
     async fn run(&self, who: &Principal, run: &str) -> Answer<api::RunDetail>;
     /// Stops a run.
@@ -118,9 +151,22 @@ pub trait Platform: Send + Sync + 'static {
     /// The workflows of the default branch.
     async fn workflows(&self, who: &Principal, project: &str) -> Answer<Vec<api::WorkflowView>>;
     /// Starts a workflow by hand.
-    async fn dispatch(&self, who: &Principal, project: &str, file: &str, how: api::Dispatch) -> Answer<api::RunSummary>;
+    async fn dispatch(
+        &self,
+        who: &Principal,
+        project: &str,
+        file: &str,
+        how: api::Dispatch,
+    ) -> Answer<api::RunSummary>;
     /// A job's log from a byte on; at most `limit` bytes (0: to the end). Follows nothing: ask again.
-    async fn job_log(&self, who: &Principal, run: &str, job: &str, offset: u64, limit: u64) -> Answer<Download>;
+    async fn job_log(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Download>;
     /// An artifact's archive.
     async fn artifact(&self, who: &Principal, artifact: &str) -> Answer<Download>;
 
@@ -130,15 +176,30 @@ pub trait Platform: Send + Sync + 'static {
     /// Releases, newest first.
     async fn releases(&self, who: &Principal, project: &str, page: &Page) -> Answer<Vec<api::ReleaseView>>;
     /// Deployments, newest first.
-    async fn deployments(&self, who: &Principal, project: &str, environment: Option<&str>, page: &Page)
-    -> Answer<Vec<api::DeploymentView>>;
+    async fn deployments(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: Option<&str>,
+        page: &Page,
+    ) -> Answer<Vec<api::DeploymentView>>;
     /// One deployment.
     async fn deployment(&self, who: &Principal, deployment: &str) -> Answer<api::DeploymentView>;
     /// Deploys a release that exists.
-    async fn deploy(&self, who: &Principal, project: &str, how: api::CreateDeployment) -> Answer<api::DeploymentView>;
+    async fn deploy(
+        &self,
+        who: &Principal,
+        project: &str,
+        how: api::CreateDeployment,
+    ) -> Answer<api::DeploymentView>;
     /// Goes back to the release before, or to a named one.
-    async fn rollback(&self, who: &Principal, project: &str, environment: &str, how: api::Rollback)
-    -> Answer<api::DeploymentView>;
+    async fn rollback(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: &str,
+        how: api::Rollback,
+    ) -> Answer<api::DeploymentView>;
     /// Approvals that are asked for, of one project or all.
     async fn approvals(&self, who: &Principal, project: Option<&str>) -> Answer<Vec<api::ApprovalView>>;
     /// Decides one.
@@ -148,26 +209,63 @@ pub trait Platform: Send + Sync + 'static {
     /// Services of a project (or all), in all environments.
     async fn services(&self, who: &Principal, project: Option<&str>) -> Answer<Vec<api::ServiceSummary>>;
     /// One service in one environment.
-    async fn service(&self, who: &Principal, project: &str, environment: &str, service: &str) -> Answer<api::ServiceView>;
+    async fn service(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: &str,
+        service: &str,
+    ) -> Answer<api::ServiceView>;
     /// Its figures over the last `minutes`.
-    async fn service_metrics(&self, who: &Principal, project: &str, environment: &str, service: &str, minutes: u32)
-    -> Answer<api::ServiceMetrics>;
+    async fn service_metrics(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: &str,
+        service: &str,
+        minutes: u32,
+    ) -> Answer<api::ServiceMetrics>;
     /// Series of one metric, by name and labels, over the last `minutes`.
-    async fn series(&self, who: &Principal, project: &str, environment: &str, service: &str, metric: &str, minutes: u32)
-    -> Answer<Vec<api::Series>>;
+    async fn series(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: &str,
+        service: &str,
+        metric: &str,
+        minutes: u32,
+    ) -> Answer<Vec<api::Series>>;
     /// Its log lines.
-    async fn service_logs(&self, who: &Principal, project: &str, environment: &str, service: &str, query: api::LogQuery)
-    -> Answer<Vec<api::LogLine>>;
+    async fn service_logs(
+        &self,
+        who: &Principal,
+        project: &str,
+        environment: &str,
+        service: &str,
+        query: api::LogQuery,
+    ) -> Answer<Vec<api::LogLine>>;
 
     // Secrets and variables.
     /// The names of secrets (`secret` true) or the variables of a project.
     async fn settings(&self, who: &Principal, project: &str, secret: bool) -> Answer<Vec<api::SettingView>>;
     /// Sets one.
-    async fn set_setting(&self, who: &Principal, project: &str, secret: bool, name: &str, how: api::SetSetting)
-    -> Answer<api::SettingView>;
+    async fn set_setting(
+        &self,
+        who: &Principal,
+        project: &str,
+        secret: bool,
+        name: &str,
+        how: api::SetSetting,
+    ) -> Answer<api::SettingView>;
     /// Removes one.
-    async fn delete_setting(&self, who: &Principal, project: &str, secret: bool, environment: Option<&str>, name: &str)
-    -> Answer<()>;
+    async fn delete_setting(
+        &self,
+        who: &Principal,
+        project: &str,
+        secret: bool,
+        environment: Option<&str>,
+        name: &str,
+    ) -> Answer<()>;
 }
 
 /// The calls that runners and job units make (see [`windlass_api::runner`]).
@@ -178,26 +276,59 @@ pub trait RunnerPlatform: Send + Sync + 'static {
     /// A job's unit died.
     async fn lost(&self, who: &Principal, job: &str, lost: wire::Lost) -> Answer<()>;
     /// What happened in a job.
-    async fn updates(&self, who: &Principal, job: &str, updates: wire::JobUpdates) -> Answer<wire::UpdateReply>;
+    async fn updates(
+        &self,
+        who: &Principal,
+        job: &str,
+        updates: wire::JobUpdates,
+    ) -> Answer<wire::UpdateReply>;
     /// More of a job's log.
-    async fn append_log(&self, who: &Principal, job: &str, offset: u64, body: Body) -> Answer<wire::LogReply>;
+    async fn append_log(&self, who: &Principal, job: &str, offset: u64, body: Body)
+    -> Answer<wire::LogReply>;
     /// Stores an artifact.
-    async fn put_artifact(&self, who: &Principal, job: &str, name: &str, retention_days: Option<u32>, body: Body)
-    -> Answer<api::ArtifactView>;
+    async fn put_artifact(
+        &self,
+        who: &Principal,
+        job: &str,
+        name: &str,
+        retention_days: Option<u32>,
+        body: Body,
+    ) -> Answer<api::ArtifactView>;
     /// The run's artifacts.
     async fn list_artifacts(&self, who: &Principal, job: &str) -> Answer<Vec<api::ArtifactView>>;
     /// An artifact of the run.
     async fn get_artifact(&self, who: &Principal, job: &str, name: &str) -> Answer<Download>;
     /// A cache entry: the key that matched, and its archive.
-    async fn get_cache(&self, who: &Principal, job: &str, version: &str, keys: &[String])
-    -> Answer<Option<(String, Download)>>;
+    async fn get_cache(
+        &self,
+        who: &Principal,
+        job: &str,
+        version: &str,
+        keys: &[String],
+    ) -> Answer<Option<(String, Download)>>;
     /// Stores a cache entry.
-    async fn put_cache(&self, who: &Principal, job: &str, version: &str, key: &str, body: Body) -> Answer<()>;
+    async fn put_cache(&self, who: &Principal, job: &str, version: &str, key: &str, body: Body)
+    -> Answer<()>;
     /// Builds an image from a tar.
-    async fn build_image(&self, who: &Principal, job: &str, spec: wire::BuildImage, body: Body) -> Answer<wire::BuiltImage>;
+    async fn build_image(
+        &self,
+        who: &Principal,
+        job: &str,
+        spec: wire::BuildImage,
+        body: Body,
+    ) -> Answer<wire::BuiltImage>;
     /// Deploys to the job's environment.
-    async fn start_deployment(&self, who: &Principal, job: &str, how: wire::StartDeployment)
-    -> Answer<api::DeploymentView>;
+    async fn start_deployment(
+        &self,
+        who: &Principal,
+        job: &str,
+        how: wire::StartDeployment,
+    ) -> Answer<api::DeploymentView>;
     /// How that deployment stands.
-    async fn get_deployment(&self, who: &Principal, job: &str, deployment: &str) -> Answer<api::DeploymentView>;
+    async fn get_deployment(
+        &self,
+        who: &Principal,
+        job: &str,
+        deployment: &str,
+    ) -> Answer<api::DeploymentView>;
 }

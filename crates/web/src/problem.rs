@@ -53,7 +53,9 @@ impl From<JsonRejection> for Refusal {
             JsonRejection::MissingJsonContentType(_) => {
                 Problem::invalid("the body must be JSON, sent with `content-type: application/json`")
             }
-            _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Problem::new(ErrorCode::TooLarge, text),
+            _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(ErrorCode::TooLarge, text)
+            }
             _ => Problem::invalid(text),
         })
     }

@@ -1,7 +1,11 @@
 //! How values look on a page: times, durations, sizes, states. Everything here gives text, or markup made only of
 //! fixed parts and escaped text.
 
-#![expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "templates hand every value over by reference")]
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::ref_option,
+    reason = "templates hand every value over by reference"
+)]
 
 use std::fmt;
 use std::time::Duration;
@@ -176,6 +180,23 @@ pub(crate) fn branch(reference: &str) -> &str {
 /// An actor without its kind: `user:ana` is `ana`.
 pub(crate) fn person(actor: &str) -> &str {
     actor.strip_prefix("user:").unwrap_or(actor)
+}
+
+/// Text in which `names in backticks` are set as code.
+pub(crate) fn ticks(text: &str) -> Raw {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut parts = text.split('`').peekable();
+    let mut code = false;
+    while let Some(part) = parts.next() {
+        // A last tick without its other half is only a tick.
+        match (code, parts.peek().is_some()) {
+            (true, true) => out.push_str(&format!("<code>{}</code>", escape(part))),
+            (true, false) => out.push_str(&format!("`{}", escape(part))),
+            (false, _) => out.push_str(&escape(part)),
+        }
+        code = !code;
+    }
+    Raw(out)
 }
 
 /// An actor in words; a run with a link to it.
@@ -360,8 +381,13 @@ mod tests {
             let at = Timestamp::from_millis(now.as_millis() - back);
             assert_eq!(relative(now, at), expected, "{back} ms before");
         }
-        let lengths =
-            [(340, "340 ms"), (2_345, "2.3 s"), (59_900, "59 s"), (65_000, "1 m 05 s"), (7_400_000, "2 h 03 m")];
+        let lengths = [
+            (340, "340 ms"),
+            (2_345, "2.3 s"),
+            (59_900, "59 s"),
+            (65_000, "1 m 05 s"),
+            (7_400_000, "2 h 03 m"),
+        ];
         for (millis, expected) in lengths {
             assert_eq!(length(Duration::from_millis(millis)), expected);
         }
@@ -369,7 +395,9 @@ mod tests {
 
     #[test]
     fn sizes_use_the_unit_that_fits() {
-        for (size, expected) in [(999, "999 B"), (1_200, "1.2 kB"), (52_000_000, "52 MB"), (4_000_000_000_000, "4.0 TB")] {
+        for (size, expected) in
+            [(999, "999 B"), (1_200, "1.2 kB"), (52_000_000, "52 MB"), (4_000_000_000_000, "4.0 TB")]
+        {
             assert_eq!(bytes(&size), expected);
         }
     }
@@ -381,6 +409,7 @@ mod tests {
         assert_eq!(person("user:ana"), "ana");
         assert_eq!(actor("run:run_1").0, "<a href=\"/runs/run_1\">a run</a>");
         assert_eq!(actor("runner:<x>").0, "runner &lt;x&gt;");
+        assert_eq!(ticks("use `<a>` or ` b").0, "use <code>&lt;a&gt;</code> or ` b");
         assert_eq!(encode("a/b c&é"), "a%2Fb%20c%26%C3%A9");
         assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
         assert!(!is_web_address("javascript:alert(1)"));

@@ -29,7 +29,13 @@ impl Site {
         Self { app, fake }
     }
 
-    async fn raw(&self, method: &str, address: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Response<Body> {
+    async fn raw(
+        &self,
+        method: &str,
+        address: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response<Body> {
         let mut request = Request::builder().method(method).uri(address);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -48,7 +54,8 @@ impl Site {
     /// As a browser's form.
     async fn form(&self, address: &str, extra: &[(&str, &str)], body: &str) -> Response<Body> {
         let cookie = format!("windlass_session={}", self.fake.session);
-        let mut headers = vec![("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+        let mut headers =
+            vec![("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         headers.extend_from_slice(extra);
         self.raw("POST", address, &headers, body.to_owned()).await
     }
@@ -86,10 +93,24 @@ async fn errors_are_problems_whatever_went_wrong() {
     ];
     for (method, address, body, status, code) in cases {
         let (got, problem) = site.call(method, address, body).await;
-        assert_eq!((got.as_u16(), problem["code"].as_str()), (status, Some(code)), "{method} {address}: {problem}");
+        assert_eq!(
+            (got.as_u16(), problem["code"].as_str()),
+            (status, Some(code)),
+            "{method} {address}: {problem}"
+        );
         assert!(!problem["detail"].as_str().unwrap().is_empty());
     }
-    let bad = site.raw("POST", "/api/v1/projects", &[("authorization", "Bearer good-token"), ("content-type", "application/json")], "{").await;
+    let wrong = site.raw("DELETE", "/api/v1/status", &[], "").await;
+    assert_eq!((wrong.status().as_u16(), header(&wrong, "content-type")), (405, "application/problem+json"));
+    assert_eq!(header(&wrong, "allow"), "GET,HEAD");
+    let bad = site
+        .raw(
+            "POST",
+            "/api/v1/projects",
+            &[("authorization", "Bearer good-token"), ("content-type", "application/json")],
+            "{",
+        )
+        .await;
     assert_eq!(header(&bad, "content-type"), "application/problem+json");
     assert_eq!(read(bad).await.0, 400);
 }
@@ -97,7 +118,12 @@ async fn errors_are_problems_whatever_went_wrong() {
 #[tokio::test]
 async fn a_caller_must_be_known() {
     let site = Site::new();
-    for (name, value) in [("authorization", "Bearer other"), ("cookie", "windlass_session=x"), ("authorization", "Basic x"), ("accept", "*/*")] {
+    for (name, value) in [
+        ("authorization", "Bearer other"),
+        ("cookie", "windlass_session=x"),
+        ("authorization", "Basic x"),
+        ("accept", "*/*"),
+    ] {
         let response = site.raw("GET", "/api/v1/status", &[(name, value)], "").await;
         assert_eq!(response.status(), 401, "{name}: {value}");
         assert!(header(&response, "www-authenticate").starts_with("Bearer"));
@@ -105,7 +131,10 @@ async fn a_caller_must_be_known() {
     let basic = site.raw("GET", "/api/v1/me", &[("authorization", "Basic YW5hOmdvb2QtdG9rZW4=")], "").await;
     assert_eq!(read(basic).await, (StatusCode::OK, json!({ "actor": "user:ana", "role": "admin" })));
     let page = site.raw("GET", "/runs/x?a=1", &[], "").await;
-    assert_eq!((page.status().as_u16(), header(&page, "location")), (303, "/sign-in?next=%2Fruns%2Fx%3Fa%3D1"));
+    assert_eq!(
+        (page.status().as_u16(), header(&page, "location")),
+        (303, "/sign-in?next=%2Fruns%2Fx%3Fa%3D1")
+    );
 }
 
 #[tokio::test]
@@ -149,17 +178,53 @@ async fn forms_do_what_their_buttons_say() {
         ("/projects", "name=new-one", "create_project new-one", "/projects/prompts"),
         ("/runs/r1/cancel", "", "cancel_run r1", "/runs/r1"),
         ("/runs/r1/rerun", "jobs=failed", "rerun r1 true", "/runs/r1"),
-        ("/approvals/r1%3Aproduction", "decision=approve&comment=ok&back=%2Fruns%2Fr1", "decide r1:production true ok", "/runs/r1"),
-        ("/approvals/r1:production", "decision=reject&back=https%3A%2F%2Fevil.example", "decide r1:production false ", "/approvals"),
-        ("/projects/tasks/environments/production/rollback", "", "rollback tasks production None", "/deployments/dep_01kag0000000000000000000b3"),
-        ("/projects/tasks/environments/staging/deploy", "release=13", "deploy tasks staging 13", "/deployments/dep_01kag0000000000000000000b3"),
-        ("/projects/tasks/settings/delete", "kind=variable&name=A&environment=staging", "delete_setting tasks false Some(\"staging\") A", "/projects/tasks/settings"),
-        ("/projects/tasks/workflows/dispatch", "file=ci.yml&ref=main&inputs=a%3D1%0Ab%3Dx%3Dy", "dispatch tasks ci.yml main {\"a\":\"1\",\"b\":\"x=y\"}", "/runs/run_01kag0000000000000000000a1"),
-        ("/account/users", "name=eve&role=viewer&password=0123456789", "create_user eve viewer", "/account#people"),
+        (
+            "/approvals/r1%3Aproduction",
+            "decision=approve&comment=ok&back=%2Fruns%2Fr1",
+            "decide r1:production true ok",
+            "/runs/r1",
+        ),
+        (
+            "/approvals/r1:production",
+            "decision=reject&back=https%3A%2F%2Fevil.example",
+            "decide r1:production false ",
+            "/approvals",
+        ),
+        (
+            "/projects/tasks/environments/production/rollback",
+            "",
+            "rollback tasks production None",
+            "/deployments/dep_01kag0000000000000000000b3",
+        ),
+        (
+            "/projects/tasks/environments/staging/deploy",
+            "release=13",
+            "deploy tasks staging 13",
+            "/deployments/dep_01kag0000000000000000000b3",
+        ),
+        (
+            "/projects/tasks/settings/delete",
+            "kind=variable&name=A&environment=staging",
+            "delete_setting tasks false Some(\"staging\") A",
+            "/projects/tasks/settings",
+        ),
+        (
+            "/projects/tasks/workflows/dispatch",
+            "file=ci.yml&ref=main&inputs=a%3D1%0Ab%3Dx%3Dy",
+            "dispatch tasks ci.yml main {\"a\":\"1\",\"b\":\"x=y\"}",
+            "/runs/run_01kag0000000000000000000a1",
+        ),
+        (
+            "/account/users",
+            "name=eve&role=viewer&password=0123456789",
+            "create_user eve viewer",
+            "/account#people",
+        ),
         ("/sign-out", "", "sign_out", "/sign-in"),
     ];
     for (address, body, call, location) in cases {
-        let response = site.form(address, &[("sec-fetch-site", "same-origin")], &format!("token={token}&{body}")).await;
+        let response =
+            site.form(address, &[("sec-fetch-site", "same-origin")], &format!("token={token}&{body}")).await;
         assert_eq!((response.status().as_u16(), header(&response, "location")), (303, location), "{address}");
         assert_eq!(site.calls(), [call], "{address}");
     }
@@ -179,7 +244,10 @@ async fn signing_in_sets_a_guarded_cookie_and_goes_only_to_our_pages() {
     let good = sign_in("/audit", PASSWORD, &[]).await;
     assert_eq!((good.status().as_u16(), header(&good, "location")), (303, "/audit"));
     let cookie = header(&good, "set-cookie");
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && !cookie.contains("Secure"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && !cookie.contains("Secure"),
+        "{cookie}"
+    );
     assert_eq!(header(&sign_in("//evil.example", PASSWORD, &[]).await, "location"), "/");
     assert_eq!(sign_in("/", "wrong", &[]).await.status(), 401);
     assert_eq!(sign_in("/", PASSWORD, &[("sec-fetch-site", "cross-site")]).await.status(), 403);
@@ -192,7 +260,9 @@ async fn the_setup_link_works_once_and_wants_the_password_twice() {
     let site = Site::new();
     assert_eq!(site.raw("GET", "/setup?link=once", &[], "").await.status(), 200);
     assert_eq!(site.raw("GET", "/setup?link=old", &[], "").await.status(), 403);
-    let send = |body: &'static str| site.raw("POST", "/setup", &[("content-type", "application/x-www-form-urlencoded")], body);
+    let send = |body: &'static str| {
+        site.raw("POST", "/setup", &[("content-type", "application/x-www-form-urlencoded")], body)
+    };
     assert_eq!(send("link=once&name=eva&password=0123456789&again=other").await.status(), 400);
     assert_eq!(send("link=old&name=eva&password=0123456789&again=0123456789").await.status(), 403);
     assert!(site.calls().is_empty());
@@ -206,7 +276,10 @@ async fn every_answer_carries_the_security_headers() {
     for address in ["/", "/sign-in", "/api/v1/status", "/nope", "/assets/windlass.css", "/metrics"] {
         let response = site.raw("GET", address, &[], "").await;
         let policy = header(&response, "content-security-policy");
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{address}: {policy}");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{address}: {policy}"
+        );
         assert!(!policy.contains("unsafe"), "{address}");
         assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{address}");
         assert_eq!(header(&response, "referrer-policy"), "same-origin", "{address}");
@@ -230,7 +303,7 @@ async fn the_event_stream_goes_on_where_it_was() {
     let mut body = response.into_body().into_data_stream();
     let mut text = String::new();
     while !text.contains(": still here") {
-        text.push_str(&String::from_utf8(body.next().await.unwrap().unwrap().to_vec()).unwrap());
+        text.push_str(str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
     }
     let ids: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("id: ")).collect();
     assert_eq!(ids, ["129", "130"], "{text}");
@@ -249,19 +322,38 @@ async fn runners_calls_reach_the_platform() {
     let auth = ("authorization", "Bearer good-token");
     let log = site.raw("POST", "/api/v1/runner/jobs/j/log?offset=5", &[auth], "abc").await;
     assert_eq!(read(log).await.1, json!({ "next_offset": 8 }));
-    let huge = site.raw("POST", "/api/v1/runner/jobs/j/log?offset=5", &[auth, ("content-length", "99999999999")], "abc").await;
+    let huge = site
+        .raw("POST", "/api/v1/runner/jobs/j/log?offset=5", &[auth, ("content-length", "99999999999")], "abc")
+        .await;
     assert_eq!(huge.status(), 413);
-    let put = site.raw("PUT", "/api/v1/runner/jobs/j/artifacts/a%2Fb%20c?retention_days=3", &[auth], "zip").await;
+    let put =
+        site.raw("PUT", "/api/v1/runner/jobs/j/artifacts/a%2Fb%20c?retention_days=3", &[auth], "zip").await;
     assert_eq!(put.status(), 201);
     let hit = site.raw("GET", "/api/v1/runner/jobs/j/cache?version=v&keys=miss,hit-1", &[auth], "").await;
     assert_eq!((hit.status().as_u16(), header(&hit, "x-windlass-cache-key")), (200, "hit-1"));
-    assert_eq!(site.raw("GET", "/api/v1/runner/jobs/j/cache?version=v&keys=miss", &[auth], "").await.status(), 204);
-    assert_eq!(site.raw("PUT", "/api/v1/runner/jobs/j/cache?version=v&key=there", &[auth], "x").await.status(), 409);
+    assert_eq!(
+        site.raw("GET", "/api/v1/runner/jobs/j/cache?version=v&keys=miss", &[auth], "").await.status(),
+        204
+    );
+    assert_eq!(
+        site.raw("PUT", "/api/v1/runner/jobs/j/cache?version=v&key=there", &[auth], "x").await.status(),
+        409
+    );
     assert_eq!(site.raw("POST", "/api/v1/runner/jobs/j/images", &[auth], "tar").await.status(), 400);
     let spec = json!({ "base": "scratch", "name": null, "tags": [], "entrypoint": [], "cmd": [], "env": [], "workdir": null, "user": null, "expose": [], "labels": {} }).to_string();
-    let built = site.raw("POST", "/api/v1/runner/jobs/j/images", &[auth, ("x-windlass-build", &spec)], "tar").await;
+    let built =
+        site.raw("POST", "/api/v1/runner/jobs/j/images", &[auth, ("x-windlass-build", &spec)], "tar").await;
     assert_eq!(built.status(), 201);
-    let expected = ["lease r", "lost j gone", "updates j 1", "append_log j 5 3", "put_artifact j a/b c Some(3) 3", "get_cache v [\"miss\", \"hit-1\"]", "get_cache v [\"miss\"]", "build_image j scratch 3"];
+    let expected = [
+        "lease r",
+        "lost j gone",
+        "updates j 1",
+        "append_log j 5 3",
+        "put_artifact j a/b c Some(3) 3",
+        "get_cache v [\"miss\", \"hit-1\"]",
+        "get_cache v [\"miss\"]",
+        "build_image j scratch 3",
+    ];
     assert_eq!(site.calls(), expected);
 }
 
@@ -270,7 +362,10 @@ async fn downloads_name_their_file_and_logs_are_shown() {
     let site = Site::new();
     let auth = [("authorization", "Bearer good-token")];
     let archive = site.raw("GET", "/api/v1/artifacts/art_1", &auth, "").await;
-    assert_eq!((header(&archive, "content-type"), header(&archive, "content-length")), ("application/zip", "3"));
+    assert_eq!(
+        (header(&archive, "content-type"), header(&archive, "content-length")),
+        ("application/zip", "3")
+    );
     assert!(header(&archive, "content-disposition").contains("filename*=UTF-8''r%C3%A9port.zip"));
     let log = site.raw("GET", "/api/v1/runs/r/jobs/j/log?offset=10&limit=4", &auth, "").await;
     assert_eq!(header(&log, "content-type"), "text/plain; charset=utf-8");
@@ -283,7 +378,8 @@ async fn a_jobs_log_comes_in_pieces() {
     let job = format!("/runs/{0}/jobs/job_{1}1/part", fake::data::GREEN, &fake::data::GREEN[4..]);
     let (status, all) = site.call("GET", &format!("{job}?offset=0&line=1"), Value::Null).await;
     assert_eq!(status, 200);
-    let steps: Vec<u64> = all["pieces"].as_array().unwrap().iter().map(|p| p["step"].as_u64().unwrap()).collect();
+    let steps: Vec<u64> =
+        all["pieces"].as_array().unwrap().iter().map(|p| p["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [1, 2, 3, 4, 5]);
     assert_eq!((all["ended"].as_bool(), all["more"].as_bool()), (Some(true), Some(false)));
     let end = all["next"]["offset"].as_u64().unwrap();
@@ -300,7 +396,10 @@ fn the_committed_description_is_current() {
         std::fs::write(path, &now).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == now, "docs/reference/openapi.json is not what the handlers say: run this test with UPDATE_EXPECT=1 and commit it");
+    assert!(
+        committed == now,
+        "docs/reference/openapi.json is not what the handlers say: run this test with UPDATE_EXPECT=1 and commit it"
+    );
     let value: Value = serde_json::from_str(&now).unwrap();
     let problems = dangling(&value, &value["components"]["schemas"]);
     assert!(problems.is_empty(), "references to schemas that are not there: {problems:?}");
@@ -309,7 +408,8 @@ fn the_committed_description_is_current() {
 fn dangling(value: &Value, schemas: &Value) -> Vec<String> {
     match value {
         Value::Object(map) => {
-            let own = map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/components/schemas/"));
+            let own =
+                map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/components/schemas/"));
             let own = own.filter(|name| schemas[*name].is_null()).map(str::to_owned);
             own.into_iter().chain(map.values().flat_map(|v| dangling(v, schemas))).collect()
         }

@@ -21,7 +21,8 @@ use windlass_testkit::TestClock;
 const NOW: i64 = 1_795_000_000_000;
 
 /// Pages that nothing links to.
-const SEEDS: [&str; 6] = ["/", "/sign-in", "/setup?link=once", "/projects?q=x", "/audit?verify=1", "/projects/prompts/files"];
+const SEEDS: [&str; 6] =
+    ["/", "/sign-in", "/setup?link=once", "/projects?q=x", "/audit?verify=1", "/projects/prompts/files"];
 
 fn app(fake: &Arc<Fake>, clock: Arc<dyn Clock>) -> Router {
     windlass_web::router(fake.clone(), fake.clone(), clock)
@@ -34,7 +35,8 @@ async fn every_page_renders_every_link_resolves_and_every_text_stays_inert() {
     }
     let fake = Arc::new(Fake::new(NOW, true));
     let app = app(&fake, Arc::new(TestClock::at(NOW)));
-    let mut queue: VecDeque<(String, String)> = SEEDS.iter().map(|s| ((*s).to_owned(), "the start".to_owned())).collect();
+    let mut queue: VecDeque<(String, String)> =
+        SEEDS.iter().map(|s| ((*s).to_owned(), "the start".to_owned())).collect();
     let mut pages: BTreeMap<String, String> = BTreeMap::new();
     let mut fragments: BTreeSet<(String, String, String)> = BTreeSet::new();
     let mut actions: BTreeMap<String, String> = BTreeMap::new();
@@ -44,8 +46,14 @@ async fn every_page_renders_every_link_resolves_and_every_text_stays_inert() {
         }
         assert!(pages.len() < 600, "the pages have no end: {address}");
         let (status, media_type, body) = get(&app, &fake, &address).await;
-        assert!(status.is_success() || status == StatusCode::SEE_OTHER, "{address} (linked from {from}) answers {status}: {body}");
-        pages.insert(address.clone(), if media_type.starts_with("text/html") { body.clone() } else { String::new() });
+        assert!(
+            status.is_success() || status == StatusCode::SEE_OTHER,
+            "{address} (linked from {from}) answers {status}: {body}"
+        );
+        pages.insert(
+            address.clone(),
+            if media_type.starts_with("text/html") { body.clone() } else { String::new() },
+        );
         if !media_type.starts_with("text/html") {
             continue;
         }
@@ -69,9 +77,15 @@ async fn every_page_renders_every_link_resolves_and_every_text_stays_inert() {
     for (action, page) in &actions {
         let (status, _, _) = post(&app, &fake, action, "x=1").await;
         let expected = [StatusCode::FORBIDDEN, StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNAUTHORIZED];
-        assert!(expected.contains(&status), "a form on {page} goes to {action}, which answers {status} without a token");
+        assert!(
+            expected.contains(&status),
+            "a form on {page} goes to {action}, which answers {status} without a token"
+        );
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            assert!(pages.keys().any(|p| p.split('?').next() == Some(action)), "{action} is no page to search in");
+            assert!(
+                pages.keys().any(|p| p.split('?').next() == Some(action)),
+                "{action} is no page to search in"
+            );
         }
     }
     assert!(pages.len() > 60, "only {} pages were reached", pages.len());
@@ -81,12 +95,18 @@ async fn every_page_renders_every_link_resolves_and_every_text_stays_inert() {
 /// Nothing from outside became markup, and no address from outside a link that runs.
 fn check_inert(address: &str, html: &str) {
     let lower = html.to_lowercase();
-    assert!(!lower.contains(&EVIL.to_lowercase()) && !lower.contains("<script>"), "{address} lets markup through");
+    assert!(
+        !lower.contains(&EVIL.to_lowercase()) && !lower.contains("<script>"),
+        "{address} lets markup through"
+    );
     assert!(!lower.contains("=\"javascript:"), "{address} links to a script");
     for part in [" style=\"", " onclick=", " onload=", " onerror="] {
         assert!(!lower.contains(part), "{address} has {part}: the policy forbids it");
     }
-    assert!(html.contains("<html lang=\"en\">") && html.contains("class=\"skip\"") && html.contains("<h1"), "{address} lacks its frame");
+    assert!(
+        html.contains("<html lang=\"en\">") && html.contains("class=\"skip\"") && html.contains("<h1"),
+        "{address} lacks its frame"
+    );
     let mut seen = BTreeSet::new();
     for id in attributes(html, "id") {
         assert!(seen.insert(id.clone()), "{address} has the id {id} twice");
@@ -101,7 +121,13 @@ async fn post(app: &Router, fake: &Fake, address: &str, body: &str) -> (StatusCo
     send(app, fake, Method::POST, address, body.to_owned()).await
 }
 
-async fn send(app: &Router, fake: &Fake, method: Method, address: &str, body: String) -> (StatusCode, String, String) {
+async fn send(
+    app: &Router,
+    fake: &Fake,
+    method: Method,
+    address: &str,
+    body: String,
+) -> (StatusCode, String, String) {
     let request = Request::builder()
         .method(method)
         .uri(address)
@@ -112,7 +138,11 @@ async fn send(app: &Router, fake: &Fake, method: Method, address: &str, body: St
         .unwrap_or_else(|e| panic!("{address}: {e}"));
     let response = app.clone().oneshot(request).await.unwrap();
     let status = response.status();
-    let media_type = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+    let media_type = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(|v| v.to_str().unwrap().to_owned())
+        .unwrap_or_default();
     let body = to_bytes(response.into_body(), 64 << 20).await.unwrap();
     (status, media_type, String::from_utf8_lossy(&body).into_owned())
 }
@@ -148,19 +178,35 @@ fn attributes(html: &str, name: &str) -> Vec<String> {
 }
 
 fn unescape(text: &str) -> String {
-    let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&"), ("&amp;", "&")];
+    let pairs = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#38;", "&"),
+        ("&amp;", "&"),
+    ];
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Serves the pages to whoever looks, as somebody who is signed in.
 async fn serve(address: &str) {
     let fake = Arc::new(Fake::new(SystemClock.now().as_millis(), false));
-    let app = app(&fake, Arc::new(SystemClock)).layer(middleware::from_fn(|mut request: Request, next: Next| async {
-        if !request.uri().path().starts_with("/sign-in") {
-            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", fake::TOKEN).parse().unwrap());
-        }
-        next.run(request).await
-    }));
+    let app = app(&fake, Arc::new(SystemClock)).layer(middleware::from_fn(
+        |mut request: Request, next: Next| async {
+            // Whoever has signed in (ana, with the password of the fake) is that session; others are let in all the same.
+            let signed_in = request.headers().contains_key(header::COOKIE);
+            if !signed_in && !request.uri().path().starts_with("/sign-in") {
+                request
+                    .headers_mut()
+                    .insert(header::AUTHORIZATION, format!("Bearer {}", fake::TOKEN).parse().unwrap());
+            }
+            next.run(request).await
+        },
+    ));
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     eprintln!("the pages are at http://{address}/");
     axum::serve(listener, app).await.unwrap();

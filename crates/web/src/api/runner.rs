@@ -74,7 +74,11 @@ struct CacheEntry {
 
 /// Asks for a job; 204 when there was none within the wait.
 #[utoipa::path(post, path = "/api/v1/runner/lease", tag = "runner", responses((status = 200, body = wire::Assignment), (status = 204, description = "No job now")))]
-async fn lease(State(web): State<Web>, caller: Caller, Json(request): Json<wire::LeaseRequest>) -> Reply<Response> {
+async fn lease(
+    State(web): State<Web>,
+    caller: Caller,
+    Json(request): Json<wire::LeaseRequest>,
+) -> Reply<Response> {
     Ok(match web.runner.lease(&caller.who, request).await? {
         Some(assignment) => Json(assignment).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),

@@ -89,7 +89,11 @@ async fn runs(
 
 /// One run, with its jobs and steps.
 #[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", responses((status = 200, body = wire::RunDetail)))]
-async fn run(State(web): State<Web>, caller: Caller, Path(run): Path<String>) -> Reply<Json<wire::RunDetail>> {
+async fn run(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(run): Path<String>,
+) -> Reply<Json<wire::RunDetail>> {
     Ok(Json(web.platform.run(&caller.who, &run).await?))
 }
 

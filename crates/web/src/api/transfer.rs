@@ -78,7 +78,10 @@ mod tests {
     #[test]
     fn a_file_name_cannot_break_out_of_its_header() {
         let value = attachment("a\"b\r\nx: é.zip");
-        assert_eq!(value.to_str().unwrap(), "attachment; filename=\"a_b__x_ _.zip\"; filename*=UTF-8''a%22b%0D%0Ax%3A%20%C3%A9.zip");
+        assert_eq!(
+            value.to_str().unwrap(),
+            "attachment; filename=\"a_b__x_ _.zip\"; filename*=UTF-8''a%22b%0D%0Ax%3A%20%C3%A9.zip"
+        );
     }
 
     #[test]

@@ -16,7 +16,9 @@ use crate::state::Web;
 struct Assets;
 
 pub(super) fn routes() -> Router<Web> {
-    Router::new().route("/assets/{name}", get(asset)).route("/favicon.ico", get(|| asset(Path("icon.svg".into()))))
+    Router::new()
+        .route("/assets/{name}", get(asset))
+        .route("/favicon.ico", get(|| asset(Path("icon.svg".into()))))
 }
 
 /// The hash of all assets, as pages name them: `/assets/windlass.css?v=HASH`.
@@ -39,6 +41,7 @@ async fn asset(Path(name): Path<String>) -> Response {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let headers =
+        [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     (headers, file.data).into_response()
 }

@@ -70,8 +70,16 @@ fn entry(event: wire::EventView) -> Entry {
     let link = match subject.split_once('_').map(|(kind, _)| kind) {
         Some("run") => Some(format!("/runs/{}", view::encode(subject))),
         Some("dep") => Some(format!("/deployments/{}", view::encode(subject))),
-        _ => event.project.as_ref().filter(|p| **p == event.subject).map(|p| format!("/projects/{}", view::encode(p))),
+        _ => event
+            .project
+            .as_ref()
+            .filter(|p| **p == event.subject)
+            .map(|p| format!("/projects/{}", view::encode(p))),
     };
-    let data = if event.data.is_null() { String::new() } else { serde_json::to_string_pretty(&event.data).unwrap_or_default() };
+    let data = if event.data.is_null() {
+        String::new()
+    } else {
+        serde_json::to_string_pretty(&event.data).unwrap_or_default()
+    };
     Entry { event, link, data }
 }

@@ -45,7 +45,11 @@ struct DeploymentPage {
 async fn board(State(web): State<Web>, visitor: Visitor, Path(name): Path<String>) -> Shown {
     let who = &visitor.who;
     let project = web.platform.project(who, &name).await?;
-    let environments = web.platform.environments(who, &name).await?;
+    let environments = match web.platform.environments(who, &name).await {
+        // What is wrong with the manifest stands on the page already.
+        Err(_) if project.manifest_problem.is_some() => Vec::new(),
+        found => found?,
+    };
     let releases = web.platform.releases(who, &name, &Page { limit: 20, before: None }).await?;
     let deployments = web.platform.deployments(who, &name, None, &Page { limit: 20, before: None }).await?;
     let chrome = visitor.chrome(format!("{name}: environments"), "projects").live(&name, 5);
@@ -57,8 +61,10 @@ async fn deployment(State(web): State<Web>, visitor: Visitor, Path(id): Path<Str
     let deployment = web.platform.deployment(&visitor.who, &id).await?;
     let ended = deployment.finished_at.is_some();
     let failed = matches!(deployment.state, DeploymentState::Failed | DeploymentState::RolledBack);
-    let title =
-        format!("Release {} to {} · {}", deployment.release.number, deployment.environment, deployment.project);
+    let title = format!(
+        "Release {} to {} · {}",
+        deployment.release.number, deployment.environment, deployment.project
+    );
     let (follows, every) = if ended { ("", 0) } else { (deployment.project.as_str(), 2) };
     let chrome = visitor.chrome(title, "projects").live(follows, every);
     show(&DeploymentPage { chrome, deployment, ended, failed })

@@ -58,7 +58,8 @@ async fn overview(State(web): State<Web>, visitor: Visitor) -> Shown {
     let status = web.platform.status(who).await?;
     let projects = web.platform.projects(who).await?;
     let runs = web.platform.runs(who, None, &Page { limit: 40, before: None }).await?;
-    let (active, mut recent): (Vec<_>, Vec<_>) = runs.into_iter().partition(|r| r.state != Progress::Completed);
+    let (active, mut recent): (Vec<_>, Vec<_>) =
+        runs.into_iter().partition(|r| r.state != Progress::Completed);
     recent.truncate(RECENT);
     let mut approvals = web.platform.approvals(who, None).await?;
     approvals.retain(|a| a.state == "pending");
@@ -70,7 +71,17 @@ async fn overview(State(web): State<Web>, visitor: Visitor) -> Shown {
     deployments.sort_by_key(|d| std::cmp::Reverse(d.created_at));
     deployments.truncate(RECENT);
     let chrome = visitor.chrome("Overview", "overview").live("*", 15);
-    show(&OverviewPage { chrome, status, projects, active, recent, approvals, deployments, with_project: true, back: "/" })
+    show(&OverviewPage {
+        chrome,
+        status,
+        projects,
+        active,
+        recent,
+        approvals,
+        deployments,
+        with_project: true,
+        back: "/",
+    })
 }
 
 async fn services(State(web): State<Web>, visitor: Visitor) -> Shown {
@@ -89,7 +100,9 @@ async fn decide(State(web): State<Web>, Path(approval): Path<String>, posted: Po
     let approve = match posted.text("decision") {
         "approve" => true,
         "reject" => false,
-        other => return Err(wire::Problem::invalid(format!("`{other}` is neither approve nor reject")).into()),
+        other => {
+            return Err(wire::Problem::invalid(format!("`{other}` is neither approve nor reject")).into());
+        }
     };
     let how = wire::Decide { approve, comment: posted.text("comment").to_owned() };
     web.platform.decide(&posted.visitor.who, &approval, how).await?;

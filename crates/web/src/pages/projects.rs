@@ -85,7 +85,11 @@ async fn project(
     let mut runs = web.platform.runs(who, Some(&name), &page).await?;
     let older = (runs.len() > RUNS).then(|| runs[RUNS - 1].id.clone());
     runs.truncate(RUNS);
-    let environments = web.platform.environments(who, &name).await?;
+    let environments = match web.platform.environments(who, &name).await {
+        // What is wrong with the manifest stands on the page already.
+        Err(_) if project.manifest_problem.is_some() => Vec::new(),
+        found => found?,
+    };
     let empty = runs.is_empty() && web.platform.refs(who, &name).await?.is_empty();
     let chrome = visitor.chrome(name.as_str(), "projects").live(&name, 10);
     show(&ProjectPage { chrome, project, tab: "runs", runs, environments, empty, older, with_project: false })

@@ -84,14 +84,22 @@ fn groups(description: &Value) -> Vec<Group> {
 fn call(method: &str, path: &str, operation: &Value) -> Call {
     let inputs = operation["parameters"].as_array().into_iter().flatten().map(|p| Field {
         name: text(&p["name"]),
-        kind: Raw(format!("{} <span class=\"dim\">in {}</span>", kind(&p["schema"]), view::escape(&text(&p["in"])))),
+        kind: Raw(format!(
+            "{} <span class=\"dim\">in {}</span>",
+            kind(&p["schema"]),
+            view::escape(&text(&p["in"]))
+        )),
         required: p["required"] == true,
         about: text(&p["description"]),
     });
     let content = |value: &Value| {
         let (media_type, content) = value["content"].as_object()?.iter().next()?;
         let shape = kind(&content["schema"]);
-        Some(if media_type == "application/json" { shape } else { format!("{} ({shape})", view::escape(media_type)) })
+        Some(if media_type == "application/json" {
+            shape
+        } else {
+            format!("{} ({shape})", view::escape(media_type))
+        })
     };
     let answers = operation["responses"].as_object().into_iter().flatten().map(|(status, answer)| {
         let shape = content(answer).unwrap_or_else(|| view::escape(&text(&answer["description"])));

@@ -95,9 +95,11 @@ async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -
     let finished = run.summary.state == Progress::Completed;
     let every = if finished { 0 } else { 3 };
     let title = format!("{} #{} · {}", run.summary.workflow, run.summary.number, run.summary.project);
-    let chrome = visitor.chrome(title, "projects").live(if finished { "" } else { &run.summary.project }, every);
+    let chrome =
+        visitor.chrome(title, "projects").live(if finished { "" } else { &run.summary.project }, every);
     let graph = graph::draw(&run.summary.id, &run.jobs);
-    let failed = !matches!(run.summary.conclusion, None | Some(Conclusion::Success | Conclusion::StartupFailure));
+    let failed =
+        !matches!(run.summary.conclusion, None | Some(Conclusion::Success | Conclusion::StartupFailure));
     let approvals = run.approvals.clone();
     let back = format!("/runs/{}", view::encode(&id));
     show(&RunPage { chrome, run, graph, summaries, approvals, deployments, finished, failed, back })
@@ -118,9 +120,8 @@ async fn job(
         pieces.extend(part.pieces);
         (end, more) = (part.next, part.more);
     }
-    let lines_of = |number: u32| {
-        Raw(pieces.iter().filter(|p| p.step == number).map(|p| p.html.as_str()).collect())
-    };
+    let lines_of =
+        |number: u32| Raw(pieces.iter().filter(|p| p.step == number).map(|p| p.html.as_str()).collect());
     let steps = job
         .steps
         .iter()
@@ -155,7 +156,13 @@ fn find<'a>(run: &'a wire::RunDetail, job: &str) -> Result<&'a wire::JobView, Pr
 }
 
 /// Reads and renders the next piece of a job's log.
-async fn read(web: &Web, visitor: &Visitor, run: &str, job: &wire::JobView, at: Position) -> Result<Part, PageError> {
+async fn read(
+    web: &Web,
+    visitor: &Visitor,
+    run: &str,
+    job: &wire::JobView,
+    at: Position,
+) -> Result<Part, PageError> {
     let ended = job.state == Progress::Completed;
     let log = match web.platform.job_log(&visitor.who, run, &job.id, at.offset, PIECE).await {
         Ok(log) => log,

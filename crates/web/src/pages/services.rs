@@ -76,7 +76,12 @@ struct LogFilter {
 
 type Place = Path<(String, String, String)>;
 
-async fn service(State(web): State<Web>, visitor: Visitor, Path(place): Place, Query(span): Query<Span>) -> Shown {
+async fn service(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Path(place): Place,
+    Query(span): Query<Span>,
+) -> Shown {
     let (project, environment, name) = &place;
     let who = &visitor.who;
     let service = web.platform.service(who, project, environment, name).await?;
@@ -90,7 +95,12 @@ async fn service(State(web): State<Web>, visitor: Visitor, Path(place): Place, Q
     show(&ServicePage { chrome, service, base: base(&place), span, spans, figures, own: metrics.own, lines })
 }
 
-async fn logs(State(web): State<Web>, visitor: Visitor, Path(place): Place, Query(filter): Query<LogFilter>) -> Shown {
+async fn logs(
+    State(web): State<Web>,
+    visitor: Visitor,
+    Path(place): Place,
+    Query(filter): Query<LogFilter>,
+) -> Shown {
     let (project, environment, name) = &place;
     let who = &visitor.who;
     let service = web.platform.service(who, project, environment, name).await?;

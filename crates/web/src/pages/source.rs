@@ -139,10 +139,15 @@ async fn file(
 ) -> Shown {
     let who = &visitor.who;
     let project = web.platform.project(who, &name).await?;
-    let reference = query.reference.filter(|r| !r.is_empty()).unwrap_or_else(|| project.default_branch.clone());
+    let reference =
+        query.reference.filter(|r| !r.is_empty()).unwrap_or_else(|| project.default_branch.clone());
     let refs = web.platform.refs(who, &name).await?;
     let path = path.trim_matches('/').to_owned();
-    let file = if refs.is_empty() { nothing_yet(&reference) } else { web.platform.file(who, &name, &reference, &path).await? };
+    let file = if refs.is_empty() {
+        nothing_yet(&reference)
+    } else {
+        web.platform.file(who, &name, &reference, &path).await?
+    };
     let readme = readme(&web, &visitor, &name, &reference, &file).await;
     let title = if path.is_empty() { format!("{name}: files") } else { format!("{path} · {name}") };
     let chrome = visitor.chrome(title, "projects");
@@ -162,7 +167,13 @@ fn nothing_yet(reference: &str) -> wire::FileView {
 }
 
 /// The folder's README, if it has one that can be read.
-async fn readme(web: &Web, visitor: &Visitor, project: &str, reference: &str, folder: &wire::FileView) -> Option<Raw> {
+async fn readme(
+    web: &Web,
+    visitor: &Visitor,
+    project: &str,
+    reference: &str,
+    folder: &wire::FileView,
+) -> Option<Raw> {
     let entry = folder.entries.as_ref()?.iter().find(|e| e.name.eq_ignore_ascii_case("readme.md"))?;
     let file = web.platform.file(&visitor.who, project, reference, &entry.path).await.ok()?;
     Some(markdown::render(&file.text?))
@@ -186,11 +197,15 @@ async fn commits(
 ) -> Shown {
     let who = &visitor.who;
     let project = web.platform.project(who, &name).await?;
-    let reference = query.reference.filter(|r| !r.is_empty()).unwrap_or_else(|| project.default_branch.clone());
+    let reference =
+        query.reference.filter(|r| !r.is_empty()).unwrap_or_else(|| project.default_branch.clone());
     let refs = web.platform.refs(who, &name).await?;
     let page = Page { limit: COMMITS + 1, before: query.before };
-    let mut commits =
-        if refs.is_empty() { Vec::new() } else { web.platform.commits(who, &name, &reference, &page).await? };
+    let mut commits = if refs.is_empty() {
+        Vec::new()
+    } else {
+        web.platform.commits(who, &name, &reference, &page).await?
+    };
     let older = (commits.len() > COMMITS).then(|| commits[COMMITS - 1].sha.clone());
     commits.truncate(COMMITS);
     let chrome = visitor.chrome(format!("{name}: commits"), "projects").live(&name, 0);
@@ -229,7 +244,8 @@ async fn changes(State(web): State<Web>, visitor: Visitor, Path(name): Path<Stri
     branches.truncate(CHANGES);
     let mut changes = Vec::new();
     for branch in branches {
-        let (commits, files) = web.platform.compare(who, &name, &project.default_branch, &branch.name).await?;
+        let (commits, files) =
+            web.platform.compare(who, &name, &project.default_branch, &branch.name).await?;
         let Some(newest) = commits.first() else { continue };
         changes.push(Change {
             author: newest.author.clone(),

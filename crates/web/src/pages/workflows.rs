@@ -40,7 +40,10 @@ async fn dispatch(State(web): State<Web>, Path(project): Path<String>, posted: P
     let mut inputs = std::collections::BTreeMap::new();
     for line in posted.raw("inputs").lines().map(str::trim).filter(|l| !l.is_empty()) {
         let Some((name, value)) = line.split_once('=') else {
-            return Err(wire::Problem::invalid(format!("`{line}` is not an input: write one NAME=VALUE per line")).into());
+            return Err(wire::Problem::invalid(format!(
+                "`{line}` is not an input: write one NAME=VALUE per line"
+            ))
+            .into());
         };
         inputs.insert(name.trim().to_owned(), serde_json::Value::String(value.trim().to_owned()));
     }

@@ -33,11 +33,11 @@ impl Data {
         if self.evil { format!("{text} {EVIL}") } else { text.to_owned() }
     }
 
-    pub(crate) fn sha(&self, n: u32) -> String {
+    pub(crate) fn sha(n: u32) -> String {
         Digest::sha256(&n.to_be_bytes()).hex()[..40].to_owned()
     }
 
-    fn image(&self, n: u32) -> String {
+    fn image(n: u32) -> String {
         format!("127.0.0.1:7700/tasks@{}", Digest::sha256(format!("image {n}").as_bytes()))
     }
 
@@ -47,13 +47,29 @@ impl Data {
 
     pub(crate) fn projects(&self) -> Vec<ProjectView> {
         vec![
-            self.project("tasks", Some(self.run_summary(RUN)), None, &["staging", "validation", "production"]),
-            self.project("shop", Some(self.run_summary(RED)), Some("windlass.yml:7:3: `replica` is not a key of a service; did you mean `replicas`?"), &[]),
+            self.project(
+                "tasks",
+                Some(self.run_summary(RUN)),
+                None,
+                &["staging", "validation", "production"],
+            ),
+            self.project(
+                "shop",
+                Some(self.run_summary(RED)),
+                Some("windlass.yml:7:3: `replica` is not a key of a service; did you mean `replicas`?"),
+                &[],
+            ),
             self.project("prompts", None, None, &[]),
         ]
     }
 
-    fn project(&self, name: &str, last_run: Option<RunSummary>, problem: Option<&str>, environments: &[&str]) -> ProjectView {
+    fn project(
+        &self,
+        name: &str,
+        last_run: Option<RunSummary>,
+        problem: Option<&str>,
+        environments: &[&str],
+    ) -> ProjectView {
         ProjectView {
             name: name.into(),
             default_branch: "main".into(),
@@ -68,8 +84,20 @@ impl Data {
     pub(crate) fn run_summary(&self, id: &str) -> RunSummary {
         let (number, title, state, conclusion, age) = match id {
             RUN => (42, "Search tasks by words in the title", State::Running, None, 95),
-            GREEN => (41, "Answer 400 with the field that was wrong", State::Completed, Some(Conclusion::Success), 5400),
-            RED => (40, "Keep the order of tasks that were made in the same second, even on a machine whose clock stands still", State::Completed, Some(Conclusion::Failure), 9300),
+            GREEN => (
+                41,
+                "Answer 400 with the field that was wrong",
+                State::Completed,
+                Some(Conclusion::Success),
+                5400,
+            ),
+            RED => (
+                40,
+                "Keep the order of tasks that were made in the same second, even on a machine whose clock stands still",
+                State::Completed,
+                Some(Conclusion::Failure),
+                9300,
+            ),
             _ => (39, "Try a matrix", State::Completed, Some(Conclusion::StartupFailure), 88_000),
         };
         RunSummary {
@@ -82,7 +110,7 @@ impl Data {
             title: self.t(title),
             event: "push".into(),
             git_ref: format!("refs/heads/{}", if id == RED { self.branch() } else { "main".into() }),
-            sha: self.sha(1),
+            sha: Self::sha(1),
             actor: "user:ana".into(),
             state,
             conclusion,
@@ -121,7 +149,13 @@ impl Data {
         let going = run == RUN;
         let done = Some(Conclusion::Success);
         let tests = if red { Some(Conclusion::Failure) } else { done };
-        let later = if red { Some(Conclusion::Skipped) } else if going { None } else { done };
+        let later = if red {
+            Some(Conclusion::Skipped)
+        } else if going {
+            None
+        } else {
+            done
+        };
         let mut jobs = vec![
             self.job(run, 1, "lint", "Format and lint", &[], done),
             self.job(run, 2, "test", "Tests (stable, sqlite)", &[], tests),
@@ -150,11 +184,23 @@ impl Data {
             jobs[1].annotations = self.annotations();
             jobs[1].tries = 2;
         }
-        jobs[1].summary = format!("### Tests\n\n| suite | passed | failed |\n|---|--:|--:|\n| api | 41 | {} |\n| store | 18 | 0 |\n\nCoverage: **87.4 %**, [report](https://example.org/) {}", u8::from(red), if self.evil { EVIL } else { "" });
+        jobs[1].summary = format!(
+            "### Tests\n\n| suite | passed | failed |\n|---|--:|--:|\n| api | 41 | {} |\n| store | 18 | 0 |\n\nCoverage: **87.4 %**, [report](https://example.org/) {}",
+            u8::from(red),
+            if self.evil { EVIL } else { "" }
+        );
         jobs
     }
 
-    fn job(&self, run: &str, n: u32, key: &str, name: &str, needs: &[&str], conclusion: Option<Conclusion>) -> JobView {
+    fn job(
+        &self,
+        run: &str,
+        n: u32,
+        key: &str,
+        name: &str,
+        needs: &[&str],
+        conclusion: Option<Conclusion>,
+    ) -> JobView {
         let skipped = conclusion == Some(Conclusion::Skipped);
         JobView {
             id: format!("job_{}{n}", &run[4..]),
@@ -187,11 +233,17 @@ impl Data {
             let failed = i == 2 && conclusion == Some(Conclusion::Failure);
             let running = i == 2 && conclusion.is_none();
             let begun = conclusion.is_some() || i < 3;
-            let how = if failed { Conclusion::Failure } else if i == 3 { Conclusion::Failure } else { Conclusion::Success };
+            let how = if failed || i == 3 { Conclusion::Failure } else { Conclusion::Success };
             steps.push(StepView {
                 number: i as u32 + 1,
                 name: if i == 2 { self.t(name) } else { (*name).to_owned() },
-                state: if running { State::Running } else if begun { State::Completed } else { State::Waiting },
+                state: if running {
+                    State::Running
+                } else if begun {
+                    State::Completed
+                } else {
+                    State::Waiting
+                },
                 outcome: (begun && !running).then_some(how),
                 conclusion: (begun && !running).then_some(if i == 3 { Conclusion::Success } else { how }),
                 started_at: begun.then(|| self.ago(80 - i as i64 * 12)),
@@ -207,7 +259,10 @@ impl Data {
     /// The log's part of each step.
     pub(crate) fn log_parts(&self) -> Vec<String> {
         let at = |s: u32, text: &str| format!("2026-11-20T11:25:{s:02}.1234567Z {text}\n");
-        let mut test = at(10, "##[group]Run cargo test --all") + &at(10, "cargo test --all") + &at(10, "env: RUSTFLAGS=-D warnings") + &at(10, "##[endgroup]");
+        let mut test = at(10, "##[group]Run cargo test --all")
+            + &at(10, "cargo test --all")
+            + &at(10, "env: RUSTFLAGS=-D warnings")
+            + &at(10, "##[endgroup]");
         for i in 0..14 {
             test += &at(11 + i, &format!("\u{1b}[1m\u{1b}[32m   Compiling\u{1b}[0m crate-{i} v0.{i}.0"));
         }
@@ -237,7 +292,10 @@ impl Data {
             end_column: None,
             step: 3,
         };
-        vec![one("error", "assertion failed: left == right", Some("src/main.rs")), one("warning", "1 test is ignored", None)]
+        vec![
+            one("error", "assertion failed: left == right", Some("src/main.rs")),
+            one("warning", "1 test is ignored", None),
+        ]
     }
 
     pub(crate) fn artifacts(&self) -> Vec<ArtifactView> {
@@ -252,15 +310,19 @@ impl Data {
     }
 
     pub(crate) fn release(&self, number: u64) -> ReleaseView {
-        let titles = ["Search tasks by words in the title", "Answer 400 with the field that was wrong", "Keep the order of tasks"];
+        let titles = [
+            "Search tasks by words in the title",
+            "Answer 400 with the field that was wrong",
+            "Keep the order of tasks",
+        ];
         ReleaseView {
             id: format!("rel_01kag000000000000000000d{number:02}"),
             number,
             project: "tasks".into(),
-            sha: self.sha(1),
+            sha: Self::sha(1),
             title: self.t(titles[(14 - number.min(14)) as usize % 3]),
             run: Some(GREEN.into()),
-            images: BTreeMap::from([("api".into(), self.image(number as u32))]),
+            images: BTreeMap::from([("api".into(), Self::image(number as u32))]),
             created_at: self.ago(700 * (15 - number as i64)),
             created_by: "user:ana".into(),
         }
@@ -268,8 +330,18 @@ impl Data {
 
     pub(crate) fn deployment(&self, id: &str) -> DeploymentView {
         let (number, environment, state, reason) = match id {
-            ACTIVE => (14, "staging", DeploymentState::Running, "1 of 2 new instances is healthy; the old ones still serve"),
-            FAILED => (13, "production", DeploymentState::RolledBack, "instance 4k2f never became healthy: GET /health answered 500 for 30 s; release 12 serves again"),
+            ACTIVE => (
+                14,
+                "staging",
+                DeploymentState::Running,
+                "1 of 2 new instances is healthy; the old ones still serve",
+            ),
+            FAILED => (
+                13,
+                "production",
+                DeploymentState::RolledBack,
+                "instance 4k2f never became healthy: GET /health answered 500 for 30 s; release 12 serves again",
+            ),
             _ => (12, "production", DeploymentState::Succeeded, "2 of 2 instances are healthy and serve"),
         };
         let step = |age: i64, text: &str| DeploymentStep { at: self.ago(age), text: self.t(text) };
@@ -291,11 +363,21 @@ impl Data {
                 step(60, "2 old instances drained, kept warm"),
             ],
             last_health: failed.then(|| self.t("500 Internal Server Error: {\"status\":\"unhealthy\"}")),
-            last_lines: if failed { vec![self.t("listening on 127.0.0.1:41873"), self.t("cannot open /data/tasks.sqlite: permission denied")] } else { Vec::new() },
+            last_lines: if failed {
+                vec![
+                    self.t("listening on 127.0.0.1:41873"),
+                    self.t("cannot open /data/tasks.sqlite: permission denied"),
+                ]
+            } else {
+                Vec::new()
+            },
             created_at: self.ago(72),
             finished_at: (id != ACTIVE).then(|| self.ago(40)),
             created_by: "run:".to_owned() + GREEN,
-            urls: BTreeMap::from([("api".into(), "http://tasks.production.localhost:7780".into()), ("odd".into(), "javascript:alert(1)".into())]),
+            urls: BTreeMap::from([
+                ("api".into(), "http://tasks.production.localhost:7780".into()),
+                ("odd".into(), "javascript:alert(1)".into()),
+            ]),
         }
     }
 
@@ -311,7 +393,7 @@ impl Data {
             wanted: u32::from(pending),
             decided_by: if pending { Vec::new() } else { vec!["ben".into()] },
             comment: if pending { String::new() } else { self.t("seen on staging") },
-            digests: BTreeMap::from([("api".into(), self.image(14))]),
+            digests: BTreeMap::from([("api".into(), Self::image(14))]),
             caller_may: environment != "validation",
             caller_note: self.t("You pushed this commit; somebody else must agree."),
             requested_at: self.ago(50),
@@ -351,8 +433,12 @@ impl Data {
             project: "tasks".into(),
             environment: environment.into(),
             name: "api".into(),
-            url: Some(if self.evil { "javascript:alert(1)".into() } else { format!("http://tasks.{environment}.localhost:7780") }),
-            image: Some(self.image(12)),
+            url: Some(if self.evil {
+                "javascript:alert(1)".into()
+            } else {
+                format!("http://tasks.{environment}.localhost:7780")
+            }),
+            image: Some(Self::image(12)),
             healthy: if environment == "staging" { 1 } else { 2 },
             wanted: 2,
         }
@@ -374,7 +460,11 @@ impl Data {
         };
         ServiceView {
             summary: self.service_summary(environment),
-            instances: vec![instance(1, "healthy", true), instance(2, "healthy", true), instance(3, "warm", false)],
+            instances: vec![
+                instance(1, "healthy", true),
+                instance(2, "healthy", true),
+                instance(3, "warm", false),
+            ],
             health: self.t("GET /health every 5 s, 2 s allowed"),
             release: Some(self.release(12)),
         }
@@ -383,7 +473,13 @@ impl Data {
     pub(crate) fn metrics(&self, minutes: u32) -> ServiceMetrics {
         let points = 120usize;
         let wave = |base: f64, swing: f64, phase: f64| -> Vec<Option<f64>> {
-            (0..points).map(|i| ((i < 40 || i > 46) && i > 5).then(|| base + swing * ((i as f64 / 9.0 + phase).sin() + (i as f64 / 2.3).cos() * 0.3).abs())).collect()
+            (0..points)
+                .map(|i| {
+                    (i > 5 && !(40..=46).contains(&i)).then(|| {
+                        base + swing * ((i as f64 / 9.0 + phase).sin() + (i as f64 / 2.3).cos() * 0.3).abs()
+                    })
+                })
+                .collect()
         };
         ServiceMetrics {
             from: self.ago(i64::from(minutes) * 60),
@@ -396,7 +492,11 @@ impl Data {
             p99: wave(0.02, 0.03, 0.9),
             cpu: wave(0.05, 0.1, 0.3),
             memory: wave(18e6, 2e6, 0.0),
-            own: vec!["api_requests_total".into(), "api_request_duration_seconds".into(), self.t("odd_metric")],
+            own: vec![
+                "api_requests_total".into(),
+                "api_request_duration_seconds".into(),
+                self.t("odd_metric"),
+            ],
         }
     }
 

@@ -81,7 +81,11 @@ impl Platform for Fake {
         Ok(())
     }
     async fn check_setup(&self, link: &Secret<String>) -> Answer<()> {
-        if link.expose() == "once" { Ok(()) } else { Err(Problem::forbidden("this set-up link was used or has expired")) }
+        if link.expose() == "once" {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("this set-up link was used or has expired"))
+        }
     }
     async fn setup(&self, link: &Secret<String>, user: &str, _: &Secret<String>) -> Answer<Secret<String>> {
         self.check_setup(link).await?;
@@ -92,13 +96,22 @@ impl Platform for Fake {
         Ok(api::Me { actor: "user:ana".into(), role: "admin".into() })
     }
     async fn status(&self, _: &Principal) -> Answer<api::Status> {
-        let role = |name: &str, healthy, note: &str| api::RoleStatus { name: name.into(), healthy, pid: Some(4711), note: self.data.t(note) };
+        let role = |name: &str, healthy, note: &str| api::RoleStatus {
+            name: name.into(),
+            healthy,
+            pid: Some(4711),
+            note: self.data.t(note),
+        };
         Ok(api::Status {
             version: "0.1.0".into(),
             started_at: self.data.ago(86_400 * 3),
             url: "http://127.0.0.1:7700".into(),
             gateway_url: "http://127.0.0.1:7780".into(),
-            roles: vec![role("control", true, "up 3 days"), role("gateway", true, "2 routes"), role("runner this-machine", false, "last heard of 40 s ago")],
+            roles: vec![
+                role("control", true, "up 3 days"),
+                role("gateway", true, "2 routes"),
+                role("runner this-machine", false, "last heard of 40 s ago"),
+            ],
             projects: 3,
             active_runs: 1,
             active_deployments: 1,
@@ -111,10 +124,20 @@ impl Platform for Fake {
     async fn metrics(&self) -> String {
         "# TYPE windlass_runs_active gauge\nwindlass_runs_active 1\n".into()
     }
-    async fn events_back(&self, _: &Principal, project: Option<&str>, kind: Option<&str>, page: &Page) -> Answer<Vec<api::EventView>> {
+    async fn events_back(
+        &self,
+        _: &Principal,
+        project: Option<&str>,
+        kind: Option<&str>,
+        page: &Page,
+    ) -> Answer<Vec<api::EventView>> {
         let before = page.before.as_ref().and_then(|b| b.parse().ok()).unwrap_or(u64::MAX);
         let mut events = self.data.events();
-        events.retain(|e| e.seq < before && project.is_none_or(|p| e.project.as_deref() == Some(p)) && e.kind.starts_with(kind.unwrap_or("")));
+        events.retain(|e| {
+            e.seq < before
+                && project.is_none_or(|p| e.project.as_deref() == Some(p))
+                && e.kind.starts_with(kind.unwrap_or(""))
+        });
         events.truncate(if page.limit == 0 { 50 } else { page.limit });
         Ok(events)
     }
@@ -128,10 +151,19 @@ impl Platform for Fake {
         Ok(events)
     }
     async fn audit_verify(&self, _: &Principal) -> Answer<api::AuditReport> {
-        Ok(api::AuditReport { entries: 130, intact: true, problem: None, head: self.data.events()[0].hash.clone() })
+        Ok(api::AuditReport {
+            entries: 130,
+            intact: true,
+            problem: None,
+            head: self.data.events()[0].hash.clone(),
+        })
     }
     async fn users(&self, _: &Principal) -> Answer<Vec<api::UserView>> {
-        let one = |name: &str, role: &str| api::UserView { name: name.into(), role: role.into(), created_at: self.data.ago(90_000) };
+        let one = |name: &str, role: &str| api::UserView {
+            name: name.into(),
+            role: role.into(),
+            created_at: self.data.ago(90_000),
+        };
         Ok(vec![one("ana", "admin"), one(&self.data.t("ben"), "member")])
     }
     async fn create_user(&self, _: &Principal, user: api::CreateUser) -> Answer<api::UserView> {
@@ -139,7 +171,12 @@ impl Platform for Fake {
         Ok(api::UserView { name: user.name, role: user.role, created_at: self.data.ago(0) })
     }
     async fn tokens(&self, _: &Principal) -> Answer<Vec<api::TokenView>> {
-        Ok(vec![api::TokenView { id: "tok_01kag0000000000000000000e1".into(), label: self.data.t("laptop"), user: "ana".into(), created_at: self.data.ago(9000) }])
+        Ok(vec![api::TokenView {
+            id: "tok_01kag0000000000000000000e1".into(),
+            label: self.data.t("laptop"),
+            user: "ana".into(),
+            created_at: self.data.ago(9000),
+        }])
     }
     async fn create_token(&self, who: &Principal, token: api::CreateToken) -> Answer<api::CreatedToken> {
         let mut view = self.tokens(who).await?.remove(0);
@@ -168,7 +205,13 @@ impl Platform for Fake {
         self.known(project)?;
         Ok(if project == "prompts" { Vec::new() } else { self.data.refs() })
     }
-    async fn commits(&self, _: &Principal, project: &str, reference: &str, _: &Page) -> Answer<Vec<api::CommitView>> {
+    async fn commits(
+        &self,
+        _: &Principal,
+        project: &str,
+        reference: &str,
+        _: &Page,
+    ) -> Answer<Vec<api::CommitView>> {
         self.known(project)?;
         self.note(format!("commits {reference}"));
         Ok(self.data.commits())
@@ -179,9 +222,17 @@ impl Platform for Fake {
     }
     async fn file(&self, _: &Principal, project: &str, reference: &str, path: &str) -> Answer<api::FileView> {
         self.known(project)?;
-        self.data.file(reference, path).ok_or_else(|| Problem::not_found(format!("there is no `{path}` at {reference}")))
+        self.data
+            .file(reference, path)
+            .ok_or_else(|| Problem::not_found(format!("there is no `{path}` at {reference}")))
     }
-    async fn compare(&self, _: &Principal, project: &str, _: &str, _: &str) -> Answer<(Vec<api::CommitView>, Vec<api::FileDiff>)> {
+    async fn compare(
+        &self,
+        _: &Principal,
+        project: &str,
+        _: &str,
+        _: &str,
+    ) -> Answer<(Vec<api::CommitView>, Vec<api::FileDiff>)> {
         self.known(project)?;
         Ok((self.data.commits(), self.data.files()))
     }
@@ -206,8 +257,18 @@ impl Platform for Fake {
     async fn workflows(&self, _: &Principal, project: &str) -> Answer<Vec<api::WorkflowView>> {
         Ok(if project == "tasks" { self.data.workflows() } else { Vec::new() })
     }
-    async fn dispatch(&self, _: &Principal, project: &str, file: &str, how: api::Dispatch) -> Answer<api::RunSummary> {
-        self.note(format!("dispatch {project} {file} {} {}", how.git_ref, serde_json::to_string(&how.inputs).unwrap()));
+    async fn dispatch(
+        &self,
+        _: &Principal,
+        project: &str,
+        file: &str,
+        how: api::Dispatch,
+    ) -> Answer<api::RunSummary> {
+        self.note(format!(
+            "dispatch {project} {file} {} {}",
+            how.git_ref,
+            serde_json::to_string(&how.inputs).unwrap()
+        ));
         Ok(self.data.runs().remove(0))
     }
     async fn job_log(&self, _: &Principal, _: &str, _: &str, offset: u64, limit: u64) -> Answer<Download> {
@@ -225,22 +286,51 @@ impl Platform for Fake {
     async fn releases(&self, _: &Principal, _: &str, _: &Page) -> Answer<Vec<api::ReleaseView>> {
         Ok([14, 13, 12, 11].map(|n| self.data.release(n)).to_vec())
     }
-    async fn deployments(&self, _: &Principal, project: &str, _: Option<&str>, _: &Page) -> Answer<Vec<api::DeploymentView>> {
-        Ok(if project == "tasks" { [ACTIVE, FAILED, LIVE].map(|id| self.data.deployment(id)).to_vec() } else { Vec::new() })
+    async fn deployments(
+        &self,
+        _: &Principal,
+        project: &str,
+        _: Option<&str>,
+        _: &Page,
+    ) -> Answer<Vec<api::DeploymentView>> {
+        Ok(if project == "tasks" {
+            [ACTIVE, FAILED, LIVE].map(|id| self.data.deployment(id)).to_vec()
+        } else {
+            Vec::new()
+        })
     }
     async fn deployment(&self, _: &Principal, deployment: &str) -> Answer<api::DeploymentView> {
-        if [ACTIVE, FAILED, LIVE].contains(&deployment) { Ok(self.data.deployment(deployment)) } else { Err(Problem::not_found("there is no such deployment")) }
+        if [ACTIVE, FAILED, LIVE].contains(&deployment) {
+            Ok(self.data.deployment(deployment))
+        } else {
+            Err(Problem::not_found("there is no such deployment"))
+        }
     }
-    async fn deploy(&self, _: &Principal, project: &str, how: api::CreateDeployment) -> Answer<api::DeploymentView> {
+    async fn deploy(
+        &self,
+        _: &Principal,
+        project: &str,
+        how: api::CreateDeployment,
+    ) -> Answer<api::DeploymentView> {
         self.note(format!("deploy {project} {} {}", how.environment, how.release));
         Ok(self.data.deployment(ACTIVE))
     }
-    async fn rollback(&self, _: &Principal, project: &str, environment: &str, how: api::Rollback) -> Answer<api::DeploymentView> {
+    async fn rollback(
+        &self,
+        _: &Principal,
+        project: &str,
+        environment: &str,
+        how: api::Rollback,
+    ) -> Answer<api::DeploymentView> {
         self.note(format!("rollback {project} {environment} {:?}", how.release));
         Ok(self.data.deployment(ACTIVE))
     }
     async fn approvals(&self, _: &Principal, _: Option<&str>) -> Answer<Vec<api::ApprovalView>> {
-        Ok(vec![self.data.approval("production", "pending"), self.data.approval("validation", "pending"), self.data.approval("staging", "approved")])
+        Ok(vec![
+            self.data.approval("production", "pending"),
+            self.data.approval("validation", "pending"),
+            self.data.approval("staging", "approved"),
+        ])
     }
     async fn decide(&self, _: &Principal, approval: &str, how: api::Decide) -> Answer<api::ApprovalView> {
         self.note(format!("decide {approval} {} {}", how.approve, how.comment));
@@ -249,31 +339,79 @@ impl Platform for Fake {
     async fn services(&self, _: &Principal, _: Option<&str>) -> Answer<Vec<api::ServiceSummary>> {
         Ok(["staging", "production"].map(|e| self.data.service_summary(e)).to_vec())
     }
-    async fn service(&self, _: &Principal, project: &str, environment: &str, _: &str) -> Answer<api::ServiceView> {
+    async fn service(
+        &self,
+        _: &Principal,
+        project: &str,
+        environment: &str,
+        _: &str,
+    ) -> Answer<api::ServiceView> {
         self.known(project)?;
         Ok(self.data.service(environment))
     }
-    async fn service_metrics(&self, _: &Principal, _: &str, _: &str, _: &str, minutes: u32) -> Answer<api::ServiceMetrics> {
+    async fn service_metrics(
+        &self,
+        _: &Principal,
+        _: &str,
+        _: &str,
+        _: &str,
+        minutes: u32,
+    ) -> Answer<api::ServiceMetrics> {
         Ok(self.data.metrics(minutes))
     }
-    async fn series(&self, _: &Principal, _: &str, _: &str, _: &str, metric: &str, _: u32) -> Answer<Vec<api::Series>> {
+    async fn series(
+        &self,
+        _: &Principal,
+        _: &str,
+        _: &str,
+        _: &str,
+        metric: &str,
+        _: u32,
+    ) -> Answer<Vec<api::Series>> {
         let labels = [("__name__".to_owned(), metric.to_owned())].into();
         Ok(vec![api::Series { labels, points: vec![(Timestamp::from_millis(1), 1.5)] }])
     }
-    async fn service_logs(&self, _: &Principal, _: &str, _: &str, _: &str, query: api::LogQuery) -> Answer<Vec<api::LogLine>> {
+    async fn service_logs(
+        &self,
+        _: &Principal,
+        _: &str,
+        _: &str,
+        _: &str,
+        query: api::LogQuery,
+    ) -> Answer<Vec<api::LogLine>> {
         let mut lines = self.data.log_lines();
         let after = query.after.and_then(|a| a.parse::<u64>().ok());
-        lines.retain(|l| after.is_none_or(|a| l.cursor.parse::<u64>().unwrap() > a) && l.text.contains(&query.q));
+        lines.retain(|l| {
+            after.is_none_or(|a| l.cursor.parse::<u64>().unwrap() > a) && l.text.contains(&query.q)
+        });
         Ok(lines)
     }
     async fn settings(&self, _: &Principal, _: &str, secret: bool) -> Answer<Vec<api::SettingView>> {
         Ok(self.data.settings(secret))
     }
-    async fn set_setting(&self, _: &Principal, project: &str, secret: bool, name: &str, how: api::SetSetting) -> Answer<api::SettingView> {
-        self.note(format!("set_setting {project} {secret} {name} {:?} {}", how.environment, how.value.expose()));
+    async fn set_setting(
+        &self,
+        _: &Principal,
+        project: &str,
+        secret: bool,
+        name: &str,
+        how: api::SetSetting,
+    ) -> Answer<api::SettingView> {
+        self.note(format!(
+            "set_setting {project} {secret} {name} {:?} {}",
+            how.environment,
+            how.value.expose()
+        ));
         Ok(self.data.settings(secret).remove(0))
     }
-    async fn delete_setting(&self, _: &Principal, project: &str, secret: bool, environment: Option<&str>, name: &str) -> Answer<()> {
+    async fn delete_setting(
+        &self,
+        _: &Principal,
+        project: &str,
+        secret: bool,
+        environment: Option<&str>,
+        name: &str,
+    ) -> Answer<()> {
         self.note(format!("delete_setting {project} {secret} {environment:?} {name}"));
         Ok(())
     }
@@ -289,16 +427,32 @@ impl RunnerPlatform for Fake {
         self.note(format!("lost {job} {}", lost.reason));
         Ok(())
     }
-    async fn updates(&self, _: &Principal, job: &str, updates: wire::JobUpdates) -> Answer<wire::UpdateReply> {
+    async fn updates(
+        &self,
+        _: &Principal,
+        job: &str,
+        updates: wire::JobUpdates,
+    ) -> Answer<wire::UpdateReply> {
         self.note(format!("updates {job} {}", updates.updates.len()));
-        Ok(wire::UpdateReply { acknowledged: updates.updates.last().map_or(0, |u| u.seq), cancel: None, lost: false })
+        Ok(wire::UpdateReply {
+            acknowledged: updates.updates.last().map_or(0, |u| u.seq),
+            cancel: None,
+            lost: false,
+        })
     }
     async fn append_log(&self, _: &Principal, job: &str, offset: u64, body: Body) -> Answer<wire::LogReply> {
         let read = bytes(body).await?;
         self.note(format!("append_log {job} {offset} {}", read.len()));
         Ok(wire::LogReply { next_offset: offset + read.len() as u64 })
     }
-    async fn put_artifact(&self, _: &Principal, job: &str, name: &str, days: Option<u32>, body: Body) -> Answer<api::ArtifactView> {
+    async fn put_artifact(
+        &self,
+        _: &Principal,
+        job: &str,
+        name: &str,
+        days: Option<u32>,
+        body: Body,
+    ) -> Answer<api::ArtifactView> {
         let read = bytes(body).await?;
         self.note(format!("put_artifact {job} {name} {days:?} {}", read.len()));
         Ok(self.data.artifacts().remove(0))
@@ -309,7 +463,13 @@ impl RunnerPlatform for Fake {
     async fn get_artifact(&self, _: &Principal, _: &str, name: &str) -> Answer<Download> {
         Ok(text("zip", name))
     }
-    async fn get_cache(&self, _: &Principal, _: &str, version: &str, keys: &[String]) -> Answer<Option<(String, Download)>> {
+    async fn get_cache(
+        &self,
+        _: &Principal,
+        _: &str,
+        version: &str,
+        keys: &[String],
+    ) -> Answer<Option<(String, Download)>> {
         self.note(format!("get_cache {version} {keys:?}"));
         let hit = keys.iter().find(|k| k.starts_with("hit"));
         Ok(hit.map(|key| (key.clone(), text("archive", "cache"))))
@@ -318,12 +478,23 @@ impl RunnerPlatform for Fake {
         bytes(body).await?;
         if key == "there" { Err(Problem::conflict("this key is there already")) } else { Ok(()) }
     }
-    async fn build_image(&self, _: &Principal, job: &str, spec: wire::BuildImage, body: Body) -> Answer<wire::BuiltImage> {
+    async fn build_image(
+        &self,
+        _: &Principal,
+        job: &str,
+        spec: wire::BuildImage,
+        body: Body,
+    ) -> Answer<wire::BuiltImage> {
         let size = bytes(body).await?.len() as u64;
         self.note(format!("build_image {job} {} {size}", spec.base));
         Ok(wire::BuiltImage { digest: "sha256:00".into(), reference: "x@sha256:00".into(), size })
     }
-    async fn start_deployment(&self, _: &Principal, job: &str, how: wire::StartDeployment) -> Answer<api::DeploymentView> {
+    async fn start_deployment(
+        &self,
+        _: &Principal,
+        job: &str,
+        how: wire::StartDeployment,
+    ) -> Answer<api::DeploymentView> {
         self.note(format!("start_deployment {job} {}", how.images.len()));
         Ok(self.data.deployment(ACTIVE))
     }

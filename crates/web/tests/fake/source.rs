@@ -10,12 +10,17 @@ impl Data {
     pub(crate) fn refs(&self) -> Vec<RefView> {
         let one = |name: &str, n: u32, tag: bool| RefView {
             name: name.into(),
-            sha: self.sha(n),
+            sha: Self::sha(n),
             tag,
             subject: self.t("Search tasks by words in the title"),
             committed_at: self.ago(i64::from(n) * 4000),
         };
-        vec![one("main", 1, false), one(&self.branch(), 2, false), one("fix/order", 3, false), one("v1.2.0", 3, true)]
+        vec![
+            one("main", 1, false),
+            one(&self.branch(), 2, false),
+            one("fix/order", 3, false),
+            one("v1.2.0", 3, true),
+        ]
     }
 
     pub(crate) fn commits(&self) -> Vec<CommitView> {
@@ -23,10 +28,16 @@ impl Data {
     }
 
     fn commit_view(&self, n: u32) -> CommitView {
-        let subjects = ["Search tasks by words in the title", "Answer 400 with the field that was wrong", "Keep the order of tasks", "Metrics by route, not by path", "First version"];
+        let subjects = [
+            "Search tasks by words in the title",
+            "Answer 400 with the field that was wrong",
+            "Keep the order of tasks",
+            "Metrics by route, not by path",
+            "First version",
+        ];
         CommitView {
-            sha: self.sha(n),
-            parents: if n < 5 { vec![self.sha(n + 1)] } else { Vec::new() },
+            sha: Self::sha(n),
+            parents: if n < 5 { vec![Self::sha(n + 1)] } else { Vec::new() },
             author: self.t("Ana Lopes"),
             email: self.t("ana@example.org"),
             committed_at: self.ago(i64::from(n) * 4000),
@@ -76,7 +87,14 @@ impl Data {
         };
         let odd = self.t("odd & named?#file");
         let odd = odd.replace('/', "∕");
-        let mut view = FileView { reference: reference.into(), sha: self.sha(1), path: path.into(), entries: None, text: None, size: Some(120) };
+        let mut view = FileView {
+            reference: reference.into(),
+            sha: Self::sha(1),
+            path: path.into(),
+            entries: None,
+            text: None,
+            size: Some(120),
+        };
         match path {
             "" => {
                 view.entries = Some(vec![
@@ -94,7 +112,12 @@ impl Data {
             ".github/workflows" => view.entries = Some(vec![entry("ci.yml", "file", Some(900))]),
             "src" => view.entries = Some(vec![entry("main.rs", "file", Some(96))]),
             "docs" => view.entries = Some(vec![entry("new.md", "file", Some(96))]),
-            "README.md" => view.text = Some(format!("# tasks\n\nA task manager API: **axum**, SQLite.\n\n```sh\ncurl -s localhost:8080/tasks\n```\n\n- [x] list\n- [ ] search\n{}", if self.evil { EVIL } else { "" })),
+            "README.md" => {
+                view.text = Some(format!(
+                    "# tasks\n\nA task manager API: **axum**, SQLite.\n\n```sh\ncurl -s localhost:8080/tasks\n```\n\n- [x] list\n- [ ] search\n{}",
+                    if self.evil { EVIL } else { "" }
+                ));
+            }
             ".github/workflows/ci.yml" | "src/main.rs" | "docs/new.md" | "windlass.yml" => {
                 let text = "fn main() {\n    let words = query.split_whitespace();\n\tprintln!(\"tasks: {words:?}\");\n    // A line that is rather long, so that one sees how a long line behaves on a page that is narrow: it scrolls.\n}\n";
                 view.text = Some(format!("{text}{}\n", self.t("// end")));

@@ -81,11 +81,14 @@ impl Action for Cache {
     }
 }
 
-/// An entry fits only one that was made from the same paths, in the same way.
-fn version(paths: &[String]) -> String {
+/// An entry fits only one that was made from the same paths, in the same way; where a job's folders happen to lie
+/// does not matter.
+fn version(run: &ActionRun<'_>, paths: &[String]) -> String {
+    let workspace = run.workspace().to_string_lossy().into_owned();
+    let home = run.job.place.home().to_string_lossy().into_owned();
     let mut hash = Sha256::new();
     for path in paths {
-        hash.update(path.as_bytes());
+        hash.update(path.replace(&workspace, ".").replace(&home, "~").as_bytes());
         hash.update([0]);
     }
     hash.update(b"tar.zst");
@@ -116,7 +119,7 @@ pub(super) async fn restore(
     }
     keys.iter().try_for_each(|key| check_key(key))?;
     let (host, inside) = run.job.place.incoming(&format!("cache-{}.tar.zst", run.job.next_serial()));
-    let version = version(paths);
+    let version = version(run, paths);
     let found = tokio::select! {
         found = run.job.control.fetch_cache(&version, &keys, &host) => found,
         why = run.patience.interruption() => return Err(ActionError::Interrupted(why)),
@@ -137,8 +140,12 @@ pub(super) async fn restore(
         run.voice.say(&format!("Cache found and can be restored from key: {found}"));
         return Ok(Some(found));
     }
-    let unpacked =
-        run.tool(Request::Unpack(Unpacking { archive: inside, root: run.workspace() }), None).await;
+    let unpacked = run
+        .tool(
+            Request::Unpack(Unpacking { archive: inside, root: run.workspace(), home: run.job.place.home() }),
+            None,
+        )
+        .await;
     let _ = std::fs::remove_file(&host);
     match unpacked {
         Ok(report) => {
@@ -177,7 +184,7 @@ pub(super) async fn store(run: &ActionRun<'_>, key: &str, paths: &[String]) -> R
         run.voice.warn(&format!("Path Validation Error: Path(s) specified in the action for caching do(es) not exist, hence no cache is being saved: {}", paths.join(", ")));
         return Ok(());
     }
-    let version = version(paths);
+    let version = version(run, paths);
     let stored = tokio::select! {
         stored = run.job.control.store_cache(&version, key, &archive) => stored,
         why = run.patience.interruption() => return Err(ActionError::Interrupted(why)),

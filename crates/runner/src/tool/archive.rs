@@ -52,6 +52,8 @@ pub(crate) struct Unpacking {
     pub(crate) archive: PathBuf,
     /// What its names are relative to.
     pub(crate) root: PathBuf,
+    /// What `~` is.
+    pub(crate) home: PathBuf,
 }
 
 impl Zipping {
@@ -157,15 +159,12 @@ impl Packing {
         let mut tar = tar::Builder::new(zstd.auto_finish());
         tar.follow_symlinks(false);
         for path in &files {
-            let name = match path.strip_prefix(&self.root) {
-                Ok(relative) => relative.to_owned(),
-                Err(_) => path.clone(),
-            };
-            // Absolute names keep their slash under a folder that cannot be a file of the workspace.
-            let name = if name.is_absolute() {
-                Path::new(OUTSIDE).join(name.strip_prefix("/").unwrap_or(&name))
+            let name = if let Ok(relative) = path.strip_prefix(&self.root) {
+                relative.to_owned()
+            } else if let Ok(relative) = path.strip_prefix(&self.home) {
+                Path::new(HOME).join(relative)
             } else {
-                name
+                Path::new(OUTSIDE).join(path.strip_prefix("/").unwrap_or(path))
             };
             match tar.append_path_with_name(path, &name) {
                 Ok(()) => report.files += 1,
@@ -178,7 +177,9 @@ impl Packing {
     }
 }
 
-/// Where files outside of the workspace stand in a cache's archive.
+/// Where files of the home folder, and others outside of the workspace, stand in a cache's archive: under names that
+/// no file of the workspace is given. The next job's folders may be elsewhere.
+const HOME: &str = "..home";
 const OUTSIDE: &str = "..root";
 
 impl Unpacking {
@@ -190,9 +191,12 @@ impl Unpacking {
         for entry in tar.entries().map_err(damaged)? {
             let mut entry = entry.map_err(damaged)?;
             let name = entry.path().map_err(damaged)?.into_owned();
-            let (root, name) = match name.strip_prefix(OUTSIDE) {
-                Ok(rest) => (Path::new("/"), rest.to_owned()),
-                Err(_) => (self.root.as_path(), name),
+            let (root, name) = if let Ok(rest) = name.strip_prefix(OUTSIDE) {
+                (Path::new("/"), rest.to_owned())
+            } else if let Ok(rest) = name.strip_prefix(HOME) {
+                (self.home.as_path(), rest.to_owned())
+            } else {
+                (self.root.as_path(), name)
             };
             if !name.components().all(|part| matches!(part, Component::Normal(_))) {
                 report.notes.push(format!("`{}` has no plain name: it is left out", name.display()));
@@ -282,7 +286,8 @@ mod tests {
         std::fs::write(&archive, out).unwrap();
         std::fs::remove_dir_all(&root).unwrap();
         std::fs::remove_dir_all(&home).unwrap();
-        Unpacking { archive, root: root.clone() }.run().unwrap();
+        let home = dir.path().join("another home");
+        Unpacking { archive, root: root.clone(), home: home.clone() }.run().unwrap();
         assert_eq!(std::fs::read_to_string(root.join("target/debug/link")).unwrap(), "target/debug/x");
         assert_eq!(std::fs::read_to_string(home.join(".cargo/registry/y")).unwrap(), ".cargo/registry/y");
     }

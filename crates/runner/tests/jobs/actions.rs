@@ -81,7 +81,7 @@ steps:
     // The control numbers updates per hand-out: this is another one.
     second.control.forget_updates();
     let second = second.run().await;
-    second.succeeded().says("hit [true] matched [deps-1]").says("kept");
+    second.succeeded().says("hit [true] matched [deps-1]").says("kept").says("home");
     assert!(
         second.log.contains("Cache hit occurred on the primary key deps-1, not saving cache."),
         "{}",
@@ -147,7 +147,8 @@ steps:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn checkout_brings_the_commit_and_leaves_no_token() {
-    let repositories = tempfile::tempdir().unwrap();
+    // Jobs have a /tmp of their own: what they clone lies elsewhere.
+    let repositories = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (url, sha) = repository(repositories.path());
     let mut fixture = job(r#"
 steps:
@@ -353,6 +354,7 @@ async fn actions_that_are_not_there_fail_the_set_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rust_is_found_and_its_cache_kept() {
     let text = r#"
+env: { CARGO_HOME: "${{ github.workspace }}/cargo" }
 steps:
   - uses: dtolnay/rust-toolchain@stable
     id: rust

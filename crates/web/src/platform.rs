@@ -294,6 +294,18 @@ pub trait RunnerPlatform: Send + Sync + 'static {
         retention_days: Option<u32>,
         body: Body,
     ) -> Answer<api::ArtifactView>;
+    /// Stores an artifact in the place of the run's own one of that name, if there is one. A platform that does not
+    /// replace artifacts stores it like any other, and refuses a name that is taken.
+    async fn replace_artifact(
+        &self,
+        who: &Principal,
+        job: &str,
+        name: &str,
+        retention_days: Option<u32>,
+        body: Body,
+    ) -> Answer<api::ArtifactView> {
+        self.put_artifact(who, job, name, retention_days, body).await
+    }
     /// The run's artifacts.
     async fn list_artifacts(&self, who: &Principal, job: &str) -> Answer<Vec<api::ArtifactView>>;
     /// An artifact of the run.

@@ -329,6 +329,8 @@ async fn runners_calls_reach_the_platform() {
     let put =
         site.raw("PUT", "/api/v1/runner/jobs/j/artifacts/a%2Fb%20c?retention_days=3", &[auth], "zip").await;
     assert_eq!(put.status(), 201);
+    let again = site.raw("PUT", "/api/v1/runner/jobs/j/artifacts/a?overwrite=true", &[auth], "zip!").await;
+    assert_eq!(again.status(), 201);
     let hit = site.raw("GET", "/api/v1/runner/jobs/j/cache?version=v&keys=miss,hit-1", &[auth], "").await;
     assert_eq!((hit.status().as_u16(), header(&hit, "x-windlass-cache-key")), (200, "hit-1"));
     assert_eq!(
@@ -350,6 +352,7 @@ async fn runners_calls_reach_the_platform() {
         "updates j 1",
         "append_log j 5 3",
         "put_artifact j a/b c Some(3) 3",
+        "replace_artifact j a 4",
         "get_cache v [\"miss\", \"hit-1\"]",
         "get_cache v [\"miss\"]",
         "build_image j scratch 3",

@@ -44,12 +44,15 @@ struct LogOffset {
     offset: u64,
 }
 
-/// How long an artifact is kept.
+/// How an artifact is kept.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Retention {
+struct Keep {
     /// Days; the platform's default if not given.
     retention_days: Option<u32>,
+    /// Takes the place of an artifact of the same name.
+    #[serde(default)]
+    overwrite: bool,
 }
 
 /// Which cache entry is looked for.
@@ -143,18 +146,23 @@ async fn get_artifact(
     Ok(transfer::answer(archive, wire::ARTIFACT_TYPE, false))
 }
 
-/// Stores an artifact of the run.
-#[utoipa::path(put, path = "/api/v1/runner/jobs/{job}/artifacts/{name}", tag = "runner", params(Retention), request_body(content = Vec<u8>, content_type = "application/zip"), responses((status = 201, body = api::ArtifactView)))]
+/// Stores an artifact of the run; 409 when the name is taken and `overwrite` is not set.
+#[utoipa::path(put, path = "/api/v1/runner/jobs/{job}/artifacts/{name}", tag = "runner", params(Keep), request_body(content = Vec<u8>, content_type = "application/zip"), responses((status = 201, body = api::ArtifactView)))]
 async fn put_artifact(
     State(web): State<Web>,
     caller: Caller,
     Path((job, name)): Path<(String, String)>,
-    Query(keep): Query<Retention>,
+    Query(keep): Query<Keep>,
     headers: HeaderMap,
     body: Body,
 ) -> Reply<(StatusCode, Json<api::ArtifactView>)> {
     let body = transfer::limited(&headers, body, transfer::LARGEST_UPLOAD)?;
-    let view = web.runner.put_artifact(&caller.who, &job, &name, keep.retention_days, body).await?;
+    let (who, days) = (&caller.who, keep.retention_days);
+    let view = if keep.overwrite {
+        web.runner.replace_artifact(who, &job, &name, days, body).await?
+    } else {
+        web.runner.put_artifact(who, &job, &name, days, body).await?
+    };
     Ok((StatusCode::CREATED, Json(view)))
 }
 

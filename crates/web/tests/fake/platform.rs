@@ -457,6 +457,18 @@ impl RunnerPlatform for Fake {
         self.note(format!("put_artifact {job} {name} {days:?} {}", read.len()));
         Ok(self.data.artifacts().remove(0))
     }
+    async fn replace_artifact(
+        &self,
+        _: &Principal,
+        job: &str,
+        name: &str,
+        _: Option<u32>,
+        body: Body,
+    ) -> Answer<api::ArtifactView> {
+        let read = bytes(body).await?;
+        self.note(format!("replace_artifact {job} {name} {}", read.len()));
+        Ok(self.data.artifacts().remove(0))
+    }
     async fn list_artifacts(&self, _: &Principal, _: &str) -> Answer<Vec<api::ArtifactView>> {
         Ok(self.data.artifacts())
     }

@@ -122,6 +122,26 @@ pub(crate) fn keep_capabilities(kept: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process keep its capabilities through `execve` although it is not root: in a user namespace of an
+/// ordinary user whose only id inside is another one.
+pub(crate) fn keep_capabilities_over_exec() -> io::Result<()> {
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let mut data: [u32; 6] = [0; 6];
+    // SAFETY: version 3 of the interface: a header of two words, room for twice three; both outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
+    (data[2], data[5]) = (data[1], data[4]);
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) })?;
+    let permitted = u64::from(data[1]) | u64::from(data[4]) << 32;
+    for capability in (0..64).filter(|capability| permitted & (1 << capability) != 0) {
+        // SAFETY: plain numbers.
+        check(
+            unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability, 0, 0) }.into(),
+        )?;
+    }
+    Ok(())
+}
+
 /// The version of Landlock that the kernel has; 0 without.
 pub(crate) fn landlock_version() -> i64 {
     // SAFETY: asks for the version only: no memory is read.

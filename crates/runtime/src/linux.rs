@@ -148,7 +148,7 @@ struct Prepared {
 /// All that is done in the machine's file system before the init is started.
 fn prepare(mut spec: SandboxSpec, level: Level, groups: &Hierarchies) -> Result<Prepared, RuntimeError> {
     let scratch = Scratch::make(&spec.scratch)?;
-    spec.scratch = scratch.dir().to_owned();
+    scratch.dir().clone_into(&mut spec.scratch);
     let undo = |error: RuntimeError| {
         let _ = scratch.remove();
         error

@@ -1,7 +1,7 @@
 //! A sandbox's own folder: made, locked by its owner, deleted; and what a dead owner left is swept.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,10 @@ impl Scratch {
 
     /// Notes control groups, for a sweep after this process has died.
     pub(crate) fn note_groups<'a>(&self, folders: impl Iterator<Item = &'a Path>) -> io::Result<()> {
-        let text: String = folders.map(|folder| format!("{}\n", folder.display())).collect();
+        let mut text = Vec::new();
+        for folder in folders {
+            writeln!(text, "{}", folder.display())?;
+        }
         if text.is_empty() { Ok(()) } else { fs::write(self.dir.join(GROUPS), text) }
     }
 
@@ -221,7 +224,7 @@ mod tests {
         fs::create_dir_all(tree.join("a/b")).unwrap();
         fs::create_dir_all(outside.join("kept")).unwrap();
         std::os::unix::fs::symlink(&outside, tree.join("a/link")).unwrap();
-        fs::set_permissions(tree.join("a/b"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join("a/b"), fs::Permissions::from_mode(0o0)).unwrap();
         fs::set_permissions(tree.join("a"), fs::Permissions::from_mode(0o500)).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && outside.join("kept").exists());

@@ -128,7 +128,9 @@ pub(crate) fn search_path(home: &Path, machine: &str) -> String {
         .map(|tool| home.join(tool))
         .filter(|tool| tool.is_dir())
         .for_each(|t| add(t.display().to_string()));
-    newest_node(home).into_iter().for_each(|folder| add(folder.display().to_string()));
+    if let Some(folder) = newest_node(home) {
+        add(folder.display().to_string());
+    }
     for folder in machine.split(':').filter(|folder| folder.starts_with('/')) {
         let below_home = Path::new(folder).starts_with(home);
         if !below_home || FOLDERS.iter().any(|tool| Path::new(folder).starts_with(home.join(tool))) {

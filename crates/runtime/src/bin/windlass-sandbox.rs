@@ -13,6 +13,10 @@ fn main() -> ExitCode {
             Some(dir) => ExitCode::from(windlass_runtime::shim_main(Path::new(&dir))),
             None => ExitCode::from(2),
         },
+        Some("hold") => {
+            std::thread::sleep(std::time::Duration::from_mins(10));
+            ExitCode::SUCCESS
+        }
         Some("measure") => measure(args.next().and_then(|n| n.to_str()?.parse().ok()).unwrap_or(20)),
         _ => ExitCode::from(2),
     }

@@ -61,7 +61,8 @@ pub(super) fn own_user_namespace(inside: (&str, &str)) -> Result<(), Fault> {
     };
     write("setgroups", "deny".into())?;
     write("uid_map", format!("{} {uid} 1", inside.0))?;
-    write("gid_map", format!("{} {gid} 1", inside.1))
+    write("gid_map", format!("{} {gid} 1", inside.1))?;
+    kernel_calls::keep_capabilities_over_exec().doing(|| "keeping power over the user namespace".into())
 }
 
 /// Brings up the loopback device of the sandbox's own network.

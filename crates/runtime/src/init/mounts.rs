@@ -35,7 +35,7 @@ pub(super) fn build(layout: &Layout, level: Level) -> Result<(), Fault> {
         .doing(|| "leaving the machine's mounts".into())?;
     let maker = Maker { scratch: &layout.scratch, level, veils: &layout.veils };
     let root = maker.base(&layout.base)?;
-    let mirrored = if layout.base == Base::Mirror { maker.mirror()? } else { Mirrored::default() };
+    let mirrored = if layout.base == Base::Mirror { Maker::mirror()? } else { Mirrored::default() };
     let mut opened = Vec::with_capacity(layout.steps.len());
     for (number, step) in layout.steps.iter().enumerate() {
         opened.push(maker.open(step, number).doing(|| format!("opening {step:?}"))?);
@@ -149,14 +149,14 @@ impl Maker<'_> {
             }
             Step::Empty { mode, .. } => folder(memory(*mode)?),
             Step::Proc => folder(new_mount(c"proc", &[], SAFE | attr::NO_EXEC)?),
-            Step::Sys => folder(self.sys()?),
+            Step::Sys => folder(Self::sys()?),
             Step::Dev => devices(),
             Step::Cover(_) | Step::Lock(_) | Step::Text { .. } => Ok(Opened::Nothing),
         }
     }
 
     /// A fresh `/sys` needs power over the network namespace; an ordinary user gets the machine's, read-only.
-    fn sys(&self) -> io::Result<OwnedFd> {
+    fn sys() -> io::Result<OwnedFd> {
         match new_mount(c"sysfs", &[], SAFE | attr::NO_EXEC | attr::READ_ONLY) {
             Ok(mount) => Ok(mount),
             Err(_) => bind(Path::new("/sys"), true),
@@ -167,12 +167,12 @@ impl Maker<'_> {
     fn cover(&self) -> io::Result<OwnedFd> {
         let path = self.scratch.join("cover");
         fs::write(&path, "")?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o0))?;
         bind(&path, true)
     }
 
     /// Every entry of the machine's root, read-only with all that is mounted below it.
-    fn mirror(&self) -> Result<Mirrored, Fault> {
+    fn mirror() -> Result<Mirrored, Fault> {
         let mut mirrored = Mirrored::default();
         let entries = fs::read_dir("/").doing(|| "reading the machine's root".into())?;
         for entry in entries.filter_map(Result::ok) {

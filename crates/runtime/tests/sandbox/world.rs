@@ -35,6 +35,12 @@ impl World {
             std::fs::remove_dir_all(&root).unwrap();
             return None;
         }
+        if level == Level::Process && is_root {
+            // Once as an ordinary user, who has no control groups, then as root.
+            let other = new_root(test);
+            as_nobody(&other, test);
+            std::fs::remove_dir_all(&other).unwrap();
+        }
         if level == Level::Namespaces && !is_root {
             windlass_testkit::skip(test, "level `namespaces` needs root");
             std::fs::remove_dir_all(&root).unwrap();

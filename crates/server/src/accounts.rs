@@ -50,6 +50,13 @@ impl Context {
     }
 
     async fn renew_local_token(&self, owner: &UserName) -> anyhow::Result<()> {
+        // Kept across restarts: a command that follows something must not lose its credential with control.
+        let path = self.data.run("local.token");
+        if let Some(text) = kept_token(&path)
+            && self.store.get::<Token>(&text.hash()).await?.is_some()
+        {
+            return Ok(());
+        }
         const LABEL: &str = "command line on this machine";
         let mut batch = Batch::new();
         let query = Query { parent: Some(owner.to_string()), ..Query::default() };
@@ -60,14 +67,13 @@ impl Context {
         }
         let (token, text) = Token::issue(TokenId::new(&self.ids), owner, LABEL, self.now(), &*self.entropy);
         self.commit(batch.create(&token)).await?;
-        write_private(&self.data.run("local.token"), text.expose().as_bytes())
+        write_private(&path, text.expose().as_bytes())
     }
 
     async fn renew_runner_token(&self) -> anyhow::Result<()> {
-        // Kept across restarts of control: the runner may hold a lease with it.
+        // Kept across restarts: the runner may hold a lease with it.
         let path = self.data.run("runner.token");
-        if let Ok(text) = std::fs::read_to_string(&path)
-            && let Ok(text) = TokenText::parse(text.trim())
+        if let Some(text) = kept_token(&path)
             && self.store.get::<RunnerToken>(&text.hash()).await?.is_some()
         {
             return Ok(());
@@ -292,6 +298,11 @@ impl Context {
             _ => Err(Problem::forbidden("only people have tokens of their own")),
         }
     }
+}
+
+/// A token that an earlier start left in a file.
+fn kept_token(path: &std::path::Path) -> Option<TokenText> {
+    TokenText::parse(std::fs::read_to_string(path).ok()?.trim()).ok()
 }
 
 fn view(user: &User) -> api::UserView {

@@ -14,6 +14,8 @@ use crate::stop::{Stop, StopSwitch};
 
 /// The most updates in one call.
 const BATCH: usize = 200;
+/// The most text in one call, in bytes; one update that holds more goes alone.
+const LARGEST: usize = 1 << 20;
 
 /// Where happenings are dropped to be reported. Cheap to clone.
 #[derive(Clone)]
@@ -59,7 +61,7 @@ impl Reporter {
         let beat = (lease / 3).max(Duration::from_millis(200));
         let mut backoff = Backoff::default();
         loop {
-            let batch: Vec<_> = self.queue().waiting.iter().take(BATCH).cloned().collect();
+            let batch = self.batch();
             match control.updates(&batch).await {
                 Ok(reply) => {
                     if reply.lost {
@@ -96,6 +98,18 @@ impl Reporter {
         }
     }
 
+    /// The next updates, as many as one call may carry; at least one, if there is any.
+    fn batch(&self) -> Vec<JobUpdate> {
+        let queue = self.queue();
+        let mut size = 0;
+        let fits = |update: &&JobUpdate| {
+            let first = size == 0;
+            size += weight(&update.what);
+            first || size <= LARGEST
+        };
+        queue.waiting.iter().take(BATCH).take_while(fits).cloned().collect()
+    }
+
     /// Forgets what was acknowledged; true once the last update was.
     fn acknowledge(&self, upto: u64) -> bool {
         let mut queue = self.queue();
@@ -104,6 +118,17 @@ impl Reporter {
         }
         queue.last && queue.waiting.is_empty()
     }
+}
+
+/// How much text an update holds, about.
+fn weight(what: &JobHappening) -> usize {
+    let text = match what {
+        JobHappening::Summary { markdown } => markdown.len(),
+        JobHappening::Annotation { annotation } => annotation.message.len(),
+        JobHappening::Finished { outputs, .. } => outputs.values().map(String::len).sum(),
+        JobHappening::Started { .. } | JobHappening::Step { .. } => 0,
+    };
+    text + 512
 }
 
 #[cfg(test)]
@@ -138,6 +163,15 @@ mod tests {
         assert!(got.iter().take(500).enumerate().all(
             |(n, what)| matches!(what, JobHappening::Summary { markdown } if *markdown == n.to_string())
         ));
+    }
+
+    #[test]
+    fn large_summaries_go_one_by_one() {
+        let reporter = Reporter::new(Arc::new(TestClock::at(0)));
+        for _ in 0..3 {
+            reporter.tell(JobHappening::Summary { markdown: "x".repeat(LARGEST) });
+        }
+        assert_eq!(reporter.batch().len(), 1);
     }
 
     #[tokio::test]

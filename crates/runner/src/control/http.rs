@@ -205,6 +205,11 @@ fn from_client(error: ClientError) -> ControlError {
         {
             ControlError::Refused { code: problem.code, detail: problem.detail }
         }
+        // A refusal without a reason is one all the same: to repeat the call would be refused again.
+        ClientError::Answer { why, .. } if why.starts_with("HTTP status 4") => ControlError::Refused {
+            code: ErrorCode::Invalid,
+            detail: format!("control refused the call: {why}"),
+        },
         // A proxy's page, a half answer, a full disk: control is not well, and may be soon.
         other => ControlError::Unavailable(other.to_string()),
     }

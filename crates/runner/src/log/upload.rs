@@ -54,7 +54,7 @@ impl Uploader {
                 tokio::select! {
                     _ = self.written.changed() => {
                         if !*stop.borrow() {
-                            tokio::time::sleep(GATHER).await;
+                            let _ = tokio::time::timeout(GATHER, stop.changed()).await;
                         }
                     }
                     _ = stop.changed() => {}

@@ -1,5 +1,6 @@
 //! The dispatcher and its units as processes, against a control that answers over HTTP.
 
+mod port;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,59 @@
-//! The `windlass` binary.
+//! The `windlass` binary: what people type, and the platform's own processes behind hidden subcommands.
+//!
+//! A module per group of commands; each turns arguments into calls of the API and shows the answers. Nothing is
+//! decided here: what may be done, and what follows, is the server's.
 
-fn main() {}
+mod account;
+mod approve;
+mod ask;
+mod audit;
+mod cli;
+mod connection;
+mod credential;
+mod deliver;
+mod demo;
+mod down;
+mod failure;
+mod lint;
+mod live;
+mod load;
+mod logs;
+mod project;
+mod run;
+mod service;
+mod setting;
+mod show;
+mod status;
+mod tree;
+mod up;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    // Before anything else: some of the hidden subcommands must not have started a thread yet.
+    if let Some(code) = windlass_server::internal_main(&args) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("windlass: cannot start: {e}");
+            return ExitCode::from(failure::Exit::Failed as u8);
+        }
+    };
+    let outcome = runtime.block_on(cli::run(cli));
+    // A question that nobody answers any more must not hold the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            eprintln!("{} {error:#}", show::red_on_error("windlass:"));
+            ExitCode::from(failure::exit_of(&error) as u8)
+        }
+    }
+}

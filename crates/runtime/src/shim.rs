@@ -95,6 +95,19 @@ impl Shims {
         Self { exe: exe.into(), level }
     }
 
+    /// Whether a shim holds the folder, other than one that has noted its instance's end and is about to let go.
+    async fn held(dir: &Path) -> io::Result<bool> {
+        let deadline = tokio::time::Instant::now() + SPARE;
+        while is_locked(&dir.join(LOCK))? {
+            let ending = matches!(read_status(dir)?, Some(Status::Exited { .. } | Status::Failed { .. }));
+            if !ending || tokio::time::Instant::now() >= deadline {
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(false)
+    }
+
     async fn ask(dir: &Path, ask: Ask) -> io::Result<Answer> {
         // The folder's path may be longer than a socket's address may be.
         let folder = fs::File::open(dir)?;
@@ -119,7 +132,7 @@ impl Instances for Shims {
             .create(dir)
             .map_err(|error| RuntimeError::io(what("making"), error))?;
         let dir = fs::canonicalize(dir).map_err(|error| RuntimeError::io(what("finding"), error))?;
-        if is_locked(&dir.join(LOCK)).map_err(|error| RuntimeError::io(what("looking into"), error))? {
+        if Self::held(&dir).await.map_err(|error| RuntimeError::io(what("looking into"), error))? {
             return Ok(());
         }
         let order = Order { level: self.level, exe: self.exe.clone(), instance: spec.clone() };

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use windlass_runtime::{Linux, RuntimeConfig, measure_start};
+use windlass_runtime::{Linux, Runtime as _, RuntimeConfig, measure_start};
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -29,6 +29,7 @@ fn measure(count: usize) -> ExitCode {
         runtime.block_on(async {
             let exe = std::env::current_exe().unwrap_or_default();
             let linux = Linux::open(RuntimeConfig::new(exe, &root)?).await?;
+            println!("level {}", linux.capabilities().level);
             measure_start(&linux, &root, count).await
         })
     });

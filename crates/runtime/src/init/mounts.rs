@@ -1,10 +1,9 @@
 //! Carries a [`Layout`] out: opens every source in the machine's tree, makes the new root, and attaches.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -98,20 +97,17 @@ impl Maker<'_> {
             None => fs::create_dir_all(&upper)?,
         }
         veil::lay(veils, &upper)?;
-        let mut list = Vec::new();
-        for folder in lower {
-            if !list.is_empty() {
-                list.push(b':');
-            }
-            // A colon separates folders here, a backslash escapes one.
-            for byte in folder.as_os_str().as_bytes() {
-                if matches!(byte, b':' | b'\\') {
-                    list.push(b'\\');
-                }
-                list.push(*byte);
-            }
+        // The kernel takes 255 bytes for each of these: so they are short names in the folder, links for the layers.
+        std::env::set_current_dir(place)?;
+        let mut names = Vec::new();
+        for (number, folder) in lower.iter().enumerate() {
+            let link = if name == "root" { format!("{number:x}") } else { format!("{name}.{number:x}") };
+            let _ = fs::remove_file(&link);
+            symlink(folder, &link)?;
+            names.push(link);
         }
-        let (lower, upper, work) = (CString::new(list)?, text(&upper)?, text(&work)?);
+        let lower = CString::new(names.join(":"))?;
+        let (upper, work) = (CString::new(format!("{name}.upper"))?, CString::new(format!("{name}.work"))?);
         let mut options = vec![
             ("lowerdir", Some(lower.as_c_str())),
             ("upperdir", Some(upper.as_c_str())),
@@ -345,9 +341,4 @@ fn point(at: &Path, file: bool) -> io::Result<()> {
         fs::OpenOptions::new().create(true).append(true).open(at)?;
     }
     Ok(())
-}
-
-fn text(path: &Path) -> io::Result<CString> {
-    let path: &OsStr = path.as_os_str();
-    Ok(CString::new(path.as_bytes())?)
 }

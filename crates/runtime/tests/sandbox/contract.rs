@@ -219,3 +219,21 @@ at!(many_at_once, [Namespaces, UserNamespaces, Process], |world| {
     }
     world.assert_clean();
 });
+
+at!(long_paths_and_many_layers_are_no_matter, [Namespaces, UserNamespaces], |world| {
+    let long = world.folder(&["a-folder-with-a-rather-long-name:and\\marks"; 8].join("/"));
+    let layers: Vec<_> = (0..60).map(|number| long.join(format!("layer-{number}"))).collect();
+    for (number, layer) in layers.iter().enumerate() {
+        std::fs::create_dir_all(layer).unwrap();
+        std::fs::write(layer.join(format!("file-{number}")), "").unwrap();
+        std::fs::write(layer.join("which"), number.to_string()).unwrap();
+    }
+    let spec =
+        SandboxSpec::layers("long", long.join("scratch"), layers).bind("/usr", "/usr").bind("/lib", "/lib");
+    let spec = if Path::new("/lib64").exists() { spec.bind("/lib64", "/lib64") } else { spec };
+    let sandbox = world.start(spec).await;
+    let exec = Exec::new(["/usr/bin/sh", "-c", "cat /which; ls / | grep -c ^file-"]).env("PATH", "/usr/bin");
+    let done = sandbox.exec(exec).await.unwrap().finish().await.unwrap();
+    assert_eq!(done.text(), "060\n", "{}", done.error_text());
+    sandbox.kill().await.unwrap();
+});

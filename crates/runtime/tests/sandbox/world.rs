@@ -161,7 +161,7 @@ fn as_nobody(root: &Path, test: &str) {
         .output();
     match output {
         Err(error) => {
-            windlass_testkit::skip(test, &format!("an ordinary user cannot run this test: {error}"))
+            windlass_testkit::skip(test, &format!("an ordinary user cannot run this test: {error}"));
         }
         Ok(output) => {
             let (out, err) =
@@ -191,12 +191,11 @@ pub(crate) async fn refused(sandbox: &Arc<dyn Sandbox>, script: &str, loot: &str
 macro_rules! at {
     ($name:ident, [$($level:ident),+], |$world:ident| $body:block) => {
         mod $name {
-            #[allow(unused_imports, reason = "not every test uses all")]
             use super::*;
             async fn body($world: crate::world::World) {
                 $body
             }
-            $(#[allow(non_snake_case, reason = "named after the level")]
+            $(#[expect(non_snake_case, reason = "named after the level")]
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $level() {
                 let test = concat!(module_path!(), "::", stringify!($level));

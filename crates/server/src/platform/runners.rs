@@ -117,7 +117,18 @@ impl RunnerPlatform for Runners {
         days: Option<u32>,
         body: Body,
     ) -> Answer<api::ArtifactView> {
-        self.0.put_artifact(who, job, name, days, body).await
+        self.0.put_artifact(who, job, name, days, false, body).await
+    }
+
+    async fn replace_artifact(
+        &self,
+        who: &Principal,
+        job: &str,
+        name: &str,
+        days: Option<u32>,
+        body: Body,
+    ) -> Answer<api::ArtifactView> {
+        self.0.put_artifact(who, job, name, days, true, body).await
     }
 
     async fn list_artifacts(&self, who: &Principal, job: &str) -> Answer<Vec<api::ArtifactView>> {

@@ -128,6 +128,7 @@ impl Context {
         job: &str,
         name: &str,
         days: Option<u32>,
+        replace: bool,
         body: Body,
     ) -> Answer<api::ArtifactView> {
         let bearer = self.bearer(who, job, Action::UseRunArtifacts).await?;
@@ -137,10 +138,9 @@ impl Context {
                 "`{name}` cannot be an artifact's name: it may not be empty, begin with a dot or hold any of \" : < > | * ? \\ / or line breaks"
             )));
         }
-        if self.artifacts_of_run(bearer.run.id).await?.iter().any(|a| a.name == name) {
-            return Err(Problem::conflict(format!(
-                "this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`"
-            )));
+        let standing = self.artifacts_of_run(bearer.run.id).await?.into_iter().find(|a| a.name == name);
+        if standing.is_some() && !replace {
+            return Err(Problem::conflict(format!("this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`")));
         }
         let (digest, size) = self.keep_blob(body, LARGEST).await?;
         let now = self.now();
@@ -158,7 +158,11 @@ impl Context {
         let event = NewEvent::new(now, who.actor.clone(), "artifact.created", artifact.id)
             .project(&artifact.project)
             .data(json!({"name": name, "digest": artifact.digest, "size": size, "run": artifact.run}));
-        self.commit(Batch::new().create(&artifact).event(event)).await.map_err(stored)?;
+        let mut batch = Batch::new().create(&artifact);
+        if let Some(standing) = standing {
+            batch = batch.delete::<ArtifactDoc>(standing.id);
+        }
+        self.commit(batch.event(event)).await.map_err(stored)?;
         Ok(artifact.view())
     }
 

@@ -38,9 +38,15 @@ fn value(text: &str) -> serde_json::Value {
     }
 }
 
+fn check(table: &[(&str, serde_json::Value)]) {
+    for (text, expected) in table {
+        assert_eq!(&value(text), expected, "{text}");
+    }
+}
+
 #[test]
-fn values() {
-    let table: &[(&str, serde_json::Value)] = &[
+fn literals_operators_and_comparison() {
+    check(&[
         // Literals.
         ("null", json!(null)),
         ("true", json!(true)),
@@ -88,7 +94,12 @@ fn values() {
         ("github.event == github.event", json!(false)), // each read is an instance of its own in this scope
         ("fromJSON('[]') == fromJSON('[]')", json!(false)),
         ("matrix.list > 1", json!(false)),
-        // Dereferencing.
+    ]);
+}
+
+#[test]
+fn dereferencing() {
+    check(&[
         ("github.EVENT_name", json!("push")),
         ("GitHub['event_name']", json!("push")),
         ("github.event.commits[1].id", json!(2)),
@@ -107,7 +118,12 @@ fn values() {
         ("github.sha.*", json!([])),
         ("matrix.version", json!(3.1)),
         ("github['ref'] == format('refs/heads/{0}', 'main')", json!(true)),
-        // Functions.
+    ]);
+}
+
+#[test]
+fn functions() {
+    check(&[
         ("contains('Hello World', 'WORLD')", json!(true)),
         ("contains(matrix.list, 'THREE')", json!(true)),
         ("contains(matrix.list, '2')", json!(true)),
@@ -138,10 +154,7 @@ fn values() {
         ("SUCCESS()", json!(true)),
         ("always() && !cancelled()", json!(true)),
         ("failure('a', 'b')", json!(false)),
-    ];
-    for (text, expected) in table {
-        assert_eq!(&value(text), expected, "{text}");
-    }
+    ]);
 }
 
 #[test]

@@ -23,6 +23,15 @@ use crate::unit::UnitSettings;
 pub const DEFAULT_LABELS: [&str; 6] =
     ["self-hosted", "linux", "x64", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
 
+/// [`DEFAULT_LABELS`], with this machine's processor.
+fn default_labels() -> Vec<String> {
+    let processor = |label: &str| match (label, std::env::consts::ARCH) {
+        ("x64", "aarch64") => "arm64".to_owned(),
+        _ => label.to_owned(),
+    };
+    DEFAULT_LABELS.iter().map(|label| processor(label)).collect()
+}
+
 /// How long a request for work is held open, in seconds.
 const WAIT_SECONDS: u32 = 25;
 /// How often a unit that another dispatcher started is looked after.
@@ -157,11 +166,8 @@ impl Dispatcher {
     }
 
     async fn lease(&self) -> Result<Option<Assignment>, ClientError> {
-        let labels = if self.config.labels.is_empty() {
-            DEFAULT_LABELS.map(str::to_owned).to_vec()
-        } else {
-            self.config.labels.clone()
-        };
+        let labels =
+            if self.config.labels.is_empty() { default_labels() } else { self.config.labels.clone() };
         let request = LeaseRequest { runner: self.config.name.clone(), labels, wait_seconds: WAIT_SECONDS };
         let client = self.client();
         let call = client.post("/api/v1/runner/lease", &request);

@@ -10,6 +10,7 @@ use windlass_kernel::Timestamp;
 use windlass_runner::Control as _;
 
 use crate::fixture::{Fixture, job};
+use crate::git_server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn artifacts_go_up_and_come_down() {
@@ -378,4 +379,65 @@ steps:
     second.control = first.control.clone();
     second.control.forget_updates();
     second.run().await.succeeded().says("hit true").says("Cache up-to-date.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkout_over_http_shows_the_jobs_token_and_nobody_else_does() {
+    let repositories = tempfile::tempdir().unwrap();
+    let (_, sha) = repository(repositories.path());
+    // x-access-token:job-token-0123456789
+    let server =
+        git_server::serve(repositories.path(), "basic eC1hY2Nlc3MtdG9rZW46am9iLXRva2VuLTAxMjM0NTY3ODk=");
+    let mut fixture = job(r"
+steps:
+  - uses: actions/checkout@v4
+  - run: cat file.txt; git rev-list --count HEAD; git fetch --quiet --unshallow && git rev-list --count HEAD
+  - uses: actions/checkout@v4
+    with: { path: other, persist-credentials: false, repository: team/shop }
+  - run: cd other; GIT_TERMINAL_PROMPT=0 git fetch origin 2> /dev/null || echo refused without
+");
+    fixture.assignment.clone_url = format!("{server}/shop.git");
+    fixture.assignment.github["sha"] = sha.into();
+    let ran = fixture.run().await;
+    ran.succeeded().says("second").says("1").says("2").says("refused without");
+    assert!(!ran.log.contains("eC1hY2Nlc3M"), "{}", ran.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_job_cannot_see_gets_into_no_archive() {
+    let mut fixture = job(r#"
+steps:
+  - run: |
+      ln -s "$OUTSIDE" link
+      ln -s "$(dirname "$OUTSIDE")" folder
+      if cat link 2> /dev/null; then echo leaked; else echo hidden; fi
+    env: { OUTSIDE: "${{ vars.OUTSIDE }}" }
+  - uses: actions/upload-artifact@v4
+    continue-on-error: true
+    with: { name: all, path: ".", if-no-files-found: ignore }
+  - uses: actions/upload-artifact@v4
+    continue-on-error: true
+    with: { name: direct, path: "${{ vars.OUTSIDE }}", if-no-files-found: ignore }
+  - uses: windlass/build@v1
+    continue-on-error: true
+    with: { files: "folder:/" }
+  - run: echo "[${{ hashFiles('link', 'folder/**') }}]"
+"#);
+    fixture.level = None;
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let secret = data.path().join("secret");
+    std::fs::write(&secret, "the data directory's own").unwrap();
+    fixture.settings.hidden = vec![data.path().to_owned()];
+    fixture.assignment.vars = serde_json::json!({"OUTSIDE": secret});
+    let ran = fixture.run().await;
+    if ran.log.contains("Sandbox: process") {
+        windlass_testkit::skip(
+            "what_the_job_cannot_see_gets_into_no_archive",
+            "only plain processes are permitted",
+        );
+        return;
+    }
+    ran.says("hidden").says("[]");
+    assert_eq!(ran.artifact_names().await, Vec::<String>::new(), "{}", ran.log);
+    assert!(ran.control.images().is_empty());
 }

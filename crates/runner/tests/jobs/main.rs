@@ -2,5 +2,6 @@
 
 mod actions;
 mod fixture;
+mod git_server;
 mod steps;
 mod stops;

@@ -197,6 +197,9 @@ fn functions(shown: &str, text: &str, breaches: &mut Vec<String>) {
                     ));
                 }
                 open = None;
+            } else if depth == *indent && trimmed.ends_with(';') {
+                // A declaration in a trait: no body.
+                open = None;
             }
             continue;
         }

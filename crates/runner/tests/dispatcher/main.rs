@@ -25,7 +25,8 @@ struct Machine {
 
 impl Machine {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // Not in /tmp, which sandboxes have their own of: here the data directory is hidden, and the job's folder in it shown.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::write(dir.path().join("token"), "runner-token\n").unwrap();
         Self { dir, server: Server::start().await, shutdown: CancellationToken::new() }
     }

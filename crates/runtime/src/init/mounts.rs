@@ -69,44 +69,69 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn base(&self, base: &Base) -> Result<OwnedFd, Fault> {
         match base {
-            Base::Overlay(lower) => self
-                .overlay(lower, "root", self.veils)
-                .doing(|| "laying the root's layers over each other".into()),
+            Base::Overlay(lower) => {
+                let mut layers =
+                    self.apart(lower).doing(|| "laying an image's layers over each other".into())?;
+                if !self.veils.is_empty() {
+                    layers.insert(0, self.veiled().doing(|| "veiling the machine's folders".into())?);
+                }
+                self.overlay(&layers, "root").doing(|| "laying the root's layers over each other".into())
+            }
             Base::Mirror => memory(0o755).doing(|| "making a root in memory".into()),
         }
     }
 
+    /// The kernel refuses a layer that lies within another one (ELOOP), as an image's layers do within the machine's
+    /// root: those are laid over each other by themselves first, which makes them a file system of their own.
+    fn apart(&self, lower: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+        let Some((machine, image)) = lower.split_last() else { return Ok(Vec::new()) };
+        if !image.iter().any(|layer| layer.starts_with(machine)) {
+            return Ok(lower.to_vec());
+        }
+        let (path, nothing) = (self.scratch.join("image"), self.scratch.join("nothing"));
+        fs::create_dir_all(&path)?;
+        // Without an upper layer the kernel wants two lower ones at least.
+        fs::create_dir_all(&nothing)?;
+        let layers = [image, &[nothing]].concat();
+        let lower = short_names(&layers, self.scratch, "i")?;
+        let mut options = vec![("lowerdir", Some(lower.as_c_str()))];
+        if self.level == Level::UserNamespaces {
+            options.push(("userxattr", None));
+        }
+        attach_mount(new_mount(c"overlay", &options, SAFE)?.as_fd(), &path)?;
+        Ok(vec![path, machine.clone()])
+    }
+
+    /// A layer in memory with the veils: nothing of it has to be deleted from a disk at the end.
+    fn veiled(&self) -> io::Result<PathBuf> {
+        let path = self.scratch.join("veils");
+        fs::create_dir_all(&path)?;
+        attach_mount(memory(0o755)?.as_fd(), &path)?;
+        veil::lay(self.veils, &path)?;
+        Ok(path)
+    }
+
     /// Folders laid over each other; what is written goes to `NAME.upper` in the sandbox's folder. Where that folder's
     /// file system cannot be an upper layer (it is one itself, say, in a container), it goes to memory.
-    fn overlay(&self, lower: &[PathBuf], name: &str, veils: &[Veil]) -> io::Result<OwnedFd> {
-        let on_disk = self.overlay_at(lower, self.scratch, name, veils);
+    fn overlay(&self, lower: &[PathBuf], name: &str) -> io::Result<OwnedFd> {
+        let on_disk = self.overlay_at(lower, self.scratch, name);
         let Err(error) = on_disk else { return on_disk };
         let aside = self.scratch.join(format!("{name}.memory"));
         fs::create_dir_all(&aside)?;
         let mount = memory(0o700)?;
         attach_mount(mount.as_fd(), &aside)?;
         // Both failed: the first reason is the one to tell.
-        self.overlay_at(lower, &aside, name, veils).map_err(|_| error)
+        self.overlay_at(lower, &aside, name).map_err(|_| error)
     }
 
-    fn overlay_at(&self, lower: &[PathBuf], place: &Path, name: &str, veils: &[Veil]) -> io::Result<OwnedFd> {
+    fn overlay_at(&self, lower: &[PathBuf], place: &Path, name: &str) -> io::Result<OwnedFd> {
         let (upper, work) = (place.join(format!("{name}.upper")), place.join(format!("{name}.work")));
         fs::create_dir_all(&work)?;
         match lower.first() {
             Some(top) => make_like(&upper, top)?,
             None => fs::create_dir_all(&upper)?,
         }
-        veil::lay(veils, &upper)?;
-        // The kernel takes 255 bytes for each of these: so they are short names in the folder, links for the layers.
-        std::env::set_current_dir(place)?;
-        let mut names = Vec::new();
-        for (number, folder) in lower.iter().enumerate() {
-            let link = if name == "root" { format!("{number:x}") } else { format!("{name}.{number:x}") };
-            let _ = fs::remove_file(&link);
-            symlink(folder, &link)?;
-            names.push(link);
-        }
-        let lower = CString::new(names.join(":"))?;
+        let lower = short_names(lower, place, name)?;
         let (upper, work) = (CString::new(format!("{name}.upper"))?, CString::new(format!("{name}.work"))?);
         let mut options = vec![
             ("lowerdir", Some(lower.as_c_str())),
@@ -127,7 +152,7 @@ impl Maker<'_> {
         let folder = |mount| Ok(Opened::Mount { mount, file: false });
         match step {
             Step::Overlay { lower, .. } => {
-                folder(match self.overlay(std::slice::from_ref(lower), &number.to_string(), &[]) {
+                folder(match self.overlay(std::slice::from_ref(lower), &number.to_string()) {
                     Ok(mount) => mount,
                     Err(_) => bind(lower, true)?,
                 })
@@ -257,6 +282,20 @@ fn attach(step: &Step, opened: Opened, cover: &OwnedFd) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Layers as the kernel wants them told. It takes 255 bytes for all of them: so they are links with short names in a
+/// folder, which becomes the current one.
+fn short_names(layers: &[PathBuf], place: &Path, name: &str) -> io::Result<CString> {
+    std::env::set_current_dir(place)?;
+    let mut names = Vec::new();
+    for (number, folder) in layers.iter().enumerate() {
+        let link = if name == "root" { format!("{number:x}") } else { format!("{name}.{number:x}") };
+        let _ = fs::remove_file(&link);
+        symlink(folder, &link)?;
+        names.push(link);
+    }
+    Ok(CString::new(names.join(":"))?)
 }
 
 fn devices() -> io::Result<Opened> {

@@ -1,4 +1,4 @@
-//! Lays [`Veil`]s into the upper layer of an overlay before it is mounted: the kernel's own marks for "nothing of the
+//! Lays [`Veil`]s into a layer of their own, over the machine's root in the overlay: the kernel's own marks for "nothing of the
 //! layers below is seen here" and "this folder goes on at another place below" (`overlayfs`, "whiteouts and opaque
 //! directories", "redirect_dir"). Programs in the sandbox can neither see nor set these marks.
 #![expect(unsafe_code, reason = "extended attributes")]
@@ -12,23 +12,23 @@ use std::path::{Path, PathBuf};
 
 use crate::layout::Veil;
 
-/// Lays veils into `upper`.
-pub(super) fn lay(veils: &[Veil], upper: &Path) -> io::Result<()> {
+/// Lays veils into the folder `layer`.
+pub(super) fn lay(veils: &[Veil], layer: &Path) -> io::Result<()> {
     for veil in veils {
         match veil {
             Veil::Folder { at, mode } => {
-                let path = place(upper, at)?;
+                let path = place(layer, at)?;
                 fs::create_dir_all(&path)?;
                 fs::set_permissions(&path, fs::Permissions::from_mode(*mode))?;
                 mark(&path, c"trusted.overlay.opaque", b"y")?;
             }
             Veil::Through { host, at } => {
-                let path = place(upper, at)?;
+                let path = place(layer, at)?;
                 make_like(&path, host)?;
                 mark(&path, c"trusted.overlay.redirect", host.as_os_str().as_bytes())?;
             }
             Veil::File { at, text } => {
-                let path = place(upper, at)?;
+                let path = place(layer, at)?;
                 fs::write(&path, text)?;
                 fs::set_permissions(
                     &path,
@@ -40,10 +40,10 @@ pub(super) fn lay(veils: &[Veil], upper: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a path of the machine is in the upper layer; its parents are made, like the machine's.
-fn place(upper: &Path, at: &Path) -> io::Result<PathBuf> {
+/// Where a path of the machine is in the layer layer; its parents are made, like the machine's.
+fn place(layer: &Path, at: &Path) -> io::Result<PathBuf> {
     let below = at.strip_prefix("/").map_err(io::Error::other)?;
-    let (mut real, mut path) = (PathBuf::from("/"), upper.to_owned());
+    let (mut real, mut path) = (PathBuf::from("/"), layer.to_owned());
     for part in below.parent().into_iter().flat_map(Path::components) {
         real.push(part);
         path.push(part);
@@ -51,7 +51,7 @@ fn place(upper: &Path, at: &Path) -> io::Result<PathBuf> {
             make_like(&path, &real)?;
         }
     }
-    Ok(upper.join(below))
+    Ok(layer.join(below))
 }
 
 /// Makes a folder with the owner and permissions of another, if that is there.

@@ -73,12 +73,11 @@ impl Ending {
         // when the kernel has ended everything in the sandbox.
         let waited = self.child.wait();
         if self.level == Level::Process {
+            // Its adopter may itself have been killed.
             kill_marked(self.scratch.dir());
+            self.group.iter().for_each(Group::kill);
         }
-        if let Some(group) = &self.group {
-            group.kill();
-            group.remove();
-        }
+        self.group.iter().for_each(Group::remove);
         waited.map_err(|error| RuntimeError::io("waiting for the sandbox's end", error))?;
         let what = || format!("deleting the sandbox's folder {}", self.scratch.dir().display());
         self.scratch.remove().map_err(|error| RuntimeError::io(what(), error))

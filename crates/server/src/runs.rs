@@ -15,6 +15,7 @@ mod start;
 mod view;
 
 pub(crate) use gates::{admits, manifest_at};
+pub(crate) use lease::Bearer;
 pub(crate) use rounds::run;
 pub(crate) use start::{Pushed, WorkflowFile, start_for_push, workflows};
 pub(crate) use view::summary;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use windlass_api as api;
 use windlass_api::Problem;
@@ -9,8 +10,8 @@ use windlass_api::runner as wire;
 use windlass_delivery::{Cause, Deployment, DeploymentState, Image, Manifest, Release, Rules, Strategy};
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{
-    Actor, Batch, DeploymentId, Digest, EnvironmentName, NewEvent, ProjectName, Query, ReleaseId,
-    ServiceName, StoreExt as _,
+    Actor, Batch, DeploymentId, Digest, Document, EnvironmentName, JobId, NewEvent, ProjectName, Query,
+    ReleaseId, ServiceName, StoreExt as _,
 };
 use windlass_oci::{Reference, RepositoryName};
 use windlass_pipeline::Run;
@@ -19,9 +20,37 @@ use crate::context::{Context, internal, may_project, parse, stored};
 use crate::delivery::environment::{EnvironmentDoc, environment_id};
 use crate::delivery::rounds::event_of;
 use crate::images::split_reference;
-use crate::runs::{admits, manifest_at};
+use crate::runs::{Bearer, admits, manifest_at};
 
 type Answer<T> = Result<T, Problem>;
+
+/// What a hand-out of a job asked to be deployed: the same once more is the same deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct DeployOrder {
+    job: JobId,
+    hand_out: u32,
+    release: ReleaseId,
+    deployment: String,
+}
+
+impl DeployOrder {
+    fn of(bearer: &Bearer, release: &Release) -> Self {
+        Self {
+            job: bearer.job.id,
+            hand_out: bearer.job.tries,
+            release: release.id,
+            deployment: String::new(),
+        }
+    }
+}
+
+impl Document for DeployOrder {
+    const KIND: &'static str = "deploy_order";
+
+    fn id(&self) -> String {
+        format!("{}:{}:{}", self.job, self.hand_out, self.release)
+    }
+}
 
 impl Context {
     /// `uses: windlass/deploy@v1`: makes a release of the images and deploys it to the job's environment.
@@ -61,7 +90,18 @@ impl Context {
         admitted
             .map_err(|e| internal("the environment's rules cannot be checked", &e))?
             .map_err(Problem::forbidden)?;
-        let deployment = self.queue(&release, &environment, Cause::Deploy, &run.actor).await?;
+        let order = DeployOrder::of(&bearer, &release);
+        let deployment = match self.store.get::<DeployOrder>(&order.id()).await.map_err(stored)? {
+            // The answer to the first request got lost: the same deployment, not a second one.
+            Some(known) => {
+                self.store.get::<Deployment>(&known.value.deployment).await.map_err(stored)?.map(|d| d.value)
+            }
+            None => None,
+        };
+        let deployment = match deployment {
+            Some(deployment) => deployment,
+            None => self.queue(&release, &environment, Cause::Deploy, &run.actor, Some(order)).await?,
+        };
         self.deployment_view(&deployment).await
     }
 
@@ -184,6 +224,7 @@ impl Context {
         environment: &EnvironmentName,
         cause: Cause,
         by: &Actor,
+        order: Option<DeployOrder>,
     ) -> Answer<Deployment> {
         let specs = release.manifest.for_environment(environment, &release.project);
         let blue_green = specs.iter().any(|s| s.service.strategy == Strategy::BlueGreen);
@@ -202,6 +243,9 @@ impl Context {
         };
         let mut batch =
             Batch::new().create(&deployment).event(event_of(&deployment, "deployment.created", self.now()));
+        if let Some(order) = order {
+            batch = batch.create(&DeployOrder { deployment: deployment.id.to_string(), ..order });
+        }
         let id = environment_id(&release.project, environment);
         if self.store.get::<EnvironmentDoc>(&id).await.map_err(stored)?.is_none() {
             batch = batch.create(&EnvironmentDoc::new(&release.project, environment));
@@ -250,7 +294,7 @@ impl Context {
         let live = self.environment(&project, &environment).await?.and_then(|e| e.live);
         let cause =
             if live.is_some_and(|l| l.release == release.id) { Cause::Redeploy } else { Cause::Deploy };
-        let deployment = self.queue(&release, &environment, cause, &who.actor).await?;
+        let deployment = self.queue(&release, &environment, cause, &who.actor, None).await?;
         self.deployment_view(&deployment).await
     }
 
@@ -303,7 +347,7 @@ impl Context {
                 target.number
             )));
         }
-        let deployment = self.queue(&target, &environment, Cause::Rollback, &who.actor).await?;
+        let deployment = self.queue(&target, &environment, Cause::Rollback, &who.actor, None).await?;
         self.deployment_view(&deployment).await
     }
 

@@ -140,7 +140,9 @@ impl Context {
         }
         let standing = self.artifacts_of_run(bearer.run.id).await?.into_iter().find(|a| a.name == name);
         if standing.is_some() && !replace {
-            return Err(Problem::conflict(format!("this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`")));
+            return Err(Problem::conflict(format!(
+                "this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`"
+            )));
         }
         let (digest, size) = self.keep_blob(body, LARGEST).await?;
         let now = self.now();

@@ -164,6 +164,8 @@ impl Context {
         for run in self.store.list::<Run>(&rounds::active()).await.map_err(stored)? {
             if let Some(job) = run.value.job(id)
                 && job.lease().is_some()
+                // Word of an earlier hand-out must not take the job from the present one.
+                && lost.attempt.is_none_or(|attempt| attempt == job.tries)
             {
                 return rounds::lost(self, run.value.id, job, lost.reason).await.map_err(engine);
             }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windlass_gateway::AdminClient;
 use windlass_kernel::{Clock, Entropy, Ids, OsEntropy, Store, SystemClock};
+use windlass_oci::BlobStore as _;
 use windlass_runtime::{Linux, Runtime as _, RuntimeConfig, Shims, sweep};
 use windlass_secrets::{KeyEncryptionKey, Vault};
 use windlass_source::{HttpLimits, Repositories, RepositoriesConfig, SmartHttp};
@@ -113,6 +114,10 @@ async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
         }
         if let Err(e) = ctx.withdraw_tokens().await {
             tracing::warn!(error = %e, "tokens of ended jobs could not be withdrawn");
+        }
+        // What an interrupted push or build left: nobody goes on with it after a day.
+        if let Err(e) = ctx.images.blobs.sweep(std::time::Duration::from_secs(86_400)).await {
+            tracing::warn!(error = %e, "unfinished uploads could not be removed");
         }
         if let Err(e) = ctx.expire().await {
             tracing::warn!(error = %e, "what expired could not be removed");

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
-use crate::{account, approve, audit, credential, deliver, demo, down, lint, logs, project, run, service, setting, status, up};
+use crate::{account, approve, audit, bench, credential, deliver, demo, down, lint, logs, project, run, service, setting, status, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Lint(lint::Lint),
     #[command(hide = true)]
     Credential(credential::Credential),
+    #[command(hide = true)]
+    Bench(bench::Bench),
 }
 
 /// Carries a command out.
@@ -90,6 +92,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Audit(c) => audit::run(global, c).await,
         Command::Lint(c) => lint::run(global, c),
         Command::Credential(c) => credential::run(global, c),
+        Command::Bench(c) => bench::run(c).await,
     }
 }
 

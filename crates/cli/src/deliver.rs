@@ -132,7 +132,7 @@ pub(crate) fn explain(view: &DeploymentView) -> Result<()> {
     }
     if !view.last_lines.is_empty() {
         show::print("  last lines of the instance:")?;
-        for line in view.last_lines.iter().rev().take(10).rev() {
+        for line in view.last_lines.iter().rev().take(5).rev() {
             show::print(&format!("    {}", show::clean(line)))?;
         }
     }

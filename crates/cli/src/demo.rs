@@ -93,12 +93,15 @@ async fn conclude(stage: &Stage, demo: &Demo, summary: &Summary) -> Result<Exit>
 
 /// Resolves when this process is asked to end.
 async fn interrupted() {
-    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let [Ok(mut int), Ok(mut term), Ok(mut hangup)] =
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal)
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = int.recv() => {}
         _ = term.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 

@@ -198,7 +198,7 @@ async fn steady(target: &Target, pause: Duration, number: u32, stop: &AtomicBool
 /// What a task manager is asked: mostly lists, some writing.
 fn mixed(turn: u64) -> (Method, &'static str, &'static str) {
     match turn % 10 {
-        0 => (Method::POST, "/tasks", r#"{"title":"traffic of the demo","status":"todo"}"#),
+        0 => (Method::POST, "/tasks", r#"{"title":"traffic"}"#),
         5 => (Method::GET, "/health", ""),
         _ => (Method::GET, "/tasks?limit=20", ""),
     }

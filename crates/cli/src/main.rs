@@ -7,6 +7,7 @@ mod account;
 mod approve;
 mod ask;
 mod audit;
+mod bench;
 mod cli;
 mod connection;
 mod credential;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let args: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     // Before anything else: some of the hidden subcommands must not have started a thread yet.
     if let Some(code) = windlass_server::internal_main(&args) {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));

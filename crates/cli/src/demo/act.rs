@@ -92,13 +92,6 @@ impl Shipped {
         Some(end.since(self.pushed_at).saturating_sub(self.asked))
     }
 
-    /// How long the longest of its jobs' steps with this word in the name took together.
-    pub(crate) fn steps_named(&self, words: &[&str]) -> Duration {
-        let steps = self.runs.iter().flat_map(|r| &r.jobs).flat_map(|j| &j.steps);
-        let meant = steps.filter(|s| words.iter().any(|w| s.name.to_lowercase().contains(w)));
-        meant.filter_map(|s| Some(s.finished_at?.since(s.started_at?))).sum()
-    }
-
     /// In a sentence.
     pub(crate) fn outcome(&self) -> String {
         let label = &self.label;

@@ -56,8 +56,12 @@ impl Summary {
         for version in [first, good] {
             check(same_digest(version), format!("{}: production got the digest that passed staging ({})", version.label, digests(version)))?;
         }
+        let mut seen: Vec<&String> = Vec::new();
         for failure in &self.tally.failures {
-            show::print(&format!("  {}", Tone::Bad.paint(show::clean(failure))))?;
+            if !seen.contains(&failure) {
+                show::print(&format!("  {}", Tone::Bad.paint(show::clean(failure))))?;
+                seen.push(failure);
+            }
         }
         show::print("")?;
         if let Some(back) = bad.deployment("production") {

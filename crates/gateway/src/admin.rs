@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -10,10 +11,15 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
+use tokio::sync::Mutex;
 
+use crate::admission::Admission;
 use crate::proxy::Proxy;
 use crate::serve::keep_table;
 use crate::table::RouteTable;
+
+/// How long the gateway may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Requests in flight at one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +82,12 @@ impl AdminClient {
     }
 
     async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, AdminError> {
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.ask(method, path, body));
+        let late = |_| AdminError::Unreachable(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
+        answer.await.map_err(late)?
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, AdminError> {
         let unreachable = |e: String| AdminError::Unreachable(e);
         let stream = UnixStream::connect(&self.0).await.map_err(|e| unreachable(e.to_string()))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -99,26 +111,36 @@ impl AdminClient {
     }
 }
 
+/// The gateway's end of the socket.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) admission: Arc<Admission>,
+    /// Where the table in force is kept. Locked while one is put, so that the last one put is the one kept.
+    pub(crate) kept: Arc<Mutex<PathBuf>>,
+}
+
 /// Answers control.
-pub(crate) async fn answer(
-    proxy: Arc<Proxy>,
-    kept: PathBuf,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(admin: Arc<Admin>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let proxy = &admin.proxy;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let json = |value: Result<Vec<u8>, serde_json::Error>| match value {
         Ok(bytes) => reply(StatusCode::OK, bytes),
         Err(e) => reply(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()),
     };
     match (method.as_str(), path.as_str()) {
-        ("GET", "/routes") => json(serde_json::to_vec(&proxy.table())),
+        ("GET", "/routes") => json(serde_json::to_vec(&proxy.switchboard.table())),
         ("GET", "/backends") => {
-            let loads = proxy.loads().into_iter().map(|(id, in_flight)| BackendLoad { id, in_flight });
+            let loads =
+                proxy.switchboard.loads().into_iter().map(|(id, in_flight)| BackendLoad { id, in_flight });
             json(serde_json::to_vec(&loads.collect::<Vec<_>>()))
         }
-        ("GET", "/metrics") => reply(StatusCode::OK, proxy.metrics.text()),
+        ("GET", "/metrics") => {
+            proxy.metrics.connections(admin.admission.count());
+            reply(StatusCode::OK, proxy.metrics.text())
+        }
         ("GET", "/pid") => json(serde_json::to_vec(&std::process::id())),
-        ("PUT", "/routes") => match put(&proxy, kept, request).await {
+        ("PUT", "/routes") => match admin.put(request).await {
             Ok(()) => reply(StatusCode::OK, "{}"),
             Err(why) => reply(StatusCode::BAD_REQUEST, why),
         },
@@ -126,20 +148,23 @@ pub(crate) async fn answer(
     }
 }
 
-async fn put(proxy: &Proxy, kept: PathBuf, request: Request<Incoming>) -> Result<(), String> {
-    let body =
-        Limited::new(request.into_body(), 64 << 20).collect().await.map_err(|e| e.to_string())?.to_bytes();
-    let table: RouteTable = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
-    proxy.swap(table.clone()).map_err(|e| e.to_string())?;
-    // In force first, kept second: a full disk must not keep traffic on instances that are about to stop.
-    match tokio::task::spawn_blocking(move || keep_table(&kept, &table)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => {
-            tracing::error!(error = %e, "the route table is in force but could not be kept on disk")
+impl Admin {
+    async fn put(&self, request: Request<Incoming>) -> Result<(), String> {
+        let body = Limited::new(request.into_body(), 64 << 20)
+            .collect()
+            .await
+            .map_err(|e| e.to_string())?
+            .to_bytes();
+        let table: RouteTable = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
+        let kept = self.kept.clone().lock_owned().await;
+        self.proxy.switchboard.swap(table.clone(), &self.proxy.metrics).map_err(|e| e.to_string())?;
+        // In force first, kept second: a full disk must not keep traffic on instances that are about to stop.
+        let written = tokio::task::spawn_blocking(move || keep_table(&kept, &table)).await;
+        if let Err(e) = written.map_err(std::io::Error::other).flatten() {
+            tracing::error!(error = %e, "the route table is in force but could not be kept on disk");
         }
-        Err(e) => tracing::error!(error = %e, "the route table is in force but could not be kept on disk"),
+        Ok(())
     }
-    Ok(())
 }
 
 fn reply(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::proxy::RequestBody;
+use crate::exchange::RequestBody;
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,6 +20,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MOST_IDLE: usize = 64;
 /// How long an idle connection is kept.
 const IDLE_FOR: Duration = Duration::from_secs(20);
+/// How long a connection may have been idle for a request that cannot be sent twice. An instance may close an idle
+/// connection at the very moment at which a request is written to it; servers do so after a second or more.
+const IDLE_FOR_UNREPEATABLE: Duration = Duration::from_millis(500);
+/// The most bytes of an answer's head, and of what is read ahead of a slow client.
+const BUFFER: usize = 64 << 10;
 /// How long an instance that refused a connection is asked last.
 const SHUN_FOR: Duration = Duration::from_secs(2);
 
@@ -105,38 +110,44 @@ impl Backend {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn take_idle(&self) -> Option<SendRequest<RequestBody>> {
+    fn take_idle(&self, idle_for: Duration) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle_list();
-        while let Some(Idle { sender, since }) = idle.pop() {
-            if sender.is_ready() && since.elapsed() < IDLE_FOR {
-                return Some(sender);
-            }
-        }
-        None
+        idle.retain(Idle::is_alive);
+        // The youngest first. One that is not ready is finishing its last exchange, and stays.
+        let found = idle.iter().rposition(|i| i.sender.is_ready() && i.since.elapsed() < idle_for)?;
+        Some(idle.remove(found).sender)
     }
 
     /// Keeps a connection for the next request.
     pub(crate) fn keep(&self, sender: SendRequest<RequestBody>) {
-        if self.retired.load(Ordering::SeqCst) || sender.is_closed() {
-            return;
-        }
         let mut idle = self.idle_list();
-        if idle.len() < MOST_IDLE {
+        if !self.retired.load(Ordering::SeqCst) && !sender.is_closed() && idle.len() < MOST_IDLE {
             idle.push(Idle { sender, since: Instant::now() });
         }
+    }
+
+    /// Closes connections that have been idle for too long: a server with few workers may need them.
+    pub(crate) fn sweep(&self) {
+        self.idle_list().retain(Idle::is_alive);
     }
 
     /// Sends a request: over an idle connection if there is one that takes it, else over a new one.
     pub(crate) async fn send(
         &self,
         mut request: Request<RequestBody>,
+        repeatable: bool,
     ) -> Result<(Response<Incoming>, SendRequest<RequestBody>), SendFailure> {
-        while let Some(mut sender) = self.take_idle() {
+        let idle_for = if repeatable { IDLE_FOR } else { IDLE_FOR_UNREPEATABLE };
+        while let Some(mut sender) = self.take_idle(idle_for) {
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
                 Err(mut e) => match e.take_message() {
                     Some(message) => request = message,
-                    None => return Err(SendFailure::Broken(e.into_error().to_string())),
+                    None => {
+                        // Its like are suspect too: the next try opens a new one.
+                        self.idle_list().clear();
+                        return Err(SendFailure::Broken(e.into_error().to_string()));
+                    }
                 },
             }
         }
@@ -164,10 +175,19 @@ impl Backend {
             .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))?
             .map_err(|e| e.to_string())?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) =
-            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| e.to_string())?;
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
+    }
+}
+
+impl Idle {
+    fn is_alive(&self) -> bool {
+        !self.sender.is_closed() && self.since.elapsed() < IDLE_FOR
     }
 }
 

@@ -2,9 +2,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
-
-use crate::proxy::ResponseBody;
 
 /// An answer of the gateway's own: HTML for a browser, text for others.
 pub(crate) fn page(
@@ -12,7 +9,7 @@ pub(crate) fn page(
     accept: Option<&HeaderValue>,
     said: &str,
     id: &str,
-) -> Response<ResponseBody> {
+) -> Response<Bytes> {
     let html = accept.and_then(|a| a.to_str().ok()).is_some_and(|a| a.contains("text/html"));
     let title = status.canonical_reason().unwrap_or("Error");
     let (kind, text) = if html {
@@ -29,7 +26,7 @@ pub(crate) fn page(
     } else {
         ("text/plain; charset=utf-8", format!("{} {title}: {said}\nrequest {id}\n", status.as_u16()))
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed());
+    let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

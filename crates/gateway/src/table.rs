@@ -67,6 +67,9 @@ pub enum TableError {
     /// A route's host or path cannot be matched.
     #[error("the route {0} is not a lower-case host and an absolute path")]
     Shape(String),
+    /// A route gives its instances no time to answer.
+    #[error("the route {0} has a timeout of 0 ms")]
+    Timeout(String),
     /// An older snapshot than the one in force.
     #[error("route table {given} is older than {current}, which is in force")]
     Old {
@@ -90,7 +93,12 @@ impl RouteTable {
             if !host_ok || !route.path.starts_with('/') {
                 return Err(TableError::Shape(format!("{}{}", route.host, route.path)));
             }
-            if let Some(other) = seen.insert((&route.host, &route.path), route) {
+            if route.timeout_ms == 0 {
+                return Err(TableError::Timeout(format!("{}{}", route.host, route.path)));
+            }
+            // `/api` and `/api/` cover the same paths.
+            let path = route.path.trim_end_matches('/');
+            if let Some(other) = seen.insert((&route.host, path), route) {
                 return Err(TableError::Twice {
                     host: route.host.clone(),
                     path: route.path.clone(),
@@ -102,24 +110,16 @@ impl RouteTable {
         Ok(())
     }
 
-    /// The index of the route for a host (no port) and a path: same host, longest prefix of whole segments.
-    pub fn find(&self, host: &str, path: &str) -> Option<usize> {
-        let host = host.to_ascii_lowercase();
-        let fits = |route: &Route| route.host == host && is_prefix(&route.path, path);
-        let candidates = self.routes.iter().enumerate().filter(|(_, r)| fits(r));
-        candidates.max_by_key(|(_, r)| r.path.len()).map(|(i, _)| i)
-    }
-
     /// Every backend of every route, once.
     pub fn backends(&self) -> BTreeSet<&Backend> {
         self.routes.iter().flat_map(|r| &r.backends).collect()
     }
 }
 
-fn is_prefix(prefix: &str, path: &str) -> bool {
+/// Whether a path prefix covers a path (without its query), by whole segments.
+pub(crate) fn is_prefix(prefix: &str, path: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with('?'))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl std::fmt::Display for Label {
@@ -138,25 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_prefix_of_whole_segments_wins() {
-        let routes = vec![
-            route("a.localhost", "/", "web"),
-            route("a.localhost", "/api", "api"),
-            route("b.localhost", "/x/", "b"),
-        ];
-        let table = RouteTable { version: 1, routes };
-        table.check().unwrap();
-        let found = |host, path| table.find(host, path).map(|i| table.routes[i].label.service.clone());
-        for (host, path, expected) in [
-            ("a.localhost", "/", Some("web")),
-            ("A.LOCALHOST", "/api/v1", Some("api")),
-            ("a.localhost", "/api", Some("api")),
-            ("a.localhost", "/apiary", Some("web")),
-            ("b.localhost", "/x", Some("b")),
-            ("b.localhost", "/xy", None),
-            ("c.localhost", "/", None),
+    fn a_prefix_covers_whole_segments() {
+        for (prefix, path, expected) in [
+            ("/", "/", true),
+            ("/", "/x", true),
+            ("/", "*", false),
+            ("/api", "/api", true),
+            ("/api", "/api/", true),
+            ("/api", "/api/v1", true),
+            ("/api", "/apiary", false),
+            ("/api/", "/api", true),
+            ("/api/", "/api/v1", true),
+            ("/api", "/API", false),
         ] {
-            assert_eq!(found(host, path).as_deref(), expected, "{host}{path}");
+            assert_eq!(is_prefix(prefix, path), expected, "{prefix} {path}");
         }
     }
 
@@ -164,6 +159,10 @@ mod tests {
     fn a_table_with_two_owners_or_a_bad_shape_is_refused() {
         let twice = RouteTable { version: 1, routes: vec![route("a", "/", "x"), route("a", "/", "y")] };
         assert!(matches!(twice.check(), Err(TableError::Twice { .. })));
+        let slash = RouteTable { version: 1, routes: vec![route("a", "/x", "x"), route("a", "/x/", "y")] };
+        assert!(matches!(slash.check(), Err(TableError::Twice { .. })));
+        let hasty = RouteTable { version: 1, routes: vec![Route { timeout_ms: 0, ..route("a", "/x", "x") }] };
+        assert!(matches!(hasty.check(), Err(TableError::Timeout(_))));
         for (host, path) in [("A", "/"), ("", "/"), ("a", "x"), ("a b", "/")] {
             let table = RouteTable { version: 1, routes: vec![route(host, path, "x")] };
             assert!(matches!(table.check(), Err(TableError::Shape(_))), "{host}{path}");

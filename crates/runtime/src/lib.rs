@@ -1,11 +1,11 @@
 //! What runs programs: the [`Runtime`] port with its drivers, and the shims that keep services up.
 //!
-//! - `Linux` is the driver over the kernel's own means: namespaces, overlay, control groups. It
+//! - [`Linux`] is the driver over the kernel's own means: namespaces, overlay, control groups. It
 //!   takes the strongest [`Level`] that the machine allows, and says which in [`Capabilities`].
 //! - [`fake`] is the driver for tests of other crates: no process, a script of what programs do.
-//! - `shim` holds one service instance: a detached process with a sandbox, a log and a status.
+//! - [`shim`] holds one service instance: a detached process with a sandbox, a log and a status.
 //!
-//! A sandbox has one small init (our own binary, executed again, see `init_main`); programs are
+//! A sandbox has one small init (our own binary, executed again, see [`init_main`]); programs are
 //! sent to it over a socket. What runs in a sandbox dies with it, and a sandbox dies with its owner.
 //!
 //! Not here: what a step or a service *means* (crate `runner`, crate `server`), images (crate `oci`).

@@ -30,6 +30,7 @@ fn measure(count: usize) -> ExitCode {
             let exe = std::env::current_exe().unwrap_or_default();
             let linux = Linux::open(RuntimeConfig::new(exe, &root)?).await?;
             println!("level {}", linux.capabilities().level);
+            linux.capabilities().why.iter().for_each(|sentence| println!("  {sentence}"));
             measure_start(&linux, &root, count).await
         })
     });

@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use windlass_kernel::{Clock as _, SystemClock};
+
 use crate::fault::{Doing as _, Fault};
 use crate::machine::{self, MountPoint};
 use crate::spec::{ControlGroups, Limits, Usage};
@@ -173,6 +175,27 @@ impl Group {
     /// Removes it; what is in it must have ended.
     pub(crate) fn remove(&self) {
         remove_folders(self.folders());
+    }
+}
+
+/// Removes groups of Windlass that have been without a process for a minute: their owner was killed, and its folder
+/// deleted, before anybody could clean up. A group that is about to be joined is younger.
+pub(crate) fn remove_abandoned() {
+    const YOUNG_MILLIS: i64 = 60_000;
+    let now = SystemClock.now().as_millis();
+    let found = Hierarchies::find();
+    let bases = found.unified.iter().chain(found.separate.iter().map(|(_, base)| base));
+    for folder in bases.filter_map(|base| fs::read_dir(base).ok()).flatten().filter_map(Result::ok) {
+        if !folder.file_name().to_string_lossy().starts_with("windlass.") {
+            continue;
+        }
+        let empty = fs::read_to_string(folder.path().join("cgroup.procs")).is_ok_and(|text| text.is_empty());
+        let made = folder.metadata().and_then(|meta| meta.modified()).ok();
+        let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+        if empty && made.is_some_and(|made| now - made.as_millis() as i64 > YOUNG_MILLIS) {
+            // Fails where a process has come in meanwhile.
+            let _ = fs::remove_dir(folder.path());
+        }
     }
 }
 

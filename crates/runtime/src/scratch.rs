@@ -125,6 +125,7 @@ pub fn sweep(root: &Path) -> Result<Vec<PathBuf>, RuntimeError> {
         remove_tree(&dir).map_err(|error| RuntimeError::io(what(), error))?;
         removed.push(dir);
     }
+    cgroup::remove_abandoned();
     Ok(removed)
 }
 

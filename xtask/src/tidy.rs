@@ -188,6 +188,12 @@ fn functions(shown: &str, text: &str, breaches: &mut Vec<String>) {
         let trimmed = line.trim_start();
         let depth = line.len() - trimmed.len();
         if let Some((start, indent, name)) = &open {
+            // A signature over several lines without a body: a trait's method.
+            let no_body = line.trim_end().ends_with(';') && depth == *indent && !trimmed.starts_with('}');
+            if no_body {
+                open = None;
+                continue;
+            }
             if depth == *indent && trimmed.starts_with('}') {
                 let length = number - start + 1;
                 if length > FUNCTION_LIMIT {

@@ -16,6 +16,7 @@ mod control;
 pub mod dispatcher;
 mod env_file;
 mod folder;
+mod halt;
 mod job;
 mod log;
 mod matcher;
@@ -28,5 +29,6 @@ mod transcript;
 pub mod unit;
 
 pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
+pub use halt::end_jobs;
 pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;
 pub use tool::tool_main;

@@ -31,7 +31,7 @@ fn status_doctor_and_lists_tell_what_is_so() {
 fn exit_codes_tell_why() {
     let Some(mut platform) = Platform::start("command line: exit codes") else { return };
     for (arguments, code) in [
-        (&["run", "view", "01hzzzzzzzzzzzzzzzzzzzzzzz"][..], 3),
+        (&["run", "view", "run_01m7wey6dqkgbpbeftm1k5mn2r"][..], 3),
         (&["project", "show", "nothing"], 3),
         (&["rollback", "nothing", "staging"], 3),
         (&["frobnicate"], 2),

@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     /// The user (and group of the same number) that runs it; the test's own if not said.
     pub(crate) uid: Option<u32>,
+    /// How many jobs may run at a time; the platform's own choice if not said.
+    pub(crate) slots: Option<u32>,
 }
 
 /// A running platform.
@@ -86,9 +88,13 @@ impl Platform {
         }
         let home = tempfile::Builder::new().prefix("windlass-e2e-").tempdir().unwrap();
         let data = options.data.clone().unwrap_or_else(|| home.path().join("data"));
+        // A name of its own: other users may not enter the folder it was built in, and a new build must not pull it
+        // away from under a platform that runs.
+        let program = home.path().join("windlass");
+        if std::fs::hard_link(WINDLASS, &program).is_err() {
+            std::fs::copy(WINDLASS, &program).unwrap();
+        }
         if let Some(uid) = options.uid {
-            // The program lies in a folder that other users may not enter.
-            std::fs::copy(WINDLASS, home.path().join("windlass")).unwrap();
             std::os::unix::fs::chown(home.path(), Some(uid), Some(uid)).unwrap();
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(home.path(), open).unwrap();
@@ -111,7 +117,7 @@ impl Platform {
     /// `windlass ARGUMENTS --data DATA`, as the platform's user.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match self.options.uid {
-            None => Command::new(WINDLASS),
+            None => Command::new(self.home.path().join("windlass")),
             Some(uid) => {
                 let mut command = Command::new("setpriv");
                 command.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).arg("--clear-groups");
@@ -157,6 +163,9 @@ impl Platform {
         let log = std::fs::File::options().create(true).append(true).open(self.home.path().join("up.log"));
         let log = log.unwrap();
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"]);
+        if let Some(slots) = self.options.slots {
+            command.args(["--slots", &slots.to_string()]);
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let _ = std::fs::remove_file(self.data.join("run/endpoint.json"));
         let _ = std::fs::remove_file(self.data.join("run/local.token"));

@@ -90,7 +90,8 @@ impl Platform {
     pub(crate) fn says(&self, run: &str, key: &str, text: &str) {
         wait_for(&format!("`{text}` in the log of {key}"), 60, || {
             let run = self.run_now(run)?;
-            self.log(&run, key).contains(text).then_some(())
+            let job = run.jobs.iter().find(|j| j.key == key)?;
+            self.log_of(&run.summary.id, &job.id).contains(text).then_some(())
         });
     }
 

@@ -87,10 +87,7 @@ impl Action for Upload {
         let _ = std::fs::remove_file(&archive);
         let view = view?;
         run.voice.say(&format!("Artifact {name} has been uploaded: {} bytes, {}", view.size, view.digest));
-        let url = format!(
-            "{}/api/v1/runs/{}/artifacts/{}",
-            run.job.assignment.server_url, run.job.assignment.run, view.id
-        );
+        let url = format!("{}/api/v1/artifacts/{}", run.job.assignment.server_url, view.id);
         run.output("artifact-id", view.id);
         run.output("artifact-url", url);
         run.output("artifact-digest", view.digest.trim_start_matches("sha256:"));

@@ -141,6 +141,15 @@ pub(crate) fn search_path(home: &Path, machine: &str) -> String {
     path.join(":")
 }
 
+/// A search path with the folders of `home` before it to which package managers install programs (`pip`, `cargo`): they need
+/// not be there yet.
+pub(crate) fn own_first(home: &Path, path: &str) -> String {
+    let own = [".local/bin", ".cargo/bin"].map(|folder| home.join(folder).display().to_string());
+    let mut all: Vec<&str> = own.iter().map(String::as_str).filter(|folder| !folder.contains(':')).collect();
+    all.extend(path.split(':').filter(|folder| !own.iter().any(|own| own == folder)));
+    all.join(":")
+}
+
 /// nvm keeps versions side by side and chooses in a shell's start-up file; without one, the newest is taken.
 fn newest_node(home: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(home.join(".nvm/versions/node")).ok()?;
@@ -204,6 +213,12 @@ mod tests {
         fs::write(home.path().join(".cargo/env"), "export PATH").unwrap();
         let files = find(home.path()).files;
         assert_eq!(files, [(home.path().join(".cargo/env"), "export PATH".to_owned())]);
+    }
+
+    #[test]
+    fn programs_that_a_job_installs_are_found() {
+        let path = own_first(Path::new("/home/ann"), "/usr/bin:/home/ann/.cargo/bin:/bin");
+        assert_eq!(path, "/home/ann/.local/bin:/home/ann/.cargo/bin:/usr/bin:/bin");
     }
 
     #[test]

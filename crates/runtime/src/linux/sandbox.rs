@@ -217,7 +217,10 @@ impl Sandbox for LinuxSandbox {
         let machine_home = machine::own_home();
         let mut env = BTreeMap::from([
             ("HOME".to_owned(), self.home.display().to_string()),
-            ("PATH".to_owned(), toolchain::search_path(&machine_home, &of_machine)),
+            (
+                "PATH".to_owned(),
+                toolchain::own_first(&self.home, &toolchain::search_path(&machine_home, &of_machine)),
+            ),
         ]);
         if self.level == Level::Process {
             env.insert("TMPDIR".into(), self.spec.scratch.join("tmp").display().to_string());

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_api::runner::{Assignment, LeaseRequest, Lost};
 use windlass_api::{Client, ClientError};
 use windlass_kernel::Secret;
-use windlass_runtime::Limits;
+use windlass_runtime::{Capabilities, Limits, Linux, Runtime as _, RuntimeConfig};
 
 use crate::backoff::Backoff;
 use crate::control::encode;
@@ -80,16 +80,33 @@ pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
     let jobs = config.data_dir.join("runner/jobs");
     std::fs::create_dir_all(&jobs).map_err(|source| RunnerError::Folder { path: jobs.clone(), source })?;
     let slots = Arc::new(Semaphore::new(config.slots.max(1)));
-    let dispatcher = Arc::new(Dispatcher { config, jobs, slots });
+    let capabilities = capabilities(&config).await;
+    let dispatcher = Arc::new(Dispatcher { config, jobs, slots, capabilities });
     dispatcher.adopt()?;
     dispatcher.ask_for_work().await;
     Ok(())
+}
+
+/// What the machine permits, found out once for all units. None: each finds out by itself, and says what is wrong.
+async fn capabilities(config: &RunnerConfig) -> Option<Capabilities> {
+    let tried = match RuntimeConfig::new(&config.exe, config.data_dir.join("runner/probe")) {
+        Ok(runtime) => Linux::open(runtime).await,
+        Err(e) => Err(e),
+    };
+    match tried {
+        Ok(linux) => Some(linux.capabilities().clone()),
+        Err(e) => {
+            tracing::warn!(error = %e, "no sandbox can be started; each job will try again");
+            None
+        }
+    }
 }
 
 struct Dispatcher {
     config: RunnerConfig,
     jobs: PathBuf,
     slots: Arc<Semaphore>,
+    capabilities: Option<Capabilities>,
 }
 
 /// One hand-out of a job; its folder is called `JOB-ATTEMPT`, as an earlier one may not have ended yet.
@@ -220,6 +237,7 @@ impl Dispatcher {
             hidden: vec![self.config.data_dir.clone()],
             log_limit: self.config.log_limit,
             limits: self.config.limits,
+            capabilities: self.capabilities.clone(),
         })?;
         // The lock travels as the unit's standard input: it is held from before the unit's first breath to its last.
         let lock = folder.lock_now()?.ok_or_else(|| io::Error::other("the job's folder is locked"))?;

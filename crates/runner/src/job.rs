@@ -15,6 +15,7 @@ use std::time::Duration;
 use windlass_api::runner::{Assignment, JobHappening};
 use windlass_api::{Conclusion, State, StepView};
 use windlass_kernel::{Clock, Timestamp};
+use windlass_runtime::Level;
 use windlass_workflow::model::{ActionRef, Job as JobModel, Step, StepKind, Workflow};
 
 use crate::action::Post;
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) contexts: JobContexts,
     pub(crate) has_bash: bool,
+    /// How strongly the job is kept apart: whether what it writes is thrown away.
+    pub(crate) level: Level,
     pub(crate) annotations: Arc<AtomicU32>,
     pub(crate) serial: AtomicU32,
     /// Whether the steps failed, for those that come after them.

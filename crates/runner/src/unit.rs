@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use windlass_api::Conclusion;
 use windlass_api::runner::{Assignment, JobHappening};
 use windlass_kernel::{Clock, SystemClock};
-use windlass_runtime::{Bind, Limits, Linux, Runtime, RuntimeConfig, Sandbox, SandboxSpec};
+use windlass_runtime::{
+    Bind, Capabilities, Level, Limits, Linux, Runtime, RuntimeConfig, Sandbox, SandboxSpec,
+};
 use windlass_secrets::Masker;
 use windlass_workflow::model::{StepKind, Workflow};
 
@@ -36,6 +38,8 @@ pub struct UnitSettings {
     pub log_limit: u64,
     /// What a job may use at most.
     pub limits: Limits,
+    /// What the dispatcher found out about the machine; a unit without it finds out by itself, which costs one start.
+    pub capabilities: Option<Capabilities>,
 }
 
 impl Default for UnitSettings {
@@ -45,6 +49,7 @@ impl Default for UnitSettings {
             hidden: Vec::new(),
             log_limit: DEFAULT_LIMIT,
             limits: Limits::default(),
+            capabilities: None,
         }
     }
 }
@@ -100,10 +105,10 @@ async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
     let settings: UnitSettings =
         folder.settings().map_err(io("reading the unit's settings"))?.unwrap_or_default();
     let control = HttpControl::new(&assignment.server_url, assignment.token.clone(), &assignment.job);
-    let sandboxes = RuntimeConfig::new(exe, folder.scratch());
-    let sandboxes = match sandboxes {
-        Ok(config) => Linux::open(config).await,
-        Err(e) => Err(e),
+    let sandboxes = match (RuntimeConfig::new(exe, folder.scratch()), &settings.capabilities) {
+        (Ok(config), Some(known)) => Ok(Linux::trusting(config, known.clone())),
+        (Ok(config), None) => Linux::open(config).await,
+        (Err(e), _) => Err(e),
     };
     let unit = Unit { folder: folder.clone(), exe: exe.to_owned(), settings, clock: Arc::new(SystemClock) };
     let switch = StopSwitch::default();
@@ -271,7 +276,7 @@ impl Unit {
                 log.say(&format!("Action: {}", uses.action.value));
             }
         }
-        let sandbox = self.sandbox(&assignment, sandboxes).await?;
+        let (sandbox, level) = self.sandbox(&assignment, sandboxes, log).await?;
         let event = serde_json::to_vec_pretty(&assignment.github["event"]).unwrap_or_default();
         let repository = assignment.github["repository"].as_str().unwrap_or(&assignment.project).to_owned();
         let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event)
@@ -288,6 +293,7 @@ impl Unit {
             clock: self.clock.clone(),
             contexts,
             has_bash,
+            level,
             annotations: Arc::default(),
             serial: AtomicU32::new(1),
             steps_failed: AtomicBool::new(false),
@@ -295,27 +301,46 @@ impl Unit {
         })
     }
 
+    /// The job's sandbox, and its level.
     async fn sandbox(
         &self,
         assignment: &Assignment,
         sandboxes: &dyn Runtime,
-    ) -> Result<Arc<dyn Sandbox>, String> {
+        log: &Log,
+    ) -> Result<(Arc<dyn Sandbox>, Level), String> {
         let io = |e: std::io::Error| format!("the job's folders cannot be made: {e}");
         for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        let mut spec = SandboxSpec::machine(
-            format!("{}.{}", assignment.job, assignment.attempt),
-            self.folder.scratch().join("job"),
-        )
-        .bind(self.folder.work(), self.folder.work())
-        .limit(self.settings.limits);
+        let why = match sandboxes.start(self.spec(assignment)).await {
+            Ok(sandbox) => return Ok((sandbox, sandboxes.capabilities().level)),
+            Err(why) => why.to_string(),
+        };
+        if self.settings.capabilities.is_none() {
+            return Err(why);
+        }
+        // The dispatcher's word is from when it started: the machine may have changed since.
+        log.say(&format!(
+            "##[warning]the sandbox did not start ({why}); finding out what this machine permits now"
+        ));
+        let config = RuntimeConfig::new(&self.exe, self.folder.scratch()).map_err(|e| e.to_string())?;
+        let found = Linux::open(config).await.map_err(|e| e.to_string())?;
+        log.say(&format!("Sandbox: {}", in_words(&found)));
+        let sandbox = found.start(self.spec(assignment)).await.map_err(|e| e.to_string())?;
+        Ok((sandbox, found.capabilities().level))
+    }
+
+    fn spec(&self, assignment: &Assignment) -> SandboxSpec {
+        let id = format!("{}.{}", assignment.job, assignment.attempt);
+        let mut spec = SandboxSpec::machine(id, self.folder.scratch().join("job"))
+            .bind(self.folder.work(), self.folder.work())
+            .limit(self.settings.limits);
         spec.binds.push(Bind { host: self.folder.inbox(), inside: self.folder.inbox(), read_only: true });
         spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
         for hidden in &self.settings.hidden {
             spec = spec.hide(hidden);
         }
-        sandboxes.start(spec).await.map_err(|e| e.to_string())
+        spec
     }
 }
 

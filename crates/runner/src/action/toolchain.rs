@@ -1,6 +1,7 @@
 //! The `setup-*` family: finds the toolchain of the wanted version among those of the machine, and puts it first.
 //! Nothing is downloaded. Another minor version is a warning; another major version, or none, is a failure.
 
+mod python;
 mod version;
 
 use std::path::{Path, PathBuf};
@@ -253,6 +254,10 @@ impl Setup {
     }
 
     async fn settle(&self, run: &mut ActionRun<'_>, found: &Found) -> Result<(), ActionError> {
+        let found = match self.program {
+            "python" => &python::prepare(run, found).await?,
+            _ => found,
+        };
         let bin = found.program.parent().unwrap_or(Path::new("/")).to_owned();
         let version = found.version.to_string();
         if self.program == "python" && !found.program.ends_with("python") {

@@ -342,6 +342,41 @@ steps:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_distributions_python_installs_packages_and_their_programs_are_found() {
+    let ran = job(
+        r#"
+steps:
+  - uses: actions/setup-python@v5
+  - shell: python
+    run: |
+      import zipfile
+      with zipfile.ZipFile("mini-1-py3-none-any.whl", "w") as wheel:
+          info = "mini-1.dist-info/"
+          wheel.writestr("mini.py", "def says(): print('mini says hello')")
+          wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: mini\nVersion: 1\n")
+          wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+          wheel.writestr(info + "entry_points.txt", "[console_scripts]\nmini-says = mini:says\n")
+          wheel.writestr(info + "RECORD", "mini.py,,\n" + "".join(f"{info}{n},,\n" for n in ("METADATA", "WHEEL", "entry_points.txt", "RECORD")))
+  - run: python -m pip --version || { echo "no pip"; exit 1; }
+  - run: pip install --no-index mini-1-py3-none-any.whl
+  - run: mini-says
+"#,
+    )
+    .run()
+    .await;
+    if ran.log.contains("nor is any other version") || ran.log.contains("no pip") {
+        windlass_testkit::skip(
+            "a_distributions_python_installs_packages_and_their_programs_are_found",
+            "there is no Python with pip on this machine",
+        );
+        return;
+    }
+    ran.succeeded().says("mini says hello");
+    let of_machine = std::process::Command::new("python3").args(["-c", "import mini"]).output().unwrap();
+    assert!(!of_machine.status.success(), "the job's package is on the machine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn actions_that_are_not_there_fail_the_set_up() {
     // The language refuses them already; a unit does not rely on it.
     let ran = job("steps:\n  - uses: someone/else@v1\n").run().await;

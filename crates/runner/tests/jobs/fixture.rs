@@ -12,7 +12,7 @@ use windlass_api::{AnnotationView, Conclusion, State, StepView};
 use windlass_kernel::{Secret, SystemClock};
 use windlass_runner::unit::{UnitSettings, run_job};
 use windlass_runner::{Control as _, MemoryControl};
-use windlass_runtime::{Level, Linux, RuntimeConfig};
+use windlass_runtime::{Level, Linux, Runtime, RuntimeConfig};
 
 /// A job that is about to run.
 pub(crate) struct Fixture {
@@ -105,13 +105,18 @@ async fn sandboxes(level: Option<Level>) -> Arc<Linux> {
 impl Fixture {
     pub(crate) async fn run(self) -> Ran {
         let linux = sandboxes(self.level).await;
+        self.run_with(linux).await
+    }
+
+    /// Runs it with these sandboxes.
+    pub(crate) async fn run_with(self, sandboxes: Arc<dyn Runtime>) -> Ran {
         let folder = self.dir.path().join("job");
         let conclusion = run_job(
             &folder,
             &exe(),
             self.settings,
             self.assignment,
-            linux,
+            sandboxes,
             self.control.clone(),
             Arc::new(SystemClock),
         )

@@ -1,10 +1,49 @@
 //! What ends jobs before their time, and logs without end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use windlass_api::Conclusion::{Cancelled, Failure, Skipped, Success};
+use windlass_runtime::{Capabilities, ControlGroups, Level, Runtime, RuntimeError, Sandbox, SandboxSpec};
 
 use crate::fixture::job;
+
+/// A machine that permitted more when the dispatcher started than it does now.
+#[derive(Debug)]
+struct NoLonger(Capabilities);
+
+#[async_trait]
+impl Runtime for NoLonger {
+    fn capabilities(&self) -> &Capabilities {
+        &self.0
+    }
+
+    async fn start(&self, _: SandboxSpec) -> Result<Arc<dyn Sandbox>, RuntimeError> {
+        Err(RuntimeError::Invalid("namespaces were forbidden meanwhile".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_trusts_what_the_dispatcher_found_out_until_it_fails() {
+    let known = Capabilities {
+        level: Level::Namespaces,
+        why: Vec::new(),
+        cgroup: ControlGroups::None,
+        overlay: true,
+        abstract_sockets_hidden: false,
+    };
+    let body = "\nsteps:\n  - run: echo $((40 + 2)) runs";
+    let mut fixture = job(body);
+    fixture.settings.capabilities = Some(known.clone());
+    let ran = fixture.run_with(Arc::new(NoLonger(known.clone()))).await;
+    ran.succeeded().says("42 runs");
+    assert!(ran.log.contains("namespaces were forbidden meanwhile"), "{}", ran.log);
+    assert!(ran.log.contains("\nSandbox: "), "the level in force now is told: {}", ran.log);
+
+    let ran = job(body).run_with(Arc::new(NoLonger(known))).await;
+    assert_eq!(ran.conclusion, Some(Failure), "what the unit found out itself is final: {}", ran.log);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_takes_too_long_fails_with_all_that_it_started() {

@@ -40,13 +40,25 @@ impl Context {
                 now,
                 &*self.entropy,
             )?;
-            let (link, text) = SetupLink::issue(now, &*self.entropy);
+            let (link, _) = SetupLink::issue(now, &*self.entropy);
             let event = NewEvent::new(now, Actor::System, "platform.initialised", "windlass");
             self.commit(Batch::new().create(&user).put(&link).event(event)).await?;
-            write_private(&self.data.run("setup.token"), text.expose().as_bytes())?;
         }
+        self.renew_setup_link().await?;
         self.renew_local_token(&owner).await?;
         self.renew_runner_token().await
+    }
+
+    /// While nobody has used it there is a link that works: its text may have been lost to a crash, or be too old.
+    async fn renew_setup_link(&self) -> anyhow::Result<()> {
+        let Some(known) = self.store.get::<SetupLink>("setup").await? else { return Ok(()) };
+        let path = self.data.run("setup.token");
+        if kept_token(&path).is_some_and(|text| known.value.verify(&text, self.now()).is_ok()) {
+            return Ok(());
+        }
+        let (link, text) = SetupLink::issue(self.now(), &*self.entropy);
+        self.commit(Batch::new().update(&link, known.version)).await?;
+        write_private(&path, text.expose().as_bytes())
     }
 
     async fn renew_local_token(&self, owner: &UserName) -> anyhow::Result<()> {
@@ -146,6 +158,8 @@ impl Context {
             Err(_) => None,
         };
         let password = password.clone();
+        let _turn =
+            self.locks.hashing.acquire().await.map_err(|e| internal("cannot check a password", &e))?;
         // Hashing is slow on purpose, and as slow for an unknown name.
         let checked = tokio::task::spawn_blocking(move || {
             let hash = user.as_ref().map(|u| &u.value.password);
@@ -179,7 +193,7 @@ impl Context {
 
     pub(crate) async fn check_setup(&self, link: &Secret<String>) -> Answer<()> {
         const GONE: &str =
-            "this set-up link was used or has expired; `windlass token setup-link` makes a new one";
+            "this set-up link was used or has expired; restart Windlass for a new one if nobody used it";
         let known = self.store.get::<SetupLink>("setup").await.map_err(stored)?;
         let text = TokenText::parse(link.expose()).map_err(|_| Problem::forbidden(GONE))?;
         match known {
@@ -195,9 +209,12 @@ impl Context {
         password: &Secret<String>,
     ) -> Answer<Secret<String>> {
         self.check_setup(link).await?;
+        let standing = self.store.get::<SetupLink>("setup").await.map_err(stored)?;
+        let standing = standing.ok_or_else(|| Problem::forbidden("this set-up link was used just now"))?;
         let name: UserName = parse(name)?;
         let now = self.now();
-        let mut batch = Batch::new().delete::<SetupLink>("setup");
+        // Written before it is removed: of two that use it at the same time one is refused.
+        let mut batch = Batch::new().update(&standing.value, standing.version).delete::<SetupLink>("setup");
         let existing = self.store.get::<User>(name.as_str()).await.map_err(stored)?;
         let hash =
             PasswordHash::new(password, &*self.entropy).map_err(|e| Problem::invalid(e.to_string()))?;
@@ -218,6 +235,21 @@ impl Context {
         let cookie = self.begin_session(&name, batch.event(event)).await?;
         let _ = std::fs::remove_file(self.data.run("setup.token"));
         Ok(cookie)
+    }
+
+    /// Forgets the sessions that have expired.
+    pub(crate) async fn end_sessions(&self) -> Result<(), windlass_kernel::StoreError> {
+        let now = self.now();
+        let over = |s: &Session| s.expires_at <= now;
+        let sessions = self.store.list::<Session>(&Query::default()).await?;
+        let batch = sessions
+            .iter()
+            .filter(|s| over(&s.value))
+            .fold(Batch::new(), |batch, s| batch.delete::<Session>(&s.value.hash));
+        if !batch.writes.is_empty() {
+            self.commit(batch).await?;
+        }
+        Ok(())
     }
 
     /// A token for one job; withdrawn when the job ends.

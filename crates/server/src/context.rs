@@ -1,18 +1,22 @@
 //! What every part of control shares: the ports, the clock, and the wake-up calls.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use windlass_api::{ErrorCode, Problem};
-use windlass_gateway::AdminClient;
+use windlass_delivery::Manifest;
 use windlass_identity::{Action, Principal, Resource, authorize};
-use windlass_kernel::{Batch, Clock, Entropy, Event, Ids, ProjectName, Store, StoreError, Timestamp};
+use windlass_kernel::{
+    Batch, Clock, Entropy, Event, Ids, InstanceId, ProjectName, Store, StoreError, Timestamp,
+};
 use windlass_runtime::{Capabilities, Instances};
 use windlass_secrets::Vault;
 use windlass_source::Repositories;
 
 use crate::data_dir::{DataDir, Endpoint};
+use crate::gateway::Gateway;
 use crate::images::Images;
 use crate::observe::Telemetry;
 
@@ -27,7 +31,7 @@ pub(crate) struct Context {
     pub(crate) ids: Ids,
     pub(crate) instances: Arc<dyn Instances>,
     pub(crate) capabilities: Capabilities,
-    pub(crate) gateway: AdminClient,
+    pub(crate) gateway: Arc<dyn Gateway>,
     pub(crate) vault: Arc<Vault>,
     /// Something about runs changed: decide again.
     pub(crate) runs_changed: Arc<Notify>,
@@ -43,6 +47,55 @@ pub(crate) struct Context {
     pub(crate) telemetry: Arc<Telemetry>,
     /// When the local runner last asked for work, in milliseconds since the Unix epoch.
     pub(crate) runner_seen: Arc<AtomicI64>,
+    pub(crate) locks: Arc<Locks>,
+    /// Manifests that were read, by project and commit: a commit never changes.
+    pub(crate) manifests: Arc<Mutex<Manifests>>,
+}
+
+/// Manifests by project and commit; none where the commit has none.
+pub(crate) type Manifests = HashMap<(ProjectName, String), Option<Result<Manifest, String>>>;
+
+/// What only one task may do at a time.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    /// Making the gateway's table; holds the version that was put in force last.
+    pub(crate) routing: tokio::sync::Mutex<u64>,
+    /// Choosing a port, until the instance that has it is kept.
+    pub(crate) ports: tokio::sync::Mutex<()>,
+    /// Taking in what was pushed: two at once would number runs with gaps.
+    pub(crate) receiving: tokio::sync::Mutex<()>,
+    /// Giving an artifact its name.
+    pub(crate) naming: tokio::sync::Mutex<()>,
+    /// Writing a piece of a job's log where its end is.
+    pub(crate) logs: tokio::sync::Mutex<()>,
+    /// Taking in instances' lines.
+    pub(crate) lines: tokio::sync::Mutex<()>,
+    /// Hashing passwords takes tens of megabytes each, and anybody may ask for it.
+    pub(crate) hashing: Semaphore,
+    /// The instances that are being ended.
+    ending: Mutex<HashSet<InstanceId>>,
+}
+
+impl Default for Locks {
+    fn default() -> Self {
+        Self {
+            routing: tokio::sync::Mutex::default(),
+            ports: tokio::sync::Mutex::default(),
+            receiving: tokio::sync::Mutex::default(),
+            naming: tokio::sync::Mutex::default(),
+            logs: tokio::sync::Mutex::default(),
+            lines: tokio::sync::Mutex::default(),
+            hashing: Semaphore::new(2),
+            ending: Mutex::default(),
+        }
+    }
+}
+
+impl Locks {
+    /// The instances that are being ended.
+    pub(crate) fn ending(&self) -> MutexGuard<'_, HashSet<InstanceId>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Context {
@@ -88,7 +141,22 @@ pub(crate) fn stored(error: StoreError) -> Problem {
 /// A defect or a failing machine: logged here, once, and told without particulars.
 pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Problem {
     tracing::error!(%error, "{what}");
-    Problem::new(ErrorCode::Internal, format!("{what}: {error}"))
+    Problem::new(ErrorCode::Internal, format!("{what}; see logs/control.log in the data directory"))
+}
+
+impl Context {
+    /// As [`internal`]; a full disk, which explains whatever else went wrong, is said as such.
+    pub(crate) fn failing(&self, what: &str, error: &dyn std::fmt::Display) -> Problem {
+        const FULL: u64 = 1 << 20;
+        let disk = nix::sys::statvfs::statvfs(self.data.root());
+        let problem = internal(what, error);
+        if disk.is_ok_and(|d| d.blocks_available() * d.fragment_size() < FULL) {
+            let root = self.data.root().display();
+            let told = format!("{what}: the disk that holds {root} is full; free some space on it and try again");
+            return Problem::new(ErrorCode::StorageFull, told);
+        }
+        problem
+    }
 }
 
 /// Whether the caller may; the answer says why not.

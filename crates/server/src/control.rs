@@ -83,7 +83,7 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
     let repositories = Repositories::open(config)?;
     let head = store.head().await?.seq;
     Ok(Context {
-        gateway: AdminClient::new(&data.run("gateway.sock")),
+        gateway: Arc::new(AdminClient::new(&data.run("gateway.sock"))),
         telemetry: Arc::new(Telemetry::open(&data)?),
         ids: Ids::new(clock.clone(), entropy.clone()),
         vault: Arc::new(Vault::new(key, entropy.clone())),
@@ -93,6 +93,8 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
         pushed: Arc::new(Notify::new()),
         ledger: Arc::new(watch::Sender::new(head)),
         runner_seen: Arc::new(AtomicI64::new(0)),
+        locks: Arc::default(),
+        manifests: Arc::default(),
         images: Arc::new(images),
         repositories,
         instances,
@@ -119,6 +121,9 @@ async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
         if let Err(e) = ctx.images.blobs.sweep(std::time::Duration::from_secs(86_400)).await {
             tracing::warn!(error = %e, "unfinished uploads could not be removed");
         }
+        if let Err(e) = ctx.end_sessions().await {
+            tracing::warn!(error = %e, "expired sessions could not be removed");
+        }
         if let Err(e) = ctx.expire().await {
             tracing::warn!(error = %e, "what expired could not be removed");
         }
@@ -140,8 +145,10 @@ async fn pokes(ctx: Arc<Context>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => {
-                if accepted.is_ok() {
-                    ctx.pushed.notify_one();
+                match accepted {
+                    Ok(_) => ctx.pushed.notify_one(),
+                    // No descriptor is free, as a rule: to ask again at once would only burn the processor.
+                    Err(_) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
                 }
             }
         }
@@ -210,4 +217,9 @@ pub async fn stop_instances(data: &DataDir) -> anyhow::Result<usize> {
     }
     let _ = sweep(&data.path("scratch"));
     Ok(stopped)
+}
+
+/// Ends every job of a data directory whose platform is down; gives how many. They are queued again at the next start.
+pub async fn end_jobs(data: &DataDir) -> anyhow::Result<usize> {
+    windlass_runner::end_jobs(data.root()).await.context("cannot end the jobs that run")
 }

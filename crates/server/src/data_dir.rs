@@ -150,7 +150,10 @@ impl DataDir {
 
 /// Writes a file that only its owner may read, so that it is there whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
+    // A name of its own: two processes may write two files of one stem (`runner.pid`, `runner.token`) at a time.
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{}.new", std::process::id()));
+    let fresh = PathBuf::from(fresh);
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(true)

@@ -92,16 +92,26 @@ impl Images {
             argv,
             env: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             workdir: Some(config.working_dir.clone()).filter(|dir| !dir.is_empty()),
-            user: numeric_user(&config.user),
+            user: numeric_user(&config.user)?,
             machine,
         })
     }
 }
 
-/// `uid` or `uid:gid`. Names would need the image's own password file: the builder refuses them.
-fn numeric_user(text: &str) -> Option<(u32, u32)> {
+/// `uid` or `uid:gid`. A name would need the image's own password file; to run such an image as root instead would give
+/// it more than it asks for.
+fn numeric_user(text: &str) -> anyhow::Result<Option<(u32, u32)>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
-    Some((uid.parse().ok()?, gid.parse().ok()?))
+    let number = |part: &str| if part == "root" { Some(0) } else { part.parse().ok() };
+    match (number(uid), number(gid)) {
+        (Some(uid), Some(gid)) => Ok(Some((uid, gid))),
+        _ => anyhow::bail!(
+            "the image is to run as `{text}`, but only numbers are understood here: build it with `USER 65532` or the like"
+        ),
+    }
 }
 
 /// `host/repository@digest` (the host may be missing) to the repository and the digest.
@@ -136,7 +146,8 @@ impl Access for RegistryAccess {
             }
             Credential::Bearer(token) => windlass_web::Credential::Bearer(token.clone()),
         };
-        self.0.authenticate(&credential).await.ok().flatten()
+        let principal = self.0.authenticate(&credential).await.ok().flatten()?;
+        self.0.at_work(&principal).await.then_some(principal)
     }
 
     async fn may(&self, principal: &Principal, action: Action, repository: &RepositoryName) -> bool {
@@ -168,7 +179,9 @@ impl Access for RegistryAccess {
         let actor = serde_json::from_value(subject["actor"].clone()).ok()?;
         let role = serde_json::from_value(subject["role"].clone()).ok()?;
         let scope = scope_of(subject["scope"].as_str()?)?;
-        Some((Principal { actor, role, scope }, claims.grants))
+        let principal = Principal { actor, role, scope };
+        // The registry's token may outlive the job.
+        self.0.at_work(&principal).await.then_some((principal, claims.grants))
     }
 }
 

@@ -66,6 +66,7 @@ impl Context {
         project: Option<&str>,
         after: u64,
     ) -> Answer<Vec<api::EventView>> {
+        let audits = may(who, Action::ReadAudit, &Resource::Platform).is_ok();
         let project = match Self::may_read(who, project) {
             Ok(project) => project,
             // Whoever may not read the whole ledger may follow what concerns the platform they see.
@@ -87,7 +88,14 @@ impl Context {
             let full = events.len() == PAGE;
             let wanted: Vec<api::EventView> = events
                 .into_iter()
-                .filter(|e| project.is_none() || e.body.project == project)
+                .filter(|e| match (&project, &e.body.project) {
+                    (Some(_), of) => *of == project,
+                    (None, Some(of)) => {
+                        audits || may(who, Action::ReadProject, &Resource::Project(of.clone())).is_ok()
+                    }
+                    // Accounts, tokens, sign-ins: for those who read the audit trail.
+                    (None, None) => audits,
+                })
                 .map(view)
                 .collect();
             if !wanted.is_empty() {

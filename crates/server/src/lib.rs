@@ -9,6 +9,7 @@ mod control;
 mod data_dir;
 mod delivery;
 mod figures;
+mod gateway;
 mod images;
 mod ledger;
 mod observe;
@@ -19,7 +20,7 @@ mod settings;
 mod source;
 mod supervisor;
 
-pub use control::{doctor, stop_instances};
+pub use control::{doctor, end_jobs, stop_instances};
 pub use data_dir::{DataDir, Endpoint, Owner, write_private};
 pub use roles::internal_main;
 pub use supervisor::{Supervisor, UpOptions};

@@ -267,6 +267,8 @@ async fn take_all_lines(ctx: &Arc<Context>) -> anyhow::Result<()> {
 
 /// Takes in what an instance wrote since the last time.
 pub(crate) async fn take_last_lines(ctx: &Context, instance: &Instance) {
+    // The last lines of an instance that is ended are asked for beside the usual round: neither may take them twice.
+    let _taking = ctx.locks.lines.lock().await;
     let dir = instance_dir(&ctx.data, instance.id);
     let logs = ctx.instances.logs(&dir);
     let service =
@@ -302,11 +304,15 @@ fn read_new(dir: &Path, logs: &[std::path::PathBuf], instance: &str) -> std::io:
     let known = logs.iter().position(|p| p.metadata().is_ok_and(|m| m.ino() == before.inode));
     for path in &logs[known.unwrap_or(0)..] {
         let file = std::fs::File::open(path)?;
-        let inode = file.metadata()?.ino();
-        if inode != mark.inode {
-            mark = Mark { inode, offset: 0 };
+        let meta = file.metadata()?;
+        // A file shorter than what was read of it is another one that got its number.
+        if meta.ino() != mark.inode || meta.len() < mark.offset {
+            mark = Mark { inode: meta.ino(), offset: 0 };
         }
-        read_lines(file, &mut mark.offset, instance, &mut lines)?;
+        if read_lines(file, &mut mark.offset, instance, &mut lines)? {
+            // There is more of it: the next file's turn comes when this one is through.
+            break;
+        }
     }
     let keep = move || {
         if mark != before
@@ -318,20 +324,27 @@ fn read_new(dir: &Path, logs: &[std::path::PathBuf], instance: &str) -> std::io:
     Ok((lines, Box::new(keep)))
 }
 
+/// Takes whole lines in from `offset` on; gives whether it stopped before the end because that is enough for once.
 fn read_lines(
     mut file: std::fs::File,
     offset: &mut u64,
     instance: &str,
     lines: &mut Vec<Line>,
-) -> std::io::Result<()> {
-    file.seek(SeekFrom::Start(*offset))?;
+) -> std::io::Result<bool> {
+    let begin = *offset;
+    file.seek(SeekFrom::Start(begin))?;
     let mut reader = BufReader::new(file.take(AT_A_TIME));
     let mut raw = Vec::new();
     loop {
         raw.clear();
         let read = reader.read_until(b'\n', &mut raw)?;
         if read == 0 || raw.last() != Some(&b'\n') {
-            return Ok(());
+            let enough = *offset - begin + read as u64 >= AT_A_TIME;
+            if read as u64 >= AT_A_TIME {
+                // One line longer than all that is taken at a time: nobody reads it, and it must not stop the rest.
+                *offset += read as u64;
+            }
+            return Ok(enough);
         }
         *offset += read as u64;
         let text = String::from_utf8_lossy(&raw[..raw.len() - 1]);

@@ -137,7 +137,16 @@ impl Context {
         let event = NewEvent::new(self.now(), who.actor.clone(), kind, &name)
             .project(&project)
             .data(json!({"environment": environment}));
-        let batch = Batch::new().event(event);
+        let mut batch = Batch::new().event(event);
+        if secret {
+            // Whoever removes a secret wants it gone; and its versions begin at 1 again should it be set once more.
+            let query = Query { parent: Some(project.to_string()), ..Query::default() };
+            for old in self.store.list::<ArchivedSecret>(&query).await.map_err(stored)? {
+                if old.value.id().rsplit_once('@').is_some_and(|(of, _)| of == id) {
+                    batch = batch.delete::<ArchivedSecret>(old.value.id());
+                }
+            }
+        }
         let batch = if secret { batch.delete::<SecretRecord>(&id) } else { batch.delete::<Setting>(&id) };
         self.commit(batch).await.map_err(stored)?;
         Ok(())
@@ -170,7 +179,8 @@ impl Context {
         Ok(resolved.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
     }
 
-    /// The versions of secrets and variables that stand now for an environment: what a release pins.
+    /// The versions of secrets and variables that stand now for an environment: what a release pins. Both the
+    /// project's and the environment's own: whichever holds when an instance is started.
     pub(crate) async fn config_versions(
         &self,
         project: &ProjectName,
@@ -178,19 +188,32 @@ impl Context {
     ) -> Answer<BTreeMap<String, u64>> {
         let query = Query { parent: Some(project.to_string()), ..Query::default() };
         let mut versions = BTreeMap::new();
-        let mut note = |name: &SettingName, of: Option<&EnvironmentName>, version: u64| {
-            if of == Some(environment) || (of.is_none() && !versions.contains_key(name.as_str())) {
-                versions.insert(name.to_string(), version);
-            }
-        };
+        let holds = |of: Option<&EnvironmentName>| of.is_none() || of == Some(environment);
         for record in self.store.list::<SecretRecord>(&query).await.map_err(stored)? {
-            note(&record.value.name, record.value.environment.as_ref(), record.value.version);
+            let of = record.value.environment.as_ref();
+            if holds(of) {
+                versions.insert(secret_pin(&record.value.name, of), record.value.version);
+            }
         }
         for setting in self.store.list::<Setting>(&query).await.map_err(stored)? {
-            note(&setting.value.name, setting.value.environment.as_ref(), setting.value.version);
+            let of = setting.value.environment.as_ref();
+            if holds(of) {
+                let key = format!("vars.{}", pin(&setting.value.name, of));
+                versions.insert(key, setting.value.version);
+            }
         }
         Ok(versions)
     }
+}
+
+/// The name under which a release pins a secret's version. A variable may have the same name, and the environment's own
+/// secret another version than the project's.
+pub(crate) fn secret_pin(name: &SettingName, of: Option<&EnvironmentName>) -> String {
+    format!("secrets.{}", pin(name, of))
+}
+
+fn pin(name: &SettingName, of: Option<&EnvironmentName>) -> String {
+    of.map_or_else(|| name.to_string(), |of| format!("{name}@{of}"))
 }
 
 fn secret_view(r: &SecretRecord) -> api::SettingView {

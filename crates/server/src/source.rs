@@ -1,6 +1,6 @@
 //! What control does about repositories: who may, what was pushed, and which runs that starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ pub(crate) async fn create_project(
     }
 }
 
-/// A text file of a project at a commit; none if it is not there, is no text, or is too large to be one of ours.
+/// A text file of a project at a commit; none if it is not there. One that is no text or too large must not look as if
+/// it were not there (an environment without a manifest has no rules): it is given in a form that no parser takes.
 pub(crate) async fn text_at(
     ctx: &Context,
     project: &ProjectName,
@@ -64,7 +65,14 @@ pub(crate) async fn text_at(
     let repository = ctx.repositories.get(project)?;
     let (sha, path): (Sha, RepoPath) = (sha.parse()?, path.parse()?);
     let blob = repository.blob(&sha, &path, LARGEST_TEXT).await?;
-    Ok(blob.filter(|b| !b.truncated()).and_then(|b| b.text().map(str::to_owned)))
+    Ok(blob.map(|blob| {
+        let mut text = String::from_utf8_lossy(&blob.bytes).into_owned();
+        if blob.truncated() {
+            // One character too many, so that the part is not taken for the whole.
+            text.push('\0');
+        }
+        text
+    }))
 }
 
 /// The receiving end of Git over HTTP.
@@ -79,7 +87,8 @@ fn allowed(principal: &Principal, action: Action, project: &ProjectName) -> Resu
 impl Gate for GitGate {
     async fn authenticate(&self, user: &str, password: &Secret<String>) -> Option<Principal> {
         let credential = windlass_web::Credential::Basic(user.to_owned(), password.clone());
-        self.0.authenticate(&credential).await.ok().flatten()
+        let principal = self.0.authenticate(&credential).await.ok().flatten()?;
+        self.0.at_work(&principal).await.then_some(principal)
     }
 
     async fn may_read(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
@@ -115,10 +124,14 @@ impl Gate for GitGate {
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut quiet = 0u32;
     loop {
-        let spooled = spool::drain(&spool::folder(ctx.data.root())).is_ok_and(|entries| !entries.is_empty());
-        if spooled || quiet.is_multiple_of(30) {
+        let spooled: BTreeSet<ProjectName> = spool::drain(&spool::folder(ctx.data.root()))
+            .map(|entries| entries.into_iter().map(|e| e.received.project).collect())
+            .unwrap_or_default();
+        let all = quiet.is_multiple_of(30);
+        if all || !spooled.is_empty() {
             match ctx.repositories.list() {
-                Ok(repositories) => {
+                Ok(mut repositories) => {
+                    repositories.retain(|r| all || spooled.contains(r.project()));
                     for repository in repositories {
                         if let Err(e) = take_in(&ctx, repository.project()).await {
                             tracing::error!(project = %repository.project(), error = %format!("{e:#}"), "cannot take in what was pushed");
@@ -131,7 +144,8 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
         quiet = quiet.wrapping_add(1);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = ctx.pushed.notified() => quiet = 0,
+            // The spool is looked at anyhow; all refs are not, for one push.
+            () = ctx.pushed.notified() => {}
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
         }
     }
@@ -139,6 +153,7 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
 
 /// Compares a project's refs with those recorded; records what moved, with its events and runs, in one transaction.
 pub(crate) async fn take_in(ctx: &Context, project: &ProjectName) -> anyhow::Result<()> {
+    let _receiving = ctx.locks.receiving.lock().await;
     for _ in 0..20 {
         // The spool before the refs, as `fold` asks.
         let entries = spool::drain(&spool::folder(ctx.data.root()))?;
@@ -217,17 +232,9 @@ pub(crate) async fn manifest_summary(ctx: &Context, project: &ProjectName) -> (V
         Err(_) => None,
     };
     let Some(tip) = tip else { return (Vec::new(), None) };
-    let Ok(Some(text)) = text_at(ctx, project, tip.as_str(), windlass_delivery::manifest::FILE).await else {
-        return (Vec::new(), None);
-    };
-    let parsed = windlass_delivery::manifest::parse(&text);
-    let problem = parsed.manifest.is_none().then(|| {
-        let lines = parsed.diagnostics.iter();
-        lines
-            .map(|d| format!("windlass.yml:{}:{}: {}", d.line, d.column, d.message))
-            .collect::<Vec<_>>()
-            .join("\n")
-    });
-    let names = parsed.manifest.map(|m| m.environments.iter().map(|e| e.name.to_string()).collect());
-    (names.unwrap_or_default(), problem)
+    match crate::runs::manifest_at(ctx, project, tip.as_str()).await {
+        Ok(Some(Ok(manifest))) => (manifest.environments.iter().map(|e| e.name.to_string()).collect(), None),
+        Ok(Some(Err(findings))) => (Vec::new(), Some(findings)),
+        Ok(None) | Err(_) => (Vec::new(), None),
+    }
 }

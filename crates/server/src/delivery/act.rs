@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use windlass_delivery::{Action, Instance, InstanceState};
-use windlass_kernel::{Actor, Batch, InstanceId, NewEvent, ReleaseId, ServiceName, Versioned};
+use windlass_kernel::{
+    Actor, Batch, InstanceId, NewEvent, Query, ReleaseId, ServiceName, StoreExt as _, Versioned,
+};
 
 use crate::context::Context;
 use crate::delivery::rounds::Scene;
@@ -55,7 +57,7 @@ async fn carry_out_one(
         Action::Route { .. } => route(ctx, scene, new_routes).await,
         Action::Drain { instance } => change(ctx, scene, *instance, |i, now| i.drain(now)).await,
         Action::KeepWarm { instance } => change(ctx, scene, *instance, |i, now| i.keep_warm(now)).await,
-        Action::Stop { instance } => stop(ctx, scene, *instance).await,
+        Action::Stop { instance } => change(ctx, scene, *instance, |i, _| i.stopping()).await,
     }
 }
 
@@ -68,6 +70,7 @@ async fn start(
 ) -> anyhow::Result<()> {
     let environment = &scene.environment.value;
     let now = ctx.now();
+    let choosing = ctx.locks.ports.lock().await;
     let instance = Instance {
         id: InstanceId::new(&ctx.ids),
         project: environment.project.clone(),
@@ -75,7 +78,7 @@ async fn start(
         service: service.clone(),
         release,
         deployment: scene.deployment.as_ref().map(|d| d.value.id),
-        port: free_port(scene)?,
+        port: free_port(ctx).await?,
         state: InstanceState::Starting,
         restarts: 0,
         last_health: None,
@@ -84,6 +87,7 @@ async fn start(
         started_at: now,
     };
     ctx.commit(Batch::new().create(&instance).event(event(ctx, &instance, "instance.started"))).await?;
+    drop(choosing);
     scene.instances.push(Versioned { value: instance.clone(), version: 1 });
     spawn(ctx, scene, &instance).await
 }
@@ -104,7 +108,8 @@ async fn spawn(ctx: &Context, scene: &Scene, instance: &Instance) -> anyhow::Res
 
 async fn restart(ctx: &Context, scene: &mut Scene, id: InstanceId) -> anyhow::Result<()> {
     ctx.instances.stop(&instance_dir(&ctx.data, id), GRACE).await?;
-    let port = free_port(scene)?;
+    let choosing = ctx.locks.ports.lock().await;
+    let port = free_port(ctx).await?;
     let now = ctx.now();
     let Some(instance) = scene.instances.iter_mut().find(|i| i.value.id == id) else { return Ok(()) };
     instance.value.restarted(now);
@@ -114,6 +119,7 @@ async fn restart(ctx: &Context, scene: &mut Scene, id: InstanceId) -> anyhow::Re
     }
     let event = event(ctx, &instance.value, "instance.restarted");
     ctx.commit(Batch::new().update(&instance.value, instance.version).event(event)).await?;
+    drop(choosing);
     instance.version += 1;
     let value = instance.value.clone();
     spawn(ctx, scene, &value).await
@@ -127,7 +133,12 @@ async fn route(
 ) -> anyhow::Result<()> {
     let mut environment = scene.environment.value.clone();
     environment.routes.extend(changed.iter().map(|(s, i)| (s.clone(), i.clone())));
-    routes::publish(ctx, Some(&environment)).await?;
+    let mut turn = routes::turn(ctx).await;
+    let refused = routes::publish(ctx, &mut turn, Some(&environment)).await?;
+    let own = |r: &routes::Refused| {
+        r.label.project == environment.project.as_str() && r.label.environment == environment.name.as_str()
+    };
+    scene.refused = refused.into_iter().filter(own).map(|r| r.why).collect();
     let now = ctx.now();
     let subject = format!("{}/{}", environment.project, environment.name);
     let event = NewEvent::new(now, Actor::System, "route.changed", subject)
@@ -146,6 +157,7 @@ async fn route(
         }
     }
     ctx.commit(batch).await?;
+    drop(turn);
     scene.environment = Versioned { value: environment, version: scene.environment.version + 1 };
     for (index, value) in touched {
         let version = scene.instances[index].version + 1;
@@ -174,17 +186,51 @@ async fn change(
     Ok(())
 }
 
-/// Said first, then done, then forgotten: a kill in between repeats it.
-async fn stop(ctx: &Context, scene: &mut Scene, id: InstanceId) -> anyhow::Result<()> {
-    change(ctx, scene, id, |i, _| i.stopping()).await?;
-    let dir = instance_dir(&ctx.data, id);
+/// Sees to it that every instance that was told to end does, and is forgotten. Said first, then done: what a kill (or an
+/// error) left half done is found again by its state. An instance that takes its time holds up nobody.
+pub(crate) fn end_stopping(ctx: &Context, scene: &Scene) {
+    for instance in scene.instances.iter().filter(|i| i.value.state == InstanceState::Stopping) {
+        let instance = instance.value.clone();
+        if !ctx.locks.ending().insert(instance.id) {
+            continue;
+        }
+        let ctx = ctx.clone();
+        tokio::spawn(async move {
+            let ended = end(&ctx, &instance).await;
+            ctx.locks.ending().remove(&instance.id);
+            match ended {
+                Ok(()) => ctx.delivery_changed.notify_one(),
+                Err(e) => {
+                    tracing::warn!(instance = %instance.id, error = %format!("{e:#}"), "an instance cannot be ended; it is tried again");
+                }
+            }
+        });
+    }
+}
+
+async fn end(ctx: &Context, instance: &Instance) -> anyhow::Result<()> {
+    let dir = instance_dir(&ctx.data, instance.id);
     ctx.instances.stop(&dir, GRACE).await?;
-    let Some(index) = scene.instances.iter().position(|i| i.value.id == id) else { return Ok(()) };
-    crate::observe::take_last_lines(ctx, &scene.instances[index].value).await;
-    let event = event(ctx, &scene.instances[index].value, "instance.stopped");
-    ctx.commit(Batch::new().delete::<Instance>(id).event(event)).await?;
-    scene.instances.remove(index);
+    crate::observe::take_last_lines(ctx, instance).await;
+    // A round that read its documents earlier may ask once more: it is told once.
+    let event = event(ctx, instance, "instance.stopped").key(format!("instance.stopped/{}", instance.id));
+    ctx.commit(Batch::new().delete::<Instance>(instance.id).event(event)).await?;
     let _ = tokio::fs::remove_dir_all(&dir).await;
+    Ok(())
+}
+
+/// Ends and removes what a kill left of instances that are forgotten already.
+pub(crate) async fn sweep(ctx: &Context) -> anyhow::Result<()> {
+    let mut folders = tokio::fs::read_dir(ctx.data.path("instances")).await?;
+    while let Some(folder) = folders.next_entry().await? {
+        let name = folder.file_name();
+        let Some(id) = name.to_str().and_then(|n| n.parse::<InstanceId>().ok()) else { continue };
+        if ctx.store.get::<Instance>(&id.to_string()).await?.is_none() {
+            tracing::warn!(instance = %id, "clearing away an instance that nothing knows");
+            ctx.instances.stop(&folder.path(), GRACE).await?;
+            let _ = tokio::fs::remove_dir_all(folder.path()).await;
+        }
+    }
     Ok(())
 }
 
@@ -197,11 +243,14 @@ fn event(ctx: &Context, instance: &Instance, kind: &str) -> NewEvent {
     }))
 }
 
-/// A port of the loopback that nobody listens on now and no instance of the environment was given.
-fn free_port(scene: &Scene) -> anyhow::Result<u16> {
+/// A port of the loopback that nobody listens on now and no instance of any environment was given: another's instance
+/// on it would answer this one's health checks, and get its requests. To be called with `ports` locked.
+async fn free_port(ctx: &Context) -> anyhow::Result<u16> {
+    let given: BTreeSet<u16> =
+        ctx.store.list::<Instance>(&Query::default()).await?.iter().map(|i| i.value.port).collect();
     for _ in 0..64 {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        if scene.instances.iter().all(|i| i.value.port != port) {
+        if !given.contains(&port) {
             return Ok(port);
         }
     }

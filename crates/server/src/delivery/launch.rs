@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use windlass_delivery::{Instance, Release, ServiceSpec};
 use windlass_kernel::{InstanceId, Query, StoreExt as _, Timestamp};
-use windlass_runtime::{Bind, InstanceSpec, Limits, Root, SandboxSpec};
+use windlass_runtime::{Bind, InstanceSpec, Level, Limits, Root, SandboxSpec};
 use windlass_secrets::{SecretRecord, SettingName};
 
 use crate::context::Context;
 use crate::data_dir::DataDir;
 use crate::images::Prepared;
-use crate::settings::ArchivedSecret;
+use crate::settings::{ArchivedSecret, secret_pin};
 
 /// The folder that an instance's shim keeps its things in.
 pub(crate) fn instance_dir(data: &DataDir, id: InstanceId) -> PathBuf {
@@ -75,18 +75,17 @@ fn sandbox(
             ctx.data.path("volumes").join(instance.project.as_str()).join(instance.environment.as_str());
         let host = host.join(&volume.name);
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&host)?;
+        // Only with the machine's own namespaces is an instance somebody else than Windlass itself: in a user namespace
+        // its id stands for Windlass' own, as a plain process it has that.
         if let Some((uid, gid)) = image.user
-            && nix_root()
+            && ctx.capabilities.level == Level::Namespaces
         {
-            std::os::unix::fs::chown(&host, Some(uid), Some(gid))?;
+            std::os::unix::fs::chown(&host, Some(uid), Some(gid))
+                .with_context(|| format!("cannot give the volume {} to {uid}:{gid}", volume.name))?;
         }
         spec.binds.push(Bind { host, inside: PathBuf::from(&volume.path), read_only: false });
     }
     Ok(spec)
-}
-
-fn nix_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 /// The image's variables, then the manifest's, then the secrets, then what Windlass says.
@@ -135,7 +134,8 @@ async fn secret(ctx: &Context, release: &Release, instance: &Instance, name: &st
             instance.environment
         );
     };
-    let pinned = release.config.get(&instance.environment).and_then(|c| c.get(parsed.as_str())).copied();
+    let pins = release.config.get(&instance.environment);
+    let pinned = pins.and_then(|c| c.get(&secret_pin(&parsed, found.environment.as_ref()))).copied();
     let record = match pinned {
         Some(version) if version != found.version => {
             let id = ArchivedSecret::key(found, version);

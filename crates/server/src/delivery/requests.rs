@@ -7,11 +7,11 @@ use serde_json::json;
 use windlass_api as api;
 use windlass_api::Problem;
 use windlass_api::runner as wire;
-use windlass_delivery::{Cause, Deployment, DeploymentState, Image, Manifest, Release, Rules, Strategy};
+use windlass_delivery::{Cause, Deployment, DeploymentState, Image, Manifest, Release, Strategy};
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{
     Actor, Batch, DeploymentId, Digest, Document, EnvironmentName, JobId, NewEvent, ProjectName, Query,
-    ReleaseId, ServiceName, StoreExt as _,
+    ReleaseId, ServiceName, StoreError, StoreExt as _,
 };
 use windlass_oci::{Reference, RepositoryName};
 use windlass_pipeline::Run;
@@ -19,10 +19,14 @@ use windlass_pipeline::Run;
 use crate::context::{Context, internal, may_project, parse, stored};
 use crate::delivery::environment::{EnvironmentDoc, environment_id};
 use crate::delivery::rounds::event_of;
+use crate::delivery::routes;
 use crate::images::split_reference;
 use crate::runs::{Bearer, admits, manifest_at};
 
 type Answer<T> = Result<T, Problem>;
+
+/// So many deployments of an environment are looked through for what was live there.
+const FAR_BACK: usize = 1000;
 
 /// What a hand-out of a job asked to be deployed: the same once more is the same deployment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,26 +87,43 @@ impl Context {
         };
         let images = self.images_of(&run.project, &manifest, &how.images).await?;
         let release = self.release_for(run, &manifest, images, &environment, &who.actor).await?;
-        let declared = manifest.environment(&environment);
-        let declared = declared
-            .ok_or_else(|| Problem::invalid(format!("windlass.yml declares no environment {environment}")))?;
-        let admitted = admits(self, run, &Rules::from(declared), &release.digests()).await;
+        if manifest.environment(&environment).is_none() {
+            return Err(Problem::invalid(format!("windlass.yml declares no environment {environment}")));
+        }
+        let admitted = admits(self, run, &environment, &release.digests()).await;
         admitted
             .map_err(|e| internal("the environment's rules cannot be checked", &e))?
             .map_err(Problem::forbidden)?;
+        self.routes_are_free(&release, &environment).await?;
         let order = DeployOrder::of(&bearer, &release);
-        let deployment = match self.store.get::<DeployOrder>(&order.id()).await.map_err(stored)? {
-            // The answer to the first request got lost: the same deployment, not a second one.
-            Some(known) => {
-                self.store.get::<Deployment>(&known.value.deployment).await.map_err(stored)?.map(|d| d.value)
-            }
-            None => None,
-        };
+        let deployment = self.ordered(&order).await?;
         let deployment = match deployment {
             Some(deployment) => deployment,
             None => self.queue(&release, &environment, Cause::Deploy, &run.actor, Some(order)).await?,
         };
         self.deployment_view(&deployment).await
+    }
+
+    /// The deployment that this order has made already: the answer got lost, or the job was queued again after a crash.
+    /// One that ended badly counts for its own hand-out only; the next one tries again.
+    async fn ordered(&self, order: &DeployOrder) -> Answer<Option<Deployment>> {
+        for hand_out in (1..=order.hand_out).rev() {
+            let known = DeployOrder { hand_out, ..order.clone() };
+            let Some(known) = self.store.get::<DeployOrder>(&known.id()).await.map_err(stored)? else { continue };
+            let Some(found) = self.store.get::<Deployment>(&known.value.deployment).await.map_err(stored)? else {
+                continue;
+            };
+            let badly = matches!(
+                found.value.state,
+                DeploymentState::Failed { .. }
+                    | DeploymentState::RolledBack { .. }
+                    | DeploymentState::Cancelled { .. }
+            );
+            if hand_out == order.hand_out || !badly {
+                return Ok(Some(found.value));
+            }
+        }
+        Ok(None)
     }
 
     /// Each service's image, which must be in the registry.
@@ -241,16 +262,24 @@ impl Context {
             state: DeploymentState::Queued,
             log: Vec::new(),
         };
-        let mut batch =
-            Batch::new().create(&deployment).event(event_of(&deployment, "deployment.created", self.now()));
-        if let Some(order) = order {
-            batch = batch.create(&DeployOrder { deployment: deployment.id.to_string(), ..order });
-        }
+        let order = order.map(|o| DeployOrder { deployment: deployment.id.to_string(), ..o });
         let id = environment_id(&release.project, environment);
-        if self.store.get::<EnvironmentDoc>(&id).await.map_err(stored)?.is_none() {
-            batch = batch.create(&EnvironmentDoc::new(&release.project, environment));
+        for last in [false, false, true] {
+            let event = event_of(&deployment, "deployment.created", self.now());
+            let mut batch = Batch::new().create(&deployment).event(event);
+            if let Some(order) = &order {
+                batch = batch.create(order);
+            }
+            if self.store.get::<EnvironmentDoc>(&id).await.map_err(stored)?.is_none() {
+                batch = batch.create(&EnvironmentDoc::new(&release.project, environment));
+            }
+            match self.commit(batch).await {
+                Ok(_) => break,
+                // Two first deployments at a time both want to make the environment.
+                Err(StoreError::Conflict { kind, .. }) if kind == EnvironmentDoc::KIND && !last => {}
+                Err(e) => return Err(stored(e)),
+            }
         }
-        self.commit(batch).await.map_err(stored)?;
         self.delivery_changed.notify_one();
         Ok(deployment)
     }
@@ -266,16 +295,13 @@ impl Context {
         may_project(who, Action::Deploy, &project)?;
         let environment: EnvironmentName = parse(&how.environment)?;
         let release = self.release_named(&project, &how.release).await?;
-        let declared = release.manifest.environment(&environment);
-        let declared = declared.ok_or_else(|| {
-            Problem::invalid(format!("release {} declares no environment {environment}", release.number))
-        })?;
-        let rules = Rules::from(declared);
-        let before = self.deployments_of(&project, Some(&environment)).await?;
-        let was_live = before
-            .iter()
-            .any(|d| d.release == release.id && matches!(d.state, DeploymentState::Succeeded { .. }));
-        if !was_live {
+        if release.manifest.environment(&environment).is_none() {
+            return Err(Problem::invalid(format!(
+                "release {} declares no environment {environment}",
+                release.number
+            )));
+        }
+        if !self.was_live(&release, &environment).await? {
             let run = match release.run {
                 Some(run) => self.store.get::<Run>(&run.to_string()).await.map_err(stored)?,
                 None => None,
@@ -286,11 +312,12 @@ impl Context {
                     release.number
                 ))
             })?;
-            let admitted = admits(self, &run.value, &rules, &release.digests()).await;
+            let admitted = admits(self, &run.value, &environment, &release.digests()).await;
             admitted
                 .map_err(|e| internal("the environment's rules cannot be checked", &e))?
                 .map_err(Problem::forbidden)?;
         }
+        self.routes_are_free(&release, &environment).await?;
         let live = self.environment(&project, &environment).await?.and_then(|e| e.live);
         let cause =
             if live.is_some_and(|l| l.release == release.id) { Cause::Redeploy } else { Cause::Deploy };
@@ -314,7 +341,20 @@ impl Context {
             Problem::not_found(format!("nothing was ever deployed to {environment} of {project}"))
         })?;
         let live = state.live.as_ref().map(|l| l.release);
-        let done = self.deployments_of(&project, Some(&environment)).await?;
+        let query = Query {
+            parent: Some(environment_id(&project, &environment)),
+            states: vec!["active".to_owned()],
+            ..Query::default()
+        };
+        let active = self.store.list::<Deployment>(&query).await.map_err(stored)?.pop();
+        if let Some(active) = active.filter(|d| {
+            how.release.is_none()
+                && d.value.cause != Cause::Rollback
+                && matches!(d.value.state, DeploymentState::Running { .. })
+        }) {
+            return self.abandon(who, &active.value).await;
+        }
+        let done = self.deployments_of(&project, Some(&environment), None, FAR_BACK).await?;
         let succeeded = |id: ReleaseId| {
             done.iter().any(|d| d.release == id && matches!(d.state, DeploymentState::Succeeded { .. }))
         };
@@ -331,7 +371,7 @@ impl Context {
             }
             None => {
                 let before = state.warm.as_ref().map(|w| w.release).filter(|w| Some(*w) != live);
-                let older = done.iter().rev().find(|d| {
+                let older = done.iter().find(|d| {
                     Some(d.release) != live && matches!(d.state, DeploymentState::Succeeded { .. })
                 });
                 let id = before.or(older.map(|d| d.release));
@@ -351,6 +391,45 @@ impl Context {
         self.deployment_view(&deployment).await
     }
 
+    /// Whether a release has succeeded in an environment.
+    async fn was_live(&self, release: &Release, environment: &EnvironmentName) -> Answer<bool> {
+        let before = self.deployments_of(&release.project, Some(environment), None, FAR_BACK).await?;
+        let here =
+            |d: &Deployment| d.release == release.id && matches!(d.state, DeploymentState::Succeeded { .. });
+        Ok(before.iter().any(here))
+    }
+
+    /// Two environments cannot have one address: said before anything is started.
+    async fn routes_are_free(&self, release: &Release, environment: &EnvironmentName) -> Answer<()> {
+        let taken = routes::conflict(self, &release.manifest, &release.project, environment).await;
+        match taken.map_err(|e| internal("the routes cannot be checked", &e))? {
+            Some(why) => Err(Problem::conflict(why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Going back while a deployment is under way means: that one shall not be. What was live before it stays.
+    async fn abandon(&self, who: &Principal, active: &Deployment) -> Answer<api::DeploymentView> {
+        for _ in 0..20 {
+            let found = self.store.get::<Deployment>(&active.id.to_string()).await.map_err(stored)?;
+            let found = found.ok_or_else(|| Problem::conflict("the deployment is gone"))?;
+            let (now, version) = (self.now(), found.version);
+            let next = found.value.cancel(&who.actor, now).map_err(|e| Problem::conflict(e.to_string()))?;
+            let mut event = event_of(&next, "deployment.rolling_back", now);
+            event.actor = who.actor.clone();
+            match self.commit(Batch::new().update(&next, version).event(event)).await {
+                Ok(_) => {
+                    self.delivery_changed.notify_one();
+                    return self.deployment_view(&next).await;
+                }
+                // The reconciler notes what it does in the same document.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(e) => return Err(stored(e)),
+            }
+        }
+        Err(Problem::conflict("the deployment changes too fast; repeat"))
+    }
+
     pub(crate) async fn environment(
         &self,
         project: &ProjectName,
@@ -360,16 +439,38 @@ impl Context {
         Ok(found.map(|f| f.value))
     }
 
-    /// Deployments, oldest first.
+    /// The newest deployments, of one environment or of all of a project's: newest first, those older than `before`,
+    /// at most `limit`.
     pub(crate) async fn deployments_of(
         &self,
         project: &ProjectName,
         environment: Option<&EnvironmentName>,
+        before: Option<&str>,
+        limit: usize,
     ) -> Answer<Vec<Deployment>> {
-        let parent = environment.map(|e| environment_id(project, e));
-        let query = Query { parent, ..Query::default() };
-        let found = self.store.list::<Deployment>(&query).await.map_err(stored)?;
-        Ok(found.into_iter().map(|d| d.value).filter(|d| d.project == *project).collect())
+        let of_project = Query { parent: Some(project.to_string()), ..Query::default() };
+        let parents = match environment {
+            Some(environment) => vec![environment_id(project, environment)],
+            None => {
+                let all = self.store.list::<EnvironmentDoc>(&of_project).await.map_err(stored)?;
+                all.iter().map(|e| e.value.id()).collect()
+            }
+        };
+        let mut found = Vec::new();
+        for parent in parents {
+            let query = Query {
+                parent: Some(parent),
+                after: before.map(str::to_owned),
+                limit,
+                newest_first: true,
+                ..Query::default()
+            };
+            found.extend(self.store.list::<Deployment>(&query).await.map_err(stored)?);
+        }
+        // Ids sort by age.
+        found.sort_by_key(|d| std::cmp::Reverse(d.value.id));
+        found.truncate(limit);
+        Ok(found.into_iter().map(|d| d.value).collect())
     }
 
     pub(crate) async fn release(&self, id: ReleaseId) -> Answer<Release> {
@@ -378,11 +479,17 @@ impl Context {
     }
 
     async fn release_named(&self, project: &ProjectName, text: &str) -> Answer<Release> {
+        if let Ok(id) = text.parse::<ReleaseId>() {
+            let release = self.release(id).await?;
+            if release.project != *project {
+                return Err(Problem::not_found(format!("{project} has no release {text}")));
+            }
+            return Ok(release);
+        }
         let query = Query { parent: Some(project.to_string()), ..Query::default() };
         let known = self.store.list::<Release>(&query).await.map_err(stored)?;
         let number = text.trim_start_matches('#').parse::<u64>().ok();
-        let found =
-            known.into_iter().map(|r| r.value).find(|r| r.id.to_string() == text || Some(r.number) == number);
+        let found = known.into_iter().map(|r| r.value).find(|r| Some(r.number) == number);
         found.ok_or_else(|| Problem::not_found(format!("{project} has no release {text}")))
     }
 }

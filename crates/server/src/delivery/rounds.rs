@@ -28,12 +28,15 @@ const LAST_LINES: usize = 20;
 /// Keeps every environment as it should be, until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     // The gateway may have been started anew as well: first of all, what stands in the documents.
-    while let Err(e) = routes::publish(&ctx, None).await {
+    while let Err(e) = publish_all(&ctx).await {
         tracing::warn!(error = %e, "the gateway does not take the routes yet");
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_millis(200)) => {}
         }
+    }
+    if let Err(e) = act::sweep(&ctx).await {
+        tracing::warn!(error = %format!("{e:#}"), "what is left of forgotten instances cannot be cleared away");
     }
     let tasks = TaskTracker::new();
     let mut known: HashSet<String> = HashSet::new();
@@ -55,7 +58,11 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             () = ctx.delivery_changed.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            () = tokio::time::sleep(Duration::from_secs(5)) => {
+                if let Err(e) = routes::refresh(&ctx).await {
+                    tracing::warn!(error = %format!("{e:#}"), "the routes could not be put in force again");
+                }
+            }
         }
         for wake in wakes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
             wake.notify_one();
@@ -63,6 +70,11 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     }
     tasks.close();
     tasks.wait().await;
+}
+
+async fn publish_all(ctx: &Context) -> anyhow::Result<()> {
+    let mut turn = routes::turn(ctx).await;
+    routes::publish(ctx, &mut turn, None).await.map(|_| ())
 }
 
 async fn tend(
@@ -99,17 +111,27 @@ pub(crate) struct Scene {
     pub(crate) deployment: Option<Versioned<Deployment>>,
     pub(crate) instances: Vec<Versioned<Instance>>,
     pub(crate) releases: BTreeMap<ReleaseId, Release>,
+    /// Why routes were left out of the gateway's table.
+    pub(crate) refused: Vec<String>,
 }
 
 /// Looks, plans, acts once. Gives how long to wait before the next round.
-async fn round(ctx: &Context, project: &ProjectName, name: &EnvironmentName) -> anyhow::Result<Duration> {
+pub(crate) async fn round(
+    ctx: &Context,
+    project: &ProjectName,
+    name: &EnvironmentName,
+) -> anyhow::Result<Duration> {
     let Some(mut scene) = gather(ctx, project, name).await? else { return Ok(CALM) };
+    // What a kill left half ended.
+    act::end_stopping(ctx, &scene);
     let Some(desired) = desired(&scene, ctx.started_at) else { return Ok(CALM) };
     observe(ctx, &mut scene).await?;
     let observed = observed(ctx, &scene).await;
     let plan = windlass_delivery::rollout::plan(&desired, &observed, ctx.now());
     let acted = !plan.actions.is_empty();
-    act::carry_out(ctx, &mut scene, &plan.actions).await?;
+    let carried_out = act::carry_out(ctx, &mut scene, &plan.actions).await;
+    act::end_stopping(ctx, &scene);
+    carried_out?;
     let ended = note(ctx, &mut scene, &plan).await?;
     if acted || ended || plan.roll_back.is_some() {
         return Ok(Duration::ZERO);
@@ -136,7 +158,8 @@ async fn gather(
     };
     let query = Query { parent: Some(id), ..Query::default() };
     let instances = ctx.store.list::<Instance>(&query).await?;
-    let mut scene = Scene { environment, deployment, instances, releases: BTreeMap::new() };
+    let mut scene =
+        Scene { environment, deployment, instances, releases: BTreeMap::new(), refused: Vec::new() };
     let mut wanted: BTreeSet<ReleaseId> = scene.instances.iter().map(|i| i.value.release).collect();
     wanted.extend(
         [&scene.environment.value.live, &scene.environment.value.warm]
@@ -226,7 +249,10 @@ pub(crate) fn health_of(scene: &Scene, instance: &Instance) -> Option<Health> {
 /// Brings the instances' documents up to what is seen.
 async fn observe(ctx: &Context, scene: &mut Scene) -> anyhow::Result<()> {
     let healths: Vec<Option<Health>> = scene.instances.iter().map(|i| health_of(scene, &i.value)).collect();
-    let looks = scene.instances.iter_mut().zip(healths).map(|(instance, health)| async move {
+    // One that was told to end belongs to whoever ends it.
+    let looked_at =
+        scene.instances.iter_mut().zip(healths).filter(|(i, _)| i.value.state != InstanceState::Stopping);
+    let looks = looked_at.map(|(instance, health)| async move {
         let health = health?;
         let before = instance.value.state.clone();
         facts::look(ctx, &mut instance.value, &health).await.then_some((instance, before))
@@ -269,7 +295,7 @@ async fn note(ctx: &Context, scene: &mut Scene, plan: &Plan) -> anyhow::Result<b
     let Some(current) = scene.deployment.take() else { return Ok(false) };
     let now = ctx.now();
     let mut deployment = current.value.clone();
-    for text in &plan.notes {
+    for text in plan.notes.iter().chain(&scene.refused) {
         deployment.note(now, text);
     }
     if let Some(phase) = plan.phase
@@ -288,6 +314,7 @@ async fn note(ctx: &Context, scene: &mut Scene, plan: &Plan) -> anyhow::Result<b
         deployment = deployment.end(outcome.clone(), now)?;
         let mut environment = scene.environment.value.clone();
         settle(&mut environment, &deployment, outcome, now);
+        forget_routes(&mut environment, scene);
         events.push(event_of(&deployment, kind(&deployment.state), now));
         batch = batch.update(&environment, scene.environment.version);
     }
@@ -296,8 +323,18 @@ async fn note(ctx: &Context, scene: &mut Scene, plan: &Plan) -> anyhow::Result<b
     }
     if ended {
         ctx.runs_changed.notify_one();
+        // What is live says where a service without an instance would be.
+        if let Err(e) = publish_all(ctx).await {
+            tracing::warn!(error = %format!("{e:#}"), "the routes could not be put in force again");
+        }
     }
     Ok(ended)
+}
+
+/// A service that the live release does not have any more, and that nothing answers for, has no route.
+fn forget_routes(environment: &mut EnvironmentDoc, scene: &Scene) {
+    let Some(live) = environment.live.as_ref().and_then(|l| scene.releases.get(&l.release)) else { return };
+    environment.routes.retain(|service, to| !to.is_empty() || live.images.contains_key(service));
 }
 
 /// What an ended deployment leaves live and warm.

@@ -119,12 +119,9 @@ impl Context {
         let project: ProjectName = parse(project)?;
         may_project(who, Action::ReadProject, &project)?;
         let environment: Option<EnvironmentName> = environment.map(parse).transpose()?;
-        let mut found = self.deployments_of(&project, environment.as_ref()).await?;
-        found.reverse();
-        if let Some(before) = &page.before {
-            found.retain(|d| d.id.to_string() < *before);
-        }
-        found.truncate(if page.limit == 0 { DEFAULT } else { page.limit.min(500) });
+        let limit = if page.limit == 0 { DEFAULT } else { page.limit.min(500) };
+        let found =
+            self.deployments_of(&project, environment.as_ref(), page.before.as_deref(), limit).await?;
         let mut views = Vec::with_capacity(found.len());
         for deployment in &found {
             views.push(self.deployment_view(deployment).await?);
@@ -149,7 +146,8 @@ impl Context {
         let bearer = self.bearer(who, job, Action::Deploy).await?;
         let missing = || Problem::not_found(format!("there is no deployment {id}"));
         let found = self.store.get::<Deployment>(id).await.map_err(stored)?.ok_or_else(missing)?;
-        if found.value.project != bearer.run.project {
+        let release = self.release(found.value.release).await?;
+        if release.run != Some(bearer.run.id) {
             return Err(missing());
         }
         self.deployment_view(&found.value).await
@@ -208,10 +206,8 @@ impl Context {
         manifest: Option<&Manifest>,
     ) -> Answer<api::EnvironmentView> {
         let declared = manifest.and_then(|m| m.environment(name));
-        let mut all = self.deployments_of(project, Some(name)).await?;
-        all.reverse();
         let mut recent = Vec::new();
-        for deployment in all.iter().take(10) {
+        for deployment in &self.deployments_of(project, Some(name), None, 10).await? {
             recent.push(self.deployment_view(deployment).await?);
         }
         let active = recent.iter().find(|d| {

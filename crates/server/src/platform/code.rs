@@ -63,7 +63,7 @@ impl Context {
             return Err(Problem::conflict(format!("there is a project {name} already")));
         }
         let project = create_project(self, &who.actor, &name).await;
-        self.project_view(&project.map_err(|e| internal("the project cannot be made", &e))?).await
+        self.project_view(&project.map_err(|e| self.failing("the project cannot be made", &e))?).await
     }
 
     pub(crate) async fn project(&self, who: &Principal, project: &str) -> Answer<api::ProjectView> {

@@ -38,6 +38,13 @@ impl Context {
         let host = self.endpoint.url.trim_start_matches("http://");
         let base =
             Base::parse(&wanted.base, &[host, "localhost"]).map_err(|e| Problem::invalid(e.to_string()))?;
+        if let Base::Own(of, _) = &base
+            && of.as_str().split('/').next() != Some(project.as_str())
+        {
+            return Err(Problem::forbidden(format!(
+                "a job of {project} may not build on {of}, which belongs to another project"
+            )));
+        }
         let owner = wanted.user.as_deref().and_then(owner).unwrap_or((0, 0));
         let spec = AssembleSpec {
             tags: wanted.tags.iter().map(|t| parse::<Tag>(t)).collect::<Answer<_>>()?,

@@ -8,9 +8,10 @@ use windlass_delivery::gate::{self, Approval};
 use windlass_delivery::{Digests, Rules};
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{
-    Actor, Batch, Document, EnvironmentName, NewEvent, ProjectName, Query, RunId, StoreExt as _, Timestamp,
-    Versioned,
+    Actor, Batch, Document, EnvironmentName, NewEvent, ProjectName, Query, RunId, StoreError, StoreExt as _,
+    Timestamp, Versioned,
 };
+use windlass_pipeline::{Job, JobState, Run, WaitingFor};
 
 use crate::context::{Context, may_project, parse, stored};
 
@@ -40,6 +41,8 @@ pub(crate) enum ApprovalState {
     Pending,
     Approved,
     Rejected,
+    /// Nothing waits for it any more.
+    Withdrawn,
 }
 
 impl ApprovalState {
@@ -48,6 +51,7 @@ impl ApprovalState {
             Self::Pending => "pending",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -125,7 +129,9 @@ impl Context {
         run: RunId,
         project: &ProjectName,
     ) -> Answer<Vec<api::ApprovalView>> {
-        let query = Query { parent: Some(project.to_string()), ..Query::default() };
+        // The keys of a run's approvals begin with the run's id.
+        let after = Some(format!("{run}:"));
+        let query = Query { parent: Some(project.to_string()), after, limit: 100, ..Query::default() };
         let found = self.store.list::<ApprovalDoc>(&query).await.map_err(stored)?;
         Ok(found.into_iter().filter(|a| a.value.run == run).map(|a| a.value.view(who)).collect())
     }
@@ -177,4 +183,29 @@ impl Context {
         self.runs_changed.notify_one();
         Ok(approval.view(who))
     }
+}
+
+/// Withdraws the approvals that nothing waits for any more: the run was cancelled, or begun anew.
+pub(super) async fn withdraw(ctx: &Context) -> Result<(), StoreError> {
+    let query = Query { states: vec!["pending".to_owned()], ..Query::default() };
+    for found in ctx.store.list::<ApprovalDoc>(&query).await? {
+        let mut approval = found.value;
+        let run = ctx.store.get::<Run>(&approval.run.to_string()).await?;
+        let waits = |job: &Job| matches!(&job.state, JobState::Waiting { for_what: WaitingFor::Gate { environment } } if *environment == approval.environment.as_str());
+        let waiting =
+            run.is_some_and(|r| r.value.attempt == approval.attempt && r.value.jobs.iter().any(waits));
+        if waiting {
+            continue;
+        }
+        approval.state = ApprovalState::Withdrawn;
+        let event = NewEvent::new(ctx.now(), Actor::System, "approval.withdrawn", approval.id())
+            .project(&approval.project)
+            .data(json!({"run": approval.run, "environment": approval.environment}));
+        match ctx.commit(Batch::new().update(&approval, found.version).event(event)).await {
+            // Somebody decides just now: looked at again.
+            Ok(_) | Err(StoreError::Conflict { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }

@@ -122,6 +122,17 @@ impl Context {
         Ok(self.artifacts_of_run(run).await?.iter().map(ArtifactDoc::view).collect())
     }
 
+    /// The artifact of this name that a run has, if another may take its place.
+    async fn named(&self, run: RunId, name: &str, replace: bool) -> Answer<Option<ArtifactDoc>> {
+        let standing = self.artifacts_of_run(run).await?.into_iter().find(|a| a.name == name);
+        if standing.is_some() && !replace {
+            return Err(Problem::conflict(format!(
+                "this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`"
+            )));
+        }
+        Ok(standing)
+    }
+
     pub(crate) async fn put_artifact(
         &self,
         who: &Principal,
@@ -138,13 +149,11 @@ impl Context {
                 "`{name}` cannot be an artifact's name: it may not be empty, begin with a dot or hold any of \" : < > | * ? \\ / or line breaks"
             )));
         }
-        let standing = self.artifacts_of_run(bearer.run.id).await?.into_iter().find(|a| a.name == name);
-        if standing.is_some() && !replace {
-            return Err(Problem::conflict(format!(
-                "this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`"
-            )));
-        }
+        self.named(bearer.run.id, name, replace).await?;
         let (digest, size) = self.keep_blob(body, LARGEST).await?;
+        // Looked at again: the upload took its time, and another leg may have been faster.
+        let _naming = self.locks.naming.lock().await;
+        let standing = self.named(bearer.run.id, name, replace).await?;
         let now = self.now();
         let days = days.unwrap_or(DAYS).clamp(1, MOST_DAYS);
         let artifact = ArtifactDoc {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use windlass_api as api;
 use windlass_api::Problem;
-use windlass_delivery::{Deployment, Release};
+use windlass_delivery::Release;
 use windlass_identity::{Action, Principal, Resource};
-use windlass_kernel::{Batch, Document as _, ProjectName, Query, RunId, StoreExt as _};
+use windlass_kernel::{Batch, Document, ProjectName, Query, RunId, StoreExt as _};
 use windlass_pipeline::{Run, RunEvent};
 use windlass_web::Page;
 
@@ -52,16 +52,25 @@ impl Context {
         let mut view = detail(&run);
         view.artifacts = self.artifact_views(run.id).await?;
         view.approvals = self.approvals_of(who, run.id, &run.project).await?;
-        let query = Query { parent: Some(run.project.to_string()), ..Query::default() };
+        view.deployments = self.deployments_by(&run).await?;
+        Ok(view)
+    }
+
+    /// The ids of the deployments of a run's releases, oldest first.
+    async fn deployments_by(&self, run: &Run) -> Answer<Vec<String>> {
+        const LOOKED_AT: usize = 200;
+        let parent = Some(run.project.to_string());
+        let query = Query { parent, newest_first: true, limit: LOOKED_AT, ..Query::default() };
         let releases = self.store.list::<Release>(&query).await.map_err(stored)?;
         let own: Vec<_> =
             releases.iter().filter(|r| r.value.run == Some(run.id)).map(|r| r.value.id).collect();
-        if !own.is_empty() {
-            let all = self.store.list::<Deployment>(&Query::default()).await.map_err(stored)?;
-            view.deployments =
-                all.iter().filter(|d| own.contains(&d.value.release)).map(|d| d.value.id()).collect();
+        if own.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(view)
+        let mut found = self.deployments_of(&run.project, None, None, LOOKED_AT).await?;
+        found.retain(|d| own.contains(&d.release));
+        found.reverse();
+        Ok(found.iter().map(Document::id).collect())
     }
 
     pub(crate) async fn cancel_run(&self, who: &Principal, run: &str) -> Answer<()> {

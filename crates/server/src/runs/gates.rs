@@ -1,10 +1,13 @@
 //! The gate before a job with an environment: facts are gathered here, `delivery::gate` decides.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use windlass_delivery::gate::{self, Gate, Request, Rules};
 use windlass_delivery::{Deployment, DeploymentState, Digests, Manifest, Release, manifest};
-use windlass_kernel::{Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, RunId, StoreExt as _};
+use windlass_kernel::{Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, StoreExt as _};
 use windlass_pipeline::{Job, Run};
+use windlass_source::RefState;
 
 use crate::context::Context;
 use crate::delivery::environment_id;
@@ -17,6 +20,13 @@ pub(crate) enum Verdict {
     Closed(String),
 }
 
+/// Whether an approval that is missing is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    AskForIt,
+    SayIt,
+}
+
 /// Asks the gate of a job's environment; what waits for an approval has one asked for.
 pub(crate) async fn ask(ctx: &Context, run: &Run, job: &Job) -> anyhow::Result<Verdict> {
     let Some(name) = &job.environment else { return Ok(Verdict::Open) };
@@ -24,31 +34,70 @@ pub(crate) async fn ask(ctx: &Context, run: &Run, job: &Job) -> anyhow::Result<V
         Ok(environment) => environment,
         Err(e) => return Ok(Verdict::Closed(format!("`environment: {name}`: {e}"))),
     };
-    let manifest = match manifest_at(ctx, &run.project, &run.sha).await? {
+    let rules = match rules_of(ctx, run, &environment).await? {
         // Without a manifest an environment has no rules, as on GitHub when one is first named.
-        None => return Ok(Verdict::Open),
-        Some(Ok(manifest)) => manifest,
-        Some(Err(why)) => return Ok(Verdict::Closed(why)),
+        Ok(None) => return Ok(Verdict::Open),
+        Ok(Some(rules)) => rules,
+        Err(why) => return Ok(Verdict::Closed(why)),
     };
-    let Some(declared) = manifest.environment(&environment) else {
-        return Ok(Verdict::Closed(format!("windlass.yml declares no environment {environment}")));
-    };
-    let rules = Rules::from(declared);
     let digests = match &rules.after {
-        Some(after) => deployed_by(ctx, run.id, &run.project, after).await?,
+        Some(after) => deployed_by(ctx, run, after).await?,
         None => Digests::new(),
     };
-    decide(ctx, run, &rules, &digests).await
+    decide(ctx, run, &rules, &digests, Missing::AskForIt).await
 }
 
-async fn decide(ctx: &Context, run: &Run, rules: &Rules, digests: &Digests) -> anyhow::Result<Verdict> {
+/// An environment's rules, or why they cannot be known. The default branch says them: were it the run's own commit,
+/// whoever may push any branch could strike the rules out of it there. Only an environment that the default branch does
+/// not know has those of the commit.
+async fn rules_of(
+    ctx: &Context,
+    run: &Run,
+    environment: &EnvironmentName,
+) -> anyhow::Result<Result<Option<Rules>, String>> {
+    let default = ctx.repositories.get(&run.project)?.default_branch().await?;
+    let refs = ctx.store.get::<RefState>(run.project.as_str()).await?;
+    let tip = refs.and_then(|r| r.value.refs.get(&default).map(|sha| sha.as_str().to_owned()));
+    if let Some(tip) = tip {
+        match manifest_at(ctx, &run.project, &tip).await? {
+            Some(Ok(manifest)) => {
+                if let Some(declared) = manifest.environment(environment) {
+                    return Ok(Ok(Some(Rules::from(declared))));
+                }
+            }
+            Some(Err(why)) => {
+                return Ok(Err(format!(
+                    "the rules of {environment} stand in windlass.yml of the branch {}, which cannot be read: {why}",
+                    default.short()
+                )));
+            }
+            None => {}
+        }
+    }
+    Ok(match manifest_at(ctx, &run.project, &run.sha).await? {
+        None => Ok(None),
+        Some(Err(why)) => Err(why),
+        Some(Ok(manifest)) => match manifest.environment(environment) {
+            Some(declared) => Ok(Some(Rules::from(declared))),
+            None => Err(format!("windlass.yml declares no environment {environment}")),
+        },
+    })
+}
+
+async fn decide(
+    ctx: &Context,
+    run: &Run,
+    rules: &Rules,
+    digests: &Digests,
+    missing: Missing,
+) -> anyhow::Result<Verdict> {
     let id = approval_id(run.id, &rules.environment);
     let standing = ctx.store.get::<ApprovalDoc>(&id).await?;
     // An earlier attempt's approval does not count for this one.
     let current = standing.as_ref().filter(|s| s.value.attempt == run.attempt && s.value.digests == *digests);
     let given = current.map_or(&[][..], |s| s.value.given.as_slice());
     let passed = match &rules.after {
-        Some(after) => succeeded_in(ctx, &run.project, after).await?,
+        Some(after) => succeeded_in(ctx, &run.project, after, digests).await?,
         None => Vec::new(),
     };
     let request =
@@ -57,7 +106,7 @@ async fn decide(ctx: &Context, run: &Run, rules: &Rules, digests: &Digests) -> a
         Gate::Open => Ok(Verdict::Open),
         Gate::Closed { reason } => Ok(Verdict::Closed(reason)),
         Gate::Waiting { wanted, reasons, .. } => {
-            if current.is_none() {
+            if current.is_none() && missing == Missing::AskForIt {
                 let approval = ApprovalDoc {
                     run: run.id,
                     project: run.project.clone(),
@@ -83,22 +132,27 @@ async fn decide(ctx: &Context, run: &Run, rules: &Rules, digests: &Digests) -> a
     }
 }
 
-/// Whether these digests may go to the environment now: asked again right before a deployment, with what it really is
-/// about to deploy.
+/// Whether these digests of a run may go to the environment now: asked again right before a deployment, with what it
+/// really is about to deploy. Asks nobody for an approval: the run's own job does, at its gate.
 pub(crate) async fn admits(
     ctx: &Context,
     run: &Run,
-    rules: &Rules,
+    environment: &EnvironmentName,
     digests: &Digests,
 ) -> anyhow::Result<Result<(), String>> {
+    let rules = match rules_of(ctx, run, environment).await? {
+        Ok(Some(rules)) => rules,
+        Ok(None) => return Ok(Ok(())),
+        Err(why) => return Ok(Err(why)),
+    };
     // Without an `after` there was nothing to name when it was approved.
     let named = if rules.after.is_some() { digests.clone() } else { Digests::new() };
-    Ok(match decide(ctx, run, rules, &named).await? {
+    Ok(match decide(ctx, run, &rules, &named, Missing::SayIt).await? {
         Verdict::Open => Ok(()),
         Verdict::Closed(reason) => Err(reason),
-        Verdict::Waiting => {
-            Err(format!("these images are not the ones that were approved for {}", rules.environment))
-        }
+        Verdict::Waiting => Err(format!(
+            "nobody has approved these images for {environment} in this attempt of the run that made them"
+        )),
     })
 }
 
@@ -108,55 +162,79 @@ pub(crate) async fn manifest_at(
     project: &ProjectName,
     sha: &str,
 ) -> anyhow::Result<Option<Result<Manifest, String>>> {
-    let Some(text) = crate::source::text_at(ctx, project, sha, manifest::FILE).await? else {
-        return Ok(None);
-    };
-    let parsed = manifest::parse(&text);
-    Ok(Some(parsed.manifest.ok_or_else(|| {
-        let findings = parsed.diagnostics.iter();
-        let lines = findings.map(|d| format!("{}:{}:{}: {}", manifest::FILE, d.line, d.column, d.message));
-        lines.collect::<Vec<_>>().join("\n")
-    })))
+    const REMEMBERED: usize = 64;
+    let key = (project.clone(), sha.to_owned());
+    let known = || ctx.manifests.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(found) = known().get(&key) {
+        return Ok(found.clone());
+    }
+    let text = crate::source::text_at(ctx, project, sha, manifest::FILE).await?;
+    let read = text.map(|text| {
+        let parsed = manifest::parse(&text);
+        parsed.manifest.ok_or_else(|| {
+            let findings = parsed.diagnostics.iter();
+            let lines =
+                findings.map(|d| format!("{}:{}:{}: {}", manifest::FILE, d.line, d.column, d.message));
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    });
+    let mut known = known();
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(key, read.clone());
+    Ok(read)
 }
 
 /// The digests that a run has brought to an environment, successfully; the newest where there are several.
-async fn deployed_by(
-    ctx: &Context,
-    run: RunId,
-    project: &ProjectName,
-    environment: &EnvironmentName,
-) -> anyhow::Result<Digests> {
-    let mut digests = Digests::new();
-    for (deployment, release) in deployments(ctx, project, environment).await? {
-        if release.run == Some(run) && matches!(deployment.state, DeploymentState::Succeeded { .. }) {
-            digests = release.digests();
+async fn deployed_by(ctx: &Context, run: &Run, environment: &EnvironmentName) -> anyhow::Result<Digests> {
+    for deployment in newest(ctx, &run.project, environment).await? {
+        // Newest first: what is older than the run is none of it.
+        if deployment.created_at < run.created_at {
+            break;
+        }
+        if matches!(deployment.state, DeploymentState::Succeeded { .. })
+            && let Some(release) = ctx.store.get::<Release>(&deployment.release.to_string()).await?
+            && release.value.run == Some(run.id)
+        {
+            return Ok(release.value.digests());
         }
     }
-    Ok(digests)
+    Ok(Digests::new())
 }
 
-/// The sets of digests that have ever succeeded in an environment.
+/// Whether exactly these digests have succeeded in an environment, as a list of at most that one set.
 async fn succeeded_in(
     ctx: &Context,
     project: &ProjectName,
     environment: &EnvironmentName,
+    digests: &Digests,
 ) -> anyhow::Result<Vec<Digests>> {
-    let all = deployments(ctx, project, environment).await?;
-    let good = all.into_iter().filter(|(d, _)| matches!(d.state, DeploymentState::Succeeded { .. }));
-    Ok(good.map(|(_, release)| release.digests()).collect())
+    let mut looked_at = BTreeSet::new();
+    for deployment in newest(ctx, project, environment).await? {
+        if matches!(deployment.state, DeploymentState::Succeeded { .. })
+            && looked_at.insert(deployment.release)
+            && let Some(release) = ctx.store.get::<Release>(&deployment.release.to_string()).await?
+            && release.value.digests() == *digests
+        {
+            return Ok(vec![digests.clone()]);
+        }
+    }
+    Ok(Vec::new())
 }
 
-async fn deployments(
+/// The newest deployments to an environment, newest first. What lies further back has to pass anew.
+async fn newest(
     ctx: &Context,
     project: &ProjectName,
     environment: &EnvironmentName,
-) -> anyhow::Result<Vec<(Deployment, Release)>> {
-    let query = Query { parent: Some(environment_id(project, environment)), ..Query::default() };
-    let mut found = Vec::new();
-    for deployment in ctx.store.list::<Deployment>(&query).await? {
-        if let Some(release) = ctx.store.get::<Release>(&deployment.value.release.to_string()).await? {
-            found.push((deployment.value, release.value));
-        }
-    }
-    Ok(found)
+) -> anyhow::Result<Vec<Deployment>> {
+    let query = Query {
+        parent: Some(environment_id(project, environment)),
+        newest_first: true,
+        limit: 500,
+        ..Query::default()
+    };
+    let found = ctx.store.list::<Deployment>(&query).await?;
+    Ok(found.into_iter().map(|d| d.value).collect())
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use windlass_api::Problem;
 use windlass_api::runner as wire;
 use windlass_identity::{Action, JobToken, Principal, Resource, Scope};
-use windlass_kernel::{Batch, EnvironmentName, JobId, Query, RunId, Secret, StoreExt as _};
+use windlass_kernel::{Actor, Batch, EnvironmentName, JobId, Query, RunId, Secret, StoreExt as _};
 use windlass_pipeline::{
     Annotation, Conclusion, InvalidTransition, Job, JobState, Report, Run, RunEvent, StepRecord, StepState,
     assignment,
@@ -48,15 +48,36 @@ impl Context {
             .job(id)
             .cloned()
             .ok_or_else(|| Problem::conflict("this job was started anew; its token is over"))?;
+        // What a job tells of itself may come late. All else it may do only while a runner has it: not once it has
+        // ended, and not while it waits to be handed out again.
+        if action != Action::ReportJob && job.lease().is_none() {
+            return Err(Problem::conflict("this job has ended; its token is over"));
+        }
         Ok(Bearer { run, job })
+    }
+
+    /// Whether somebody who shows a job's credential is a job that runs; others are always.
+    pub(crate) async fn at_work(&self, who: &Principal) -> bool {
+        let Scope::Job { run, job, .. } = &who.scope else { return true };
+        match self.store.get::<Run>(&run.to_string()).await {
+            Ok(found) => found.is_some_and(|f| f.value.job(*job).is_some_and(|j| j.lease().is_some())),
+            Err(error) => {
+                tracing::warn!(%error, "cannot see whether a job still runs");
+                false
+            }
+        }
     }
 
     pub(crate) async fn lease(
         &self,
         who: &Principal,
-        request: wire::LeaseRequest,
+        mut request: wire::LeaseRequest,
     ) -> Answer<Option<wire::Assignment>> {
         may(who, Action::LeaseJobs, &Resource::Platform)?;
+        // The name that its token says, not the one that it gives itself.
+        if let Actor::Runner(name) = &who.actor {
+            request.runner.clone_from(name);
+        }
         self.runner_seen.store(self.now().as_millis(), std::sync::atomic::Ordering::Relaxed);
         let wait = Duration::from_secs(u64::from(request.wait_seconds)).min(LONGEST_WAIT);
         let deadline = tokio::time::Instant::now() + wait;
@@ -93,10 +114,26 @@ impl Context {
                 Ok(found) => return Ok(Some(found)),
                 // Another runner was faster, or the job was cancelled just now.
                 Err(HandOut::Gone) => {}
-                Err(HandOut::Failed(problem)) => return Err(problem),
+                // A job that cannot be handed out must not keep the runner from the others.
+                Err(HandOut::Failed(problem)) => {
+                    tracing::error!(%run, %job, error = %problem, "a job cannot be handed out");
+                    self.take_back(run, job, &problem).await;
+                }
             }
         }
         Ok(None)
+    }
+
+    /// A job that was given to a runner which never got it: queued again, and given up after a few times.
+    async fn take_back(&self, run: RunId, id: JobId, problem: &Problem) {
+        let found = self.store.get::<Run>(&run.to_string()).await.ok().flatten();
+        let Some(job) = found.and_then(|f| f.value.job(id).filter(|j| j.lease().is_some()).cloned()) else {
+            return;
+        };
+        let reason = format!("it could not be handed to a runner: {problem}");
+        if let Err(e) = rounds::lost(self, run, &job, reason).await {
+            tracing::warn!(%run, job = %id, error = %e, "a job cannot be queued again");
+        }
     }
 
     async fn hand_out(
@@ -111,11 +148,19 @@ impl Context {
             self.store.get::<Run>(&run_id.to_string()).await.map_err(|e| HandOut::Failed(stored(e)))?;
         let project = found.ok_or(HandOut::Gone)?.value.project;
         let (token, secret) = self.job_token(&project, run_id, job_id);
-        let run =
-            self.apply_with(run_id, &[event], |_, batch| batch.put(&token)).await.map_err(|e| match e {
-                EngineError::Invalid(_) | EngineError::Unknown(_) => HandOut::Gone,
-                EngineError::Store(e) => HandOut::Failed(stored(e)),
-            })?;
+        // Whoever had the job before may still run, cut off: its token opens nothing from here on.
+        let query = Query { parent: Some(run_id.to_string()), ..Query::default() };
+        let known = self.store.list::<JobToken>(&query).await.map_err(|e| HandOut::Failed(stored(e)))?;
+        let over: Vec<String> =
+            known.into_iter().filter(|t| t.value.job == job_id).map(|t| t.value.hash).collect();
+        let tokens = |_: &Run, batch: Batch| {
+            over.iter().fold(batch, |batch, hash| batch.delete::<JobToken>(hash)).put(&token)
+        };
+        let run = self.apply_with(run_id, &[event], tokens).await.map_err(|e| match e {
+            EngineError::Invalid(_) | EngineError::Unknown(_) => HandOut::Gone,
+            EngineError::Store(e) => HandOut::Failed(stored(e)),
+        })?;
+        self.begin_log(run_id, job_id).await.map_err(HandOut::Failed)?;
         self.assignment(&run, job_id, secret).await.map_err(HandOut::Failed)
     }
 
@@ -163,7 +208,9 @@ impl Context {
         let id: JobId = parse(job)?;
         for run in self.store.list::<Run>(&rounds::active()).await.map_err(stored)? {
             if let Some(job) = run.value.job(id)
-                && job.lease().is_some()
+                && let Some(lease) = job.lease()
+                // Nor is another runner's job this one's to give up.
+                && matches!(&who.actor, Actor::Runner(name) if *name == lease.runner)
                 // Word of an earlier hand-out must not take the job from the present one.
                 && lost.attempt.is_none_or(|attempt| attempt == job.tries)
             {

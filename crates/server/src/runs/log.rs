@@ -1,7 +1,7 @@
 //! Jobs' logs: files that grow as bytes come, written at the offset that the sender names.
 
 use std::io::SeekFrom;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::body::Body;
 use futures_util::StreamExt as _;
@@ -27,6 +27,17 @@ impl Context {
         self.data.path("logs/jobs").join(run.to_string()).join(format!("{job}.log"))
     }
 
+    /// A new hand-out of a job has a log of its own: what the lost one wrote goes. Before the runner is told of the job.
+    pub(crate) async fn begin_log(&self, run: RunId, job: JobId) -> Answer<()> {
+        let _writing = self.locks.logs.lock().await;
+        match tokio::fs::remove_file(self.log_path(run, job)).await {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(internal("a job's log cannot be begun", &e))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) async fn append_log(
         &self,
         who: &Principal,
@@ -46,35 +57,47 @@ impl Context {
         if let Some(folder) = path.parent() {
             tokio::fs::create_dir_all(folder).await.map_err(fail)?;
         }
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).await.map_err(fail)?;
-        let mut size = file.metadata().await.map_err(fail)?.len();
-        // A new hand-out of the job begins at nothing: its log takes the place of the lost one's.
-        if offset == 0 && size > 0 && bearer.job.acknowledged == 0 {
-            file.set_len(0).await.map_err(fail)?;
-            size = 0;
-        }
-        if offset > size {
-            return Ok(wire::LogReply { next_offset: size });
-        }
-        let mut skip = size - offset;
+        let mut at = offset;
+        let mut size = match tokio::fs::metadata(&path).await {
+            Ok(found) => found.len(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(e) => return Err(fail(e)),
+        };
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             // What came before an interruption is kept; the sender goes on from there.
-            let Ok(mut chunk) = chunk else { break };
-            let known = skip.min(chunk.len() as u64);
-            skip -= known;
-            let _ = chunk.split_to(known as usize);
-            if size + chunk.len() as u64 > LARGEST {
-                return Err(Problem::new(
-                    windlass_api::ErrorCode::TooLarge,
-                    "the job's log is larger than 2 GiB",
-                ));
+            let Ok(chunk) = chunk else { break };
+            size = self.write_piece(&path, at, &chunk).await.map_err(fail)?;
+            at += chunk.len() as u64;
+            if size < at {
+                if size >= LARGEST {
+                    let why = "the job's log is larger than 2 GiB";
+                    return Err(Problem::new(windlass_api::ErrorCode::TooLarge, why));
+                }
+                // A piece in between is missing.
+                break;
             }
-            file.write_all(&chunk).await.map_err(fail)?;
-            size += chunk.len() as u64;
         }
-        file.flush().await.map_err(fail)?;
         Ok(wire::LogReply { next_offset: size })
+    }
+
+    /// Writes what is not there yet of a piece that begins at byte `at`, and gives where the log ends then. One piece at
+    /// a time: a sender that repeats itself may do so while its first attempt is still on its way.
+    async fn write_piece(&self, path: &Path, at: u64, piece: &[u8]) -> std::io::Result<u64> {
+        let _writing = self.locks.logs.lock().await;
+        let mut file = OpenOptions::new().create(true).append(true).open(path).await?;
+        let size = file.metadata().await?.len();
+        let fresh = match size.checked_sub(at).and_then(|known| usize::try_from(known).ok()) {
+            Some(known) => piece.get(known..).unwrap_or_default(),
+            None => return Ok(size),
+        };
+        let room = usize::try_from(LARGEST.saturating_sub(size)).unwrap_or(usize::MAX);
+        let fresh = &fresh[..fresh.len().min(room)];
+        if !fresh.is_empty() {
+            file.write_all(fresh).await?;
+            file.flush().await?;
+        }
+        Ok(size + fresh.len() as u64)
     }
 
     pub(crate) async fn job_log(

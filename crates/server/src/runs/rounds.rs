@@ -10,6 +10,7 @@ use windlass_pipeline::concurrency::{Group, GroupAction, Member};
 use windlass_pipeline::{Job, JobState, Run, RunEvent, RunState, WaitingFor};
 
 use crate::context::Context;
+use crate::runs::approvals;
 use crate::runs::engine::EngineError;
 use crate::runs::gates::{self, Verdict};
 use crate::runs::schedule;
@@ -21,28 +22,39 @@ const OVERTIME: Duration = Duration::from_secs(60);
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     grace_after_restart(&ctx).await;
     let mut schedules = schedule::Clockwork::default();
+    // Whether gates are asked: on every change, and now and then. They cost more than a look at a document.
+    let (mut changed, mut quiet) = (true, 0u32);
     loop {
-        match ctx.store.list::<Run>(&active()).await {
-            Ok(runs) => {
-                for run in runs {
-                    if let Err(e) = tend(&ctx, &run.value).await {
-                        tracing::warn!(run = %run.value.id, error = %e, "a round over a run failed; it is repeated");
-                    }
-                }
-            }
-            Err(e) => tracing::error!(error = %e, "cannot list the runs"),
-        }
-        if let Err(e) = leave_groups(&ctx).await {
-            tracing::warn!(error = %e, "cannot tidy concurrency groups");
-        }
+        let gates = changed || quiet.is_multiple_of(10);
+        look(&ctx, gates).await;
         if let Err(e) = schedules.tick(&ctx).await {
             tracing::warn!(error = %format!("{e:#}"), "cannot look at the schedules");
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = ctx.runs_changed.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = ctx.runs_changed.notified() => changed = true,
+            () = tokio::time::sleep(Duration::from_secs(1)) => (changed, quiet) = (false, quiet.wrapping_add(1)),
         }
+    }
+}
+
+/// One look at everything. `gates`: the gates are asked as well.
+pub(crate) async fn look(ctx: &Context, gates: bool) {
+    match ctx.store.list::<Run>(&active()).await {
+        Ok(runs) => {
+            for run in runs {
+                if let Err(e) = tend(ctx, &run.value, gates).await {
+                    tracing::warn!(run = %run.value.id, error = %e, "a round over a run failed; it is repeated");
+                }
+            }
+        }
+        Err(e) => tracing::error!(error = %e, "cannot list the runs"),
+    }
+    if let Err(e) = approvals::withdraw(ctx).await {
+        tracing::warn!(error = %e, "cannot withdraw approvals");
+    }
+    if let Err(e) = leave_groups(ctx).await {
+        tracing::warn!(error = %e, "cannot tidy concurrency groups");
     }
 }
 
@@ -51,7 +63,7 @@ pub(crate) fn active() -> Query {
 }
 
 /// While control was dead no runner could be heard: all leases hold for one more term.
-async fn grace_after_restart(ctx: &Context) {
+pub(crate) async fn grace_after_restart(ctx: &Context) {
     let Ok(runs) = ctx.store.list::<Run>(&active()).await else { return };
     let until = ctx.now() + super::lease::LEASE;
     for run in runs {
@@ -65,7 +77,7 @@ async fn grace_after_restart(ctx: &Context) {
 }
 
 /// One look at one run.
-async fn tend(ctx: &Context, run: &Run) -> Result<(), EngineError> {
+async fn tend(ctx: &Context, run: &Run, gates: bool) -> Result<(), EngineError> {
     if let RunState::Waiting { group } = &run.state {
         let member = Member { run: run.id, job: None };
         let cancel = run.group.as_ref().is_some_and(|g| g.cancel_in_progress);
@@ -74,7 +86,7 @@ async fn tend(ctx: &Context, run: &Run) -> Result<(), EngineError> {
     let now = ctx.now();
     for job in &run.jobs {
         match &job.state {
-            JobState::Waiting { for_what: WaitingFor::Gate { .. } } => gate(ctx, run, job).await?,
+            JobState::Waiting { for_what: WaitingFor::Gate { .. } } if gates => gate(ctx, run, job).await?,
             JobState::Waiting { for_what: WaitingFor::Group { group } } => {
                 let member = Member { run: run.id, job: Some(job.id) };
                 let cancel = job.group.as_ref().is_some_and(|g| g.cancel_in_progress);
@@ -87,7 +99,11 @@ async fn tend(ctx: &Context, run: &Run) -> Result<(), EngineError> {
             JobState::Running { started, .. } => {
                 let limit = Duration::from_secs_f64((job.timeout_minutes * 60.0).clamp(0.0, 1e9));
                 if now.since(*started) > limit + OVERTIME {
-                    ctx.apply(run.id, RunEvent::TimedOut { job: job.id }).await?;
+                    match ctx.apply(run.id, RunEvent::TimedOut { job: job.id }).await {
+                        // It ended just now.
+                        Ok(_) | Err(EngineError::Invalid(_)) => {}
+                        Err(e) => return Err(e),
+                    }
                 }
             }
             _ => {}
@@ -162,7 +178,8 @@ async fn tell(ctx: &Context, actions: Vec<GroupAction>) -> Result<(), EngineErro
 /// Whoever has ended leaves its group; the next one moves up.
 async fn leave_groups(ctx: &Context) -> Result<(), EngineError> {
     for found in ctx.store.list::<Group>(&Query::default()).await? {
-        let mut group = found.value;
+        let before = found.value;
+        let mut group = before.clone();
         let mut actions = Vec::new();
         for member in [group.pending(), group.running()].into_iter().flatten() {
             let run = ctx.store.get::<Run>(&member.run.to_string()).await?;
@@ -177,11 +194,14 @@ async fn leave_groups(ctx: &Context) -> Result<(), EngineError> {
                 actions.push(GroupAction::Admit(member));
             }
         }
-        let batch = if group.is_empty() {
-            Batch::new().delete::<Group>(windlass_kernel::Document::id(&group))
-        } else {
-            Batch::new().update(&group, found.version)
-        };
+        let mut batch = Batch::new();
+        if group.is_empty() {
+            // Written first, so that a member that joins just now is not deleted with it.
+            batch = batch.update(&group, found.version);
+            batch = batch.delete::<Group>(windlass_kernel::Document::id(&group));
+        } else if group != before {
+            batch = batch.update(&group, found.version);
+        }
         match ctx.commit(batch).await {
             Err(StoreError::Conflict { .. }) => continue,
             other => other?,

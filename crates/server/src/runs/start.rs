@@ -26,6 +26,7 @@ pub(crate) struct Pushed {
 }
 
 /// A workflow file.
+#[derive(Debug)]
 pub(crate) struct WorkflowFile {
     pub(crate) path: String,
     pub(crate) text: String,

@@ -176,6 +176,8 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use crate::table::{Label, Route};
 
@@ -206,6 +208,53 @@ mod tests {
         assert_eq!(load("x"), 1);
         drop(first);
         assert_eq!(load("x"), 0);
+    }
+
+    #[test]
+    fn one_that_was_found_before_a_swap_cannot_be_entered_after_it() {
+        let (board, metrics) = (Switchboard::default(), Metrics::new());
+        board.swap(table(1, &["x"]), &metrics).unwrap();
+        let service = board.active().find("a", "/").unwrap();
+        board.swap(table(2, &["y"]), &metrics).unwrap();
+        assert!(service.best(&[]).unwrap().enter().is_none());
+        assert!(board.loads().iter().all(|(_, n)| *n == 0), "a place that was refused is given back");
+        assert_eq!(place(&board).backend().id, "y");
+    }
+
+    #[test]
+    fn nobody_enters_an_instance_once_it_has_drained() {
+        const SWAPS: usize = 3000;
+        let (board, metrics) = (Switchboard::default(), Metrics::new());
+        let ids: Vec<String> = (0..=SWAPS).map(|n| n.to_string()).collect();
+        let stopped: Vec<AtomicBool> = (0..=SWAPS).map(|_| AtomicBool::new(false)).collect();
+        let ended = AtomicBool::new(false);
+        let is_stopped = |place: &Place| {
+            let n: usize = place.backend().id.parse().unwrap();
+            stopped[n].load(Ordering::SeqCst)
+        };
+        board.swap(table(0, &[&ids[0]]), &metrics).unwrap();
+        std::thread::scope(|scope| {
+            let enter = || {
+                while !ended.load(Ordering::SeqCst) {
+                    let place = place(&board);
+                    let before = is_stopped(&place);
+                    std::thread::yield_now();
+                    assert!(!before && !is_stopped(&place), "{} has stopped", place.backend().id);
+                }
+            };
+            let requests: Vec<_> = (0..6).map(|_| scope.spawn(enter)).collect();
+            for n in 1..=SWAPS {
+                board.swap(table(n as u64, &[&ids[n]]), &metrics).unwrap();
+                while board.loads().iter().any(|(id, load)| *id == ids[n - 1] && *load > 0) {
+                    std::thread::yield_now();
+                }
+                stopped[n - 1].store(true, Ordering::SeqCst);
+            }
+            ended.store(true, Ordering::SeqCst);
+            for request in requests {
+                request.join().unwrap();
+            }
+        });
     }
 
     #[test]

@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use windlass_api::{CreateToken, CreateUser, CreatedToken, TokenView, UserView};
 use windlass_kernel::Secret;
 
+use crate::ask;
 use crate::connection::{Global, part};
 use crate::failure::Exit;
 use crate::show::{self, Field};
-use crate::ask;
 
 /// API tokens: also the password for Git and the registry
 #[derive(Clone, Debug, Subcommand)]
@@ -70,8 +70,14 @@ pub(crate) async fn token(global: &Global, command: Token) -> Result<Exit> {
                 show::json(&list)?;
                 return Ok(Exit::Done);
             }
-            let rows = list.into_iter().map(|t| [t.id.into(), t.label.into(), t.user.into(), Field::dim(show::ago(t.created_at))]);
-            show::table(["id", "for", "user", "made"], rows.collect(), "no token yet: windlass token create LABEL")?;
+            let rows = list
+                .into_iter()
+                .map(|t| [t.id.into(), t.label.into(), t.user.into(), Field::dim(show::ago(t.created_at))]);
+            show::table(
+                ["id", "for", "user", "made"],
+                rows.collect(),
+                "no token yet: windlass token create LABEL",
+            )?;
         }
         Token::Revoke { id } => {
             client.delete(&format!("/api/v1/tokens/{}", part(&id))).await?;
@@ -90,12 +96,19 @@ pub(crate) async fn user(global: &Global, command: User) -> Result<Exit> {
     let client = global.client()?;
     match command {
         User::Create(Create { name, role }) => {
-            let password = Secret::new(ask::hidden(&format!("Password for {name} (at least 10 characters, not shown): ")).await?);
+            let password = Secret::new(
+                ask::hidden(&format!("Password for {name} (at least 10 characters, not shown): ")).await?,
+            );
             let user: UserView = client.post("/api/v1/users", &CreateUser { name, role, password }).await?;
             if global.json {
                 show::json(&user)?;
             } else {
-                show::print(&format!("{} is a {} and can sign in on {}", user.name, user.role, client.base()))?;
+                show::print(&format!(
+                    "{} is a {} and can sign in on {}",
+                    user.name,
+                    user.role,
+                    client.base()
+                ))?;
             }
         }
         User::List => {
@@ -104,8 +117,13 @@ pub(crate) async fn user(global: &Global, command: User) -> Result<Exit> {
                 show::json(&list)?;
                 return Ok(Exit::Done);
             }
-            let rows = list.into_iter().map(|u| [u.name.into(), u.role.into(), Field::dim(show::ago(u.created_at))]);
-            show::table(["name", "role", "made"], rows.collect(), "no account yet: `windlass up` shows the set-up link")?;
+            let rows =
+                list.into_iter().map(|u| [u.name.into(), u.role.into(), Field::dim(show::ago(u.created_at))]);
+            show::table(
+                ["name", "role", "made"],
+                rows.collect(),
+                "no account yet: `windlass up` shows the set-up link",
+            )?;
         }
     }
     Ok(Exit::Done)

@@ -4,10 +4,10 @@ use anyhow::Result;
 use clap::Args;
 use windlass_api::{ApprovalView, Client, Decide};
 
+use crate::ask;
 use crate::connection::{Global, part};
 use crate::failure::{Exit, Failure};
 use crate::show::{self, Field, Tone};
-use crate::ask;
 
 /// Approve (or reject) what waits; without an argument, list it, and ask if it is one
 #[derive(Args, Clone, Debug)]
@@ -82,7 +82,9 @@ fn choose<'a>(waiting: &'a [ApprovalView], what: &str) -> Result<&'a ApprovalVie
     let found: Vec<_> = waiting.iter().filter(|a| a.id == what || a.run == what).collect();
     match found[..] {
         [one] => Ok(one),
-        [] => Err(Failure::not_found(format!("nothing waits under `{what}`: `windlass approve` lists what does"))),
+        [] => Err(Failure::not_found(format!(
+            "nothing waits under `{what}`: `windlass approve` lists what does"
+        ))),
         _ => {
             let ids: Vec<_> = found.iter().map(|a| a.id.as_str()).collect();
             Err(Failure::usage(format!("run {what} waits for more than one: name {}", ids.join(" or "))))
@@ -93,7 +95,11 @@ fn choose<'a>(waiting: &'a [ApprovalView], what: &str) -> Result<&'a ApprovalVie
 fn list(waiting: &[ApprovalView]) -> Result<()> {
     let rows = waiting.iter().map(|a| {
         let digests: Vec<String> = a.digests.values().map(|d| show::short_digest(d)).collect();
-        let may = if a.caller_may { Field::toned("you may", Tone::Good) } else { Field::dim(a.caller_note.clone()) };
+        let may = if a.caller_may {
+            Field::toned("you may", Tone::Good)
+        } else {
+            Field::dim(a.caller_note.clone())
+        };
         [
             a.id.clone().into(),
             a.project.clone().into(),
@@ -104,7 +110,11 @@ fn list(waiting: &[ApprovalView]) -> Result<()> {
             Field::dim(show::ago(a.requested_at)),
         ]
     });
-    show::table(["id", "project", "environment", "images", "reviewers", "decide", "since"], rows.collect(), "nothing waits for an approval")
+    show::table(
+        ["id", "project", "environment", "images", "reviewers", "decide", "since"],
+        rows.collect(),
+        "nothing waits for an approval",
+    )
 }
 
 #[cfg(test)]

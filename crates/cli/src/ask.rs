@@ -42,7 +42,11 @@ pub(crate) async fn hidden(question: &str) -> Result<String> {
             return Ok(term.read_secure_line()?);
         }
         let mut text = String::new();
-        std::io::stdin().lock().take(1 << 20).read_to_string(&mut text).context("standard input is not text")?;
+        std::io::stdin()
+            .lock()
+            .take(1 << 20)
+            .read_to_string(&mut text)
+            .context("standard input is not text")?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
     });

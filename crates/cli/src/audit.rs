@@ -67,7 +67,11 @@ async fn list(global: &Global, list: List) -> Result<Exit> {
             Field::dim(data),
         ]
     });
-    show::table(["no", "when", "by", "what", "project", "subject", "particulars"], rows.collect(), "nothing that fits")?;
+    show::table(
+        ["no", "when", "by", "what", "project", "subject", "particulars"],
+        rows.collect(),
+        "nothing that fits",
+    )?;
     Ok(Exit::Done)
 }
 
@@ -80,7 +84,11 @@ async fn verify(global: &Global) -> Result<Exit> {
         show::print(&Tone::Good.paint(text))?;
     } else {
         let problem = report.problem.as_deref().unwrap_or("the chain is broken");
-        show::print(&Tone::Bad.paint(format!("{} entries checked: {}", report.entries, show::clean(problem))))?;
+        show::print(&Tone::Bad.paint(format!(
+            "{} entries checked: {}",
+            report.entries,
+            show::clean(problem)
+        )))?;
     }
     Ok(if report.intact { Exit::Done } else { Exit::Failed })
 }

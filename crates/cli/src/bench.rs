@@ -41,7 +41,11 @@ pub(crate) async fn run(bench: Bench) -> Result<Exit> {
     let names: Vec<&str> = match bench.name.as_str() {
         "all" => ALL.to_vec(),
         name if ALL.contains(&name) => vec![name],
-        name => return Err(Failure::usage(format!("there is no measurement `{name}`: {}, all", ALL.join(", "))).into()),
+        name => {
+            return Err(
+                Failure::usage(format!("there is no measurement `{name}`: {}, all", ALL.join(", "))).into()
+            );
+        }
     };
     crate::up::tell_warnings();
     for name in names {

@@ -5,7 +5,10 @@ use clap::{Parser, Subcommand};
 
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
-use crate::{account, approve, audit, bench, credential, deliver, demo, down, lint, logs, project, run, service, setting, status, up};
+use crate::{
+    account, approve, audit, bench, credential, deliver, demo, down, lint, logs, project, run, service,
+    setting, status, up,
+};
 
 const EXAMPLES: &str = "\
 Examples:

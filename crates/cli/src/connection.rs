@@ -51,7 +51,9 @@ impl Global {
             // The token of this machine goes to this machine's Windlass and nowhere else.
             (Some(url), Ok((here, token))) if here == url => (url, token),
             (Some(url), _) => {
-                let message = format!("no token for {url}: make one with `windlass token create LABEL` there, and set WINDLASS_TOKEN");
+                let message = format!(
+                    "no token for {url}: make one with `windlass token create LABEL` there, and set WINDLASS_TOKEN"
+                );
                 return Err(Failure::new(Exit::Refused, message).into());
             }
             (None, Ok((here, token))) => (here, given.unwrap_or(token)),

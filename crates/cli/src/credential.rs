@@ -50,7 +50,12 @@ mod tests {
     fn the_token_is_for_one_address() {
         let url = "http://127.0.0.1:7700";
         assert!(meant("protocol=http\nhost=127.0.0.1:7700\npath=tasks.git\n", url));
-        for asked in ["", "protocol=http\n", "protocol=https\nhost=127.0.0.1:7700\n", "protocol=http\nhost=evil.example\n"] {
+        for asked in [
+            "",
+            "protocol=http\n",
+            "protocol=https\nhost=127.0.0.1:7700\n",
+            "protocol=http\nhost=evil.example\n",
+        ] {
             assert!(!meant(asked, url), "{asked}");
         }
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use windlass_api::{Client, CreateDeployment, DeploymentState, DeploymentView, EnvironmentView, ReleaseView, Rollback as Back};
+use windlass_api::{
+    Client, CreateDeployment, DeploymentState, DeploymentView, EnvironmentView, ReleaseView, Rollback as Back,
+};
 
 use crate::connection::{Global, part};
 use crate::failure::Exit;
@@ -74,7 +76,8 @@ pub(crate) async fn deploy(global: &Global, deploy: Deploy) -> Result<Exit> {
 /// Goes back.
 pub(crate) async fn rollback(global: &Global, back: Rollback) -> Result<Exit> {
     let client = global.client()?;
-    let path = format!("/api/v1/projects/{}/environments/{}/rollback", part(&back.project), part(&back.environment));
+    let path =
+        format!("/api/v1/projects/{}/environments/{}/rollback", part(&back.project), part(&back.environment));
     let view = client.post(&path, &Back { release: back.to }).await?;
     outcome(global, &client, view).await
 }
@@ -106,7 +109,11 @@ pub(crate) async fn follow(client: &Client, mut view: DeploymentView, shown: boo
         }
         if shown {
             let took = show::now().since(view.created_at).as_secs();
-            live.draw(&[format!("  {} {}", Tone::Busy.paint(format!("● {}", show::deployment(view.state).0)), Tone::Dim.paint(format!("{took} s")))])?;
+            live.draw(&[format!(
+                "  {} {}",
+                Tone::Busy.paint(format!("● {}", show::deployment(view.state).0)),
+                Tone::Dim.paint(format!("{took} s"))
+            )])?;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
         view = client.get(&format!("/api/v1/deployments/{}", part(&view.id))).await?;
@@ -116,9 +123,17 @@ pub(crate) async fn follow(client: &Client, mut view: DeploymentView, shown: boo
 /// How a deployment ended, with what explains it.
 fn tell(view: &DeploymentView) -> Result<()> {
     let (word, tone) = show::deployment(view.state);
-    let took = view.finished_at.map(|end| format!(" after {}", show::lasting(end.since(view.created_at)))).unwrap_or_default();
+    let took = view
+        .finished_at
+        .map(|end| format!(" after {}", show::lasting(end.since(view.created_at))))
+        .unwrap_or_default();
     let what = format!("release {} ({})", view.release.number, show::short(&view.release.sha));
-    show::print(&format!("{} {what} in {}{took}: {}", tone.paint(word), view.environment, show::clean(&view.reason)))?;
+    show::print(&format!(
+        "{} {what} in {}{took}: {}",
+        tone.paint(word),
+        view.environment,
+        show::clean(&view.reason)
+    ))?;
     for (service, url) in &view.urls {
         show::print(&format!("  {service}: {url}"))?;
     }
@@ -142,7 +157,8 @@ pub(crate) fn explain(view: &DeploymentView) -> Result<()> {
 /// Carries a release command out.
 pub(crate) async fn release(global: &Global, command: Release) -> Result<Exit> {
     let Release::List { project } = command;
-    let list: Vec<ReleaseView> = global.client()?.get(&format!("/api/v1/projects/{}/releases", part(&project))).await?;
+    let list: Vec<ReleaseView> =
+        global.client()?.get(&format!("/api/v1/projects/{}/releases", part(&project))).await?;
     if global.json {
         show::json(&list)?;
         return Ok(Exit::Done);
@@ -158,26 +174,38 @@ pub(crate) async fn release(global: &Global, command: Release) -> Result<Exit> {
             Field::dim(show::ago(r.created_at)),
         ]
     });
-    show::table(["release", "commit", "title", "images", "by", "when"], rows.collect(), "no release yet: a job with `uses: windlass/deploy@v1` makes one")?;
+    show::table(
+        ["release", "commit", "title", "images", "by", "when"],
+        rows.collect(),
+        "no release yet: a job with `uses: windlass/deploy@v1` makes one",
+    )?;
     Ok(Exit::Done)
 }
 
 /// Carries an environment command out.
 pub(crate) async fn env(global: &Global, command: Env) -> Result<Exit> {
     let Env::List { project } = command;
-    let list: Vec<EnvironmentView> = global.client()?.get(&format!("/api/v1/projects/{}/environments", part(&project))).await?;
+    let list: Vec<EnvironmentView> =
+        global.client()?.get(&format!("/api/v1/projects/{}/environments", part(&project))).await?;
     if global.json {
         show::json(&list)?;
         return Ok(Exit::Done);
     }
-    let rows = list.iter().map(|e| [e.name.clone().into(), live(e), warm(e), now(e), well(e), addresses(e).into()]);
-    show::table(["environment", "live", "warm", "now", "healthy", "addresses"], rows.collect(), "this project has no environment: name them in windlass.yml")?;
+    let rows =
+        list.iter().map(|e| [e.name.clone().into(), live(e), warm(e), now(e), well(e), addresses(e).into()]);
+    show::table(
+        ["environment", "live", "warm", "now", "healthy", "addresses"],
+        rows.collect(),
+        "this project has no environment: name them in windlass.yml",
+    )?;
     Ok(Exit::Done)
 }
 
 fn live(e: &EnvironmentView) -> Field {
     match (&e.live, e.live_since) {
-        (Some(r), Some(since)) => format!("release {} ({}), {}", r.number, show::short(&r.sha), show::ago(since)).into(),
+        (Some(r), Some(since)) => {
+            format!("release {} ({}), {}", r.number, show::short(&r.sha), show::ago(since)).into()
+        }
         (Some(r), None) => format!("release {} ({})", r.number, show::short(&r.sha)).into(),
         (None, _) => Field::dim("nothing yet"),
     }

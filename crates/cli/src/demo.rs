@@ -5,7 +5,6 @@ mod act;
 mod app;
 mod git;
 mod stage;
-mod sweep;
 mod summary;
 
 use std::path::PathBuf;
@@ -14,11 +13,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::ask;
 use crate::connection::Global;
 use crate::failure::{Exit, Failure};
 use crate::load::{Target, Traffic};
 use crate::show::{self, Tone};
-use crate::ask;
 
 pub(crate) use act::{Author, Shipped, ship};
 pub(crate) use app::App;
@@ -52,7 +51,9 @@ const LANES: u32 = 4;
 /// Plays the demo.
 pub(crate) async fn run(global: &Global, demo: Demo) -> Result<Exit> {
     if !demo.yes && !ask::possible() {
-        return Err(Failure::usage("nobody can be asked for the approval here: add --yes, which answers it").into());
+        return Err(
+            Failure::usage("nobody can be asked for the approval here: add --yes, which answers it").into()
+        );
     }
     crate::up::tell_warnings();
     let app = App::find(demo.app.as_deref())?;
@@ -146,12 +147,16 @@ async fn play(stage: &Stage, app: &App, demo: &Demo) -> Result<Summary> {
         bail!("the first version did not reach production: {}", first.outcome());
     }
 
-    let url = stage.service_url("tasks", "production").await?.context("production has no address: windlass.yml gives it no route")?;
+    let url = stage
+        .service_url("tasks", "production")
+        .await?
+        .context("production has no address: windlass.yml gives it no route")?;
     let target = Target::of(&url, stage.gateway())?;
     heading(&format!("2. Under {RATE} requests a second: a version that is not well in production"))?;
     let traffic = Traffic::start(&target, RATE, LANES);
-    app.break_health(&folder)?;
-    let bad = ship(stage, &repository, "bad version", "Tasks: a health check that fails in production", ask).await;
+    App::break_health(&folder)?;
+    let bad =
+        ship(stage, &repository, "bad version", "Tasks: a health check that fails in production", ask).await;
     let bad = match bad {
         Ok(bad) => bad,
         Err(e) => {
@@ -163,7 +168,8 @@ async fn play(stage: &Stage, app: &App, demo: &Demo) -> Result<Summary> {
 
     heading("3. Still under traffic: a good version")?;
     app.mend_and_mark(&folder)?;
-    let good = ship(stage, &repository, "good version", "Tasks: mended, and with a mark in its version", ask).await;
+    let good =
+        ship(stage, &repository, "good version", "Tasks: mended, and with a mark in its version", ask).await;
     // A little more, so that what the switch would have done to requests is seen.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let tally = traffic.stop().await?;

@@ -29,7 +29,11 @@ pub(crate) fn run(global: &Global, lint: Lint) -> Result<Exit> {
     let (mut errors, mut warnings, mut findings) = (0, 0, Vec::new());
     for path in &files {
         if path.metadata().is_ok_and(|m| m.len() > LARGEST) {
-            return Err(Failure::new(Exit::Failed, format!("{} is larger than {LARGEST} bytes", path.display())).into());
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{} is larger than {LARGEST} bytes", path.display()),
+            )
+            .into());
         }
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = path.display().to_string();
@@ -52,7 +56,12 @@ pub(crate) fn run(global: &Global, lint: Lint) -> Result<Exit> {
     } else {
         let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let tone = if errors > 0 { Tone::Bad } else { Tone::Good };
-        let text = format!("{}: {}, {}", count(files.len(), "file"), count(errors, "error"), count(warnings, "warning"));
+        let text = format!(
+            "{}: {}, {}",
+            count(files.len(), "file"),
+            count(errors, "error"),
+            count(warnings, "warning")
+        );
         show::print(&tone.paint(text))?;
     }
     Ok(if errors > 0 { Exit::Failed } else { Exit::Done })
@@ -115,7 +124,9 @@ fn of_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     files.retain(|p| p.is_file() && p.extension().is_some_and(|e| e == "yml" || e == "yaml"));
     files.sort();
     if files.is_empty() {
-        return Err(Failure::not_found(format!("{} holds no workflow (*.yml, *.yaml)", folder.display())).into());
+        return Err(
+            Failure::not_found(format!("{} holds no workflow (*.yml, *.yaml)", folder.display())).into()
+        );
     }
     Ok(files)
 }

@@ -33,7 +33,8 @@ impl Target {
     pub(crate) fn of(url: &str, gateway: &str) -> Result<Self> {
         let host = url.strip_prefix("http://").unwrap_or(url).split('/').next().unwrap_or_default();
         let address = gateway.strip_prefix("http://").unwrap_or(gateway).trim_end_matches('/');
-        let address = address.parse().with_context(|| format!("the gateway's address {gateway} cannot be read"))?;
+        let address =
+            address.parse().with_context(|| format!("the gateway's address {gateway} cannot be read"))?;
         Ok(Self { address, host: host.to_owned() })
     }
 }
@@ -97,7 +98,12 @@ impl Lane {
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(&mut self, method: Method, path: &str, body: &str) -> Result<(StatusCode, Bytes), String> {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Result<(StatusCode, Bytes), String> {
         match timeout(PATIENCE, self.exchange(method, path, body)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(why)) => {
@@ -111,12 +117,18 @@ impl Lane {
         }
     }
 
-    async fn exchange(&mut self, method: Method, path: &str, body: &str) -> Result<(StatusCode, Bytes), String> {
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Result<(StatusCode, Bytes), String> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.target.host);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).map_err(|e| e.to_string())?;
+        let request =
+            request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).map_err(|e| e.to_string())?;
         let sender = self.ready().await?;
         let answer = sender.send_request(request).await.map_err(|e| format!("the connection broke: {e}"))?;
         let status = answer.status();
@@ -131,7 +143,8 @@ impl Lane {
             None => false,
         };
         if !usable {
-            let stream = TcpStream::connect(self.target.address).await.map_err(|e| format!("cannot connect: {e}"))?;
+            let stream =
+                TcpStream::connect(self.target.address).await.map_err(|e| format!("cannot connect: {e}"))?;
             let _ = stream.set_nodelay(true);
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
             tokio::spawn(connection);
@@ -205,11 +218,19 @@ fn mixed(turn: u64) -> (Method, &'static str, &'static str) {
 }
 
 /// Sends as much as goes over `lanes` connections for this long.
-pub(crate) async fn flat_out(target: &Target, lanes: u32, time: Duration, method: Method, path: &str, body: &str) -> Result<Tally> {
+pub(crate) async fn flat_out(
+    target: &Target,
+    lanes: u32,
+    time: Duration,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> Result<Tally> {
     let end = Instant::now() + time;
     let mut workers = Vec::new();
     for _ in 0..lanes {
-        let (mut lane, method, path, body) = (Lane::new(target), method.clone(), path.to_owned(), body.to_owned());
+        let (mut lane, method, path, body) =
+            (Lane::new(target), method.clone(), path.to_owned(), body.to_owned());
         workers.push(tokio::spawn(async move {
             let mut tally = Tally::default();
             while Instant::now() < end {
@@ -236,8 +257,12 @@ mod tests {
 
     #[test]
     fn a_target_is_the_gateway_with_the_services_host() {
-        let target = Target::of("http://tasks.production.localhost:7780/x", "http://127.0.0.1:7780/").unwrap();
-        assert_eq!((target.address.to_string().as_str(), target.host.as_str()), ("127.0.0.1:7780", "tasks.production.localhost:7780"));
+        let target =
+            Target::of("http://tasks.production.localhost:7780/x", "http://127.0.0.1:7780/").unwrap();
+        assert_eq!(
+            (target.address.to_string().as_str(), target.host.as_str()),
+            ("127.0.0.1:7780", "tasks.production.localhost:7780")
+        );
         assert!(Target::of("http://x", "http://nowhere").is_err());
     }
 
@@ -286,7 +311,9 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_and_broken_answers_are_counted() {
-        let tally = flat_out(&server(&[BAD, CUT]).await, 1, Duration::from_millis(50), Method::GET, "/", "").await.unwrap();
+        let tally = flat_out(&server(&[BAD, CUT]).await, 1, Duration::from_millis(50), Method::GET, "/", "")
+            .await
+            .unwrap();
         assert!(tally.sent > 0);
         assert_eq!(tally.failed, tally.sent, "{:?}", tally.failures);
         assert!(tally.failures.len() <= KEPT);

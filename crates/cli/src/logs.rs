@@ -43,7 +43,9 @@ pub(crate) async fn run(global: &Global, logs: Logs) -> Result<Exit> {
     let client = global.client()?;
     let parts: Vec<&str> = logs.what.split('/').collect();
     match parts[..] {
-        [project, environment, service] => service_logs(global, &client, [project, environment, service], &logs).await?,
+        [project, environment, service] => {
+            service_logs(global, &client, [project, environment, service], &logs).await?;
+        }
         [run] => run_logs(global, &client, run, &logs).await?,
         _ => {
             let message = format!("`{}` is neither a run's id nor PROJECT/ENVIRONMENT/SERVICE", logs.what);
@@ -75,7 +77,8 @@ async fn run_logs(global: &Global, client: &Client, run: &str, logs: &Logs) -> R
 /// The jobs that are meant: all, or those with this id, key or name.
 fn chosen<'a>(view: &'a RunDetail, job: Option<&str>) -> Result<Vec<&'a JobView>> {
     let Some(wanted) = job else { return Ok(view.jobs.iter().collect()) };
-    let found: Vec<_> = view.jobs.iter().filter(|j| [&j.id, &j.key, &j.name].iter().any(|n| *n == wanted)).collect();
+    let found: Vec<_> =
+        view.jobs.iter().filter(|j| [&j.id, &j.key, &j.name].iter().any(|n| *n == wanted)).collect();
     if found.is_empty() {
         let keys: Vec<_> = view.jobs.iter().map(|j| j.key.as_str()).collect();
         let message = format!("run {} has no job `{wanted}`; it has {}", view.summary.id, keys.join(", "));
@@ -94,7 +97,8 @@ async fn one_job(client: &Client, run: &str, job: &JobView, follow: bool) -> Res
         };
         let bytes = watch::job_log(client, run, &job.id, offset, 0).await?;
         // While it goes on, the last line may not be whole.
-        let whole = if ended { bytes.len() } else { bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
+        let whole =
+            if ended { bytes.len() } else { bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
         for line in String::from_utf8_lossy(&bytes[..whole]).lines() {
             show::print(&shown(line))?;
         }
@@ -121,7 +125,10 @@ fn shown(line: &str) -> String {
 
 async fn service_logs(global: &Global, client: &Client, names: [&str; 3], logs: &Logs) -> Result<()> {
     let [project, environment, service] = names.map(part);
-    let base = format!("/api/v1/projects/{project}/environments/{environment}/services/{service}/logs?q={}", part(logs.query.as_deref().unwrap_or("")));
+    let base = format!(
+        "/api/v1/projects/{project}/environments/{environment}/services/{service}/logs?q={}",
+        part(logs.query.as_deref().unwrap_or(""))
+    );
     let mut lines: Vec<LogLine> = client.get(&format!("{base}&limit={}", logs.limit)).await?;
     if global.json && !logs.follow {
         return show::json(&lines);

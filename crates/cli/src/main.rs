@@ -25,6 +25,7 @@ mod service;
 mod setting;
 mod show;
 mod status;
+mod sweep;
 mod tree;
 mod up;
 mod watch;

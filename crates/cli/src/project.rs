@@ -48,11 +48,13 @@ pub(crate) async fn run(global: &Global, command: Project) -> Result<Exit> {
     match command {
         Project::List => list(global).await?,
         Project::Create(Name { name }) => {
-            let view: ProjectView = global.client()?.post("/api/v1/projects", &CreateProject { name }).await?;
+            let view: ProjectView =
+                global.client()?.post("/api/v1/projects", &CreateProject { name }).await?;
             tell(global, &view)?;
         }
         Project::Show(Name { name }) => {
-            let view: ProjectView = global.client()?.get(&format!("/api/v1/projects/{}", part(&name))).await?;
+            let view: ProjectView =
+                global.client()?.get(&format!("/api/v1/projects/{}", part(&name))).await?;
             tell(global, &view)?;
         }
         Project::Remote(remote_args) => remote(global, remote_args).await?,
@@ -72,7 +74,11 @@ async fn list(global: &Global) -> Result<()> {
         });
         [p.name.into(), p.default_branch.into(), last, p.environments.join(" → ").into()]
     });
-    show::table(["name", "branch", "last run", "environments"], rows.collect(), "no project yet: `windlass project remote` and `git push windlass main` make one")
+    show::table(
+        ["name", "branch", "last run", "environments"],
+        rows.collect(),
+        "no project yet: `windlass project remote` and `git push windlass main` make one",
+    )
 }
 
 fn tell(global: &Global, view: &ProjectView) -> Result<()> {
@@ -88,7 +94,10 @@ fn tell(global: &Global, view: &ProjectView) -> Result<()> {
     }
     if let Some(run) = &view.last_run {
         let (mark, word, _) = show::standing(run.state, run.conclusion);
-        line("last run", format!("{mark} {word}: {} ({}, {})", run.title, run.id, show::ago(run.created_at)))?;
+        line(
+            "last run",
+            format!("{mark} {word}: {} ({}, {})", run.title, run.id, show::ago(run.created_at)),
+        )?;
     }
     if let Some(problem) = &view.manifest_problem {
         line("windlass.yml", problem.clone())?;
@@ -120,7 +129,9 @@ async fn remote(global: &Global, remote: Remote) -> Result<()> {
     git(&top, &["config", "--local", "--replace-all", &key, ""])?;
     git(&top, &["config", "--local", "--add", &key, &helper(global)?])?;
     if global.json {
-        return show::json(&serde_json::json!({"remote": "windlass", "url": url, "project": name, "exists": exists}));
+        return show::json(
+            &serde_json::json!({"remote": "windlass", "url": url, "project": name, "exists": exists}),
+        );
     }
     show::print(&format!("remote `windlass` → {url}"))?;
     let branch = git(&top, &["symbolic-ref", "--short", "HEAD"]).unwrap_or_else(|_| "main".into());
@@ -147,7 +158,10 @@ fn name_of(top: &Path) -> Result<String> {
     let words: String = folder.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = words.split('-').filter(|w| !w.is_empty()).collect::<Vec<_>>().join("-");
     if name.is_empty() {
-        return Err(Failure::usage("this folder's name gives no project name: say one, as in `windlass project remote shop`").into());
+        return Err(Failure::usage(
+            "this folder's name gives no project name: say one, as in `windlass project remote shop`",
+        )
+        .into());
     }
     Ok(name)
 }

@@ -130,8 +130,10 @@ pub(crate) async fn list(global: &Global, list: List) -> Result<Exit> {
     }
     let rows = runs.into_iter().map(|run| {
         let (mark, word, tone) = show::standing(run.state, run.conclusion);
-        let time = run.started_at.map(|from| show::lasting(run.finished_at.unwrap_or_else(show::now).since(from)));
-        let branch = run.git_ref.trim_start_matches("refs/heads/").trim_start_matches("refs/tags/").to_owned();
+        let time =
+            run.started_at.map(|from| show::lasting(run.finished_at.unwrap_or_else(show::now).since(from)));
+        let branch =
+            run.git_ref.trim_start_matches("refs/heads/").trim_start_matches("refs/tags/").to_owned();
         [
             Field::toned(format!("{mark} {word}"), tone),
             format!("{} #{}", run.workflow, run.number).into(),
@@ -200,17 +202,26 @@ async fn follow(global: &Global, id: &str) -> Result<Exit> {
 pub(crate) async fn workflow(global: &Global, command: Workflow) -> Result<Exit> {
     match command {
         Workflow::List { project } => {
-            let list: Vec<WorkflowView> = global.client()?.get(&format!("/api/v1/projects/{}/workflows", part(&project))).await?;
+            let list: Vec<WorkflowView> =
+                global.client()?.get(&format!("/api/v1/projects/{}/workflows", part(&project))).await?;
             if global.json {
                 show::json(&list)?;
                 return Ok(Exit::Done);
             }
             let rows = list.into_iter().map(|w| {
                 let problems = w.diagnostics.iter().filter(|d| d.severity == "error").count();
-                let note = if problems > 0 { Field::toned(format!("{problems} errors"), show::Tone::Bad) } else { "".into() };
+                let note = if problems > 0 {
+                    Field::toned(format!("{problems} errors"), show::Tone::Bad)
+                } else {
+                    "".into()
+                };
                 [w.name.into(), w.file.into(), if w.dispatchable { "yes" } else { "no" }.into(), note]
             });
-            show::table(["name", "file", "by hand", "problems"], rows.collect(), "no workflow in .github/workflows of the default branch")?;
+            show::table(
+                ["name", "file", "by hand", "problems"],
+                rows.collect(),
+                "no workflow in .github/workflows of the default branch",
+            )?;
         }
         Workflow::Run(start) => {
             let run = dispatch(global, start).await?;
@@ -229,11 +240,13 @@ async fn dispatch(global: &Global, start: Start) -> Result<RunSummary> {
     let git_ref = match start.git_ref {
         Some(git_ref) => git_ref,
         None => {
-            let project: windlass_api::ProjectView = client.get(&format!("/api/v1/projects/{}", part(&start.project))).await?;
+            let project: windlass_api::ProjectView =
+                client.get(&format!("/api/v1/projects/{}", part(&start.project))).await?;
             project.default_branch
         }
     };
-    let file = if start.file.contains('/') { start.file } else { format!(".github/workflows/{}", start.file) };
+    let file =
+        if start.file.contains('/') { start.file } else { format!(".github/workflows/{}", start.file) };
     let how = Dispatch { git_ref, inputs: inputs(&start.input)? };
     let path = format!("/api/v1/projects/{}/workflows/dispatch?file={}", part(&start.project), part(&file));
     Ok(client.post(&path, &how).await?)

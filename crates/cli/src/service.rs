@@ -95,6 +95,7 @@ async fn one(global: &Global, name: &str) -> Result<()> {
             Field::dim(i.last_health.unwrap_or_default()),
         ]
     });
-    let headers = ["instance", "state", "traffic", "address", "started", "restarts", "cpu", "memory", "last health"];
+    let headers =
+        ["instance", "state", "traffic", "address", "started", "restarts", "cpu", "memory", "last health"];
     show::table(headers, rows.collect(), "no instance")
 }

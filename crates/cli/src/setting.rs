@@ -4,10 +4,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use windlass_api::{SetSetting, SettingView};
 
+use crate::ask;
 use crate::connection::{Global, part};
 use crate::failure::Exit;
 use crate::show::{self, Field};
-use crate::ask;
 
 /// Secrets of a project or an environment; values go in and never come out
 #[derive(Clone, Debug, Subcommand)]
@@ -29,7 +29,9 @@ pub(crate) enum Secret {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Variable {
     /// Set a variable
-    #[command(after_help = "Example:\n  windlass variable set LEVEL debug --project tasks --environment staging")]
+    #[command(
+        after_help = "Example:\n  windlass variable set LEVEL debug --project tasks --environment staging"
+    )]
     Set(Valued),
     /// A project's variables
     #[command(after_help = "Example:\n  windlass variable list --project tasks")]
@@ -92,7 +94,8 @@ pub(crate) async fn variable(global: &Global, command: Variable) -> Result<Exit>
 }
 
 async fn set(global: &Global, kind: &str, which: &Which, value: String) -> Result<Exit> {
-    let how = SetSetting { environment: which.environment.clone(), value: windlass_kernel::Secret::new(value) };
+    let how =
+        SetSetting { environment: which.environment.clone(), value: windlass_kernel::Secret::new(value) };
     let path = format!("/api/v1/projects/{}/{kind}/{}", part(&which.project), part(&which.name));
     let view: SettingView = global.client()?.put(&path, &how).await?;
     if global.json {
@@ -105,7 +108,8 @@ async fn set(global: &Global, kind: &str, which: &Which, value: String) -> Resul
 }
 
 async fn list(global: &Global, kind: &str, project: &str) -> Result<Exit> {
-    let list: Vec<SettingView> = global.client()?.get(&format!("/api/v1/projects/{}/{kind}", part(project))).await?;
+    let list: Vec<SettingView> =
+        global.client()?.get(&format!("/api/v1/projects/{}/{kind}", part(project))).await?;
     if global.json {
         show::json(&list)?;
         return Ok(Exit::Done);
@@ -113,7 +117,14 @@ async fn list(global: &Global, kind: &str, project: &str) -> Result<Exit> {
     let rows = list.into_iter().map(|s| {
         let value = s.value.map_or(Field::dim("***"), Field::from);
         let place = s.environment.map_or(Field::dim("all"), Field::from);
-        [s.name.into(), value, place, s.version.to_string().into(), s.updated_by.into(), Field::dim(show::ago(s.updated_at))]
+        [
+            s.name.into(),
+            value,
+            place,
+            s.version.to_string().into(),
+            s.updated_by.into(),
+            Field::dim(show::ago(s.updated_at)),
+        ]
     });
     show::table(["name", "value", "environment", "version", "by", "when"], rows.collect(), "none yet")?;
     Ok(Exit::Done)

@@ -120,7 +120,10 @@ fn render<const N: usize>(headers: [&str; N], rows: Vec<[Field; N]>, colours: bo
         table.add_row(cells.to_vec());
     }
     let text = table.to_string();
-    text.lines().map(|l| l.trim_end().strip_prefix(' ').unwrap_or_else(|| l.trim_end())).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|l| l.trim_end().strip_prefix(' ').unwrap_or_else(|| l.trim_end()))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A text from elsewhere without what could steer the terminal.
@@ -226,7 +229,10 @@ mod tests {
 
     #[test]
     fn tables_are_plain_without_colours_and_clean_always() {
-        let rows = vec![[Field::from("a"), Field::toned("bad\u{1b}[2Jx", Tone::Bad)], [Field::dim("long one"), "".into()]];
+        let rows = vec![
+            [Field::from("a"), Field::toned("bad\u{1b}[2Jx", Tone::Bad)],
+            [Field::dim("long one"), "".into()],
+        ];
         let text = render(["name", "state"], rows.clone(), false, u16::MAX);
         assert_eq!(text, "NAME      STATE\na         bad\u{fffd}[2Jx\nlong one");
         assert!(render(["name", "state"], rows, true, u16::MAX).contains("\u{1b}["));

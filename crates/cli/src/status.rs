@@ -35,7 +35,8 @@ pub(crate) async fn status(global: &Global) -> Result<Exit> {
     line("Windlass", format!("{} since {}", status.version, show::ago(status.started_at)))?;
     line("pages, API", status.url.clone())?;
     line("services", status.gateway_url.clone())?;
-    line("sandbox", status.sandbox.clone())?;
+    // The rest of what the level means is told by `doctor`.
+    line("sandbox", status.sandbox.split(". ").next().unwrap_or_default().to_owned())?;
     line(
         "now",
         format!(
@@ -49,7 +50,8 @@ pub(crate) async fn status(global: &Global) -> Result<Exit> {
     }
     show::print("")?;
     let rows = status.roles.iter().map(|role| {
-        let (word, tone) = if role.healthy { ("answers", Tone::Good) } else { ("does not answer", Tone::Bad) };
+        let (word, tone) =
+            if role.healthy { ("answers", Tone::Good) } else { ("does not answer", Tone::Bad) };
         let pid = role.pid.map(|p| p.to_string()).unwrap_or_default();
         [role.name.clone().into(), Field::toned(word, tone), pid.into(), Field::dim(role.note.clone())]
     });
@@ -61,7 +63,8 @@ pub(crate) async fn status(global: &Global) -> Result<Exit> {
 pub(crate) async fn doctor(global: &Global) -> Result<Exit> {
     let findings = windlass_server::doctor(&global.data_path()).await;
     if global.json {
-        let list: Vec<_> = findings.iter().map(|(topic, what)| json!({"topic": topic, "what": what})).collect();
+        let list: Vec<_> =
+            findings.iter().map(|(topic, what)| json!({"topic": topic, "what": what})).collect();
         show::json(&list)?;
         return Ok(Exit::Done);
     }

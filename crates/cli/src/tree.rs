@@ -15,7 +15,13 @@ pub(crate) fn lines(run: &RunDetail, now: Timestamp) -> Vec<String> {
     let roots = children.get(&None).cloned().unwrap_or_default();
     branch(run, &children, &roots, "", now, &mut out);
     for finding in run.diagnostics.iter().filter(|d| d.severity == "error") {
-        let text = format!("{}:{}:{}: {}", finding.file, finding.line, finding.column, show::clean(&finding.message));
+        let text = format!(
+            "{}:{}:{}: {}",
+            finding.file,
+            finding.line,
+            finding.column,
+            show::clean(&finding.message)
+        );
         out.push(Tone::Bad.paint(text));
     }
     out
@@ -27,7 +33,8 @@ fn head(run: &RunDetail, now: Timestamp) -> String {
     let branch = s.git_ref.trim_start_matches("refs/heads/").trim_start_matches("refs/tags/");
     let title = show::clean(&s.title);
     let time = elapsed(s.started_at.or(Some(s.created_at)), s.finished_at, now).unwrap_or_default();
-    let what = format!("{} #{}: {title} ({branch} {})", show::clean(&s.workflow), s.number, show::short(&s.sha));
+    let what =
+        format!("{} #{}: {title} ({branch} {})", show::clean(&s.workflow), s.number, show::short(&s.sha));
     format!("{} {what}  {}", tone.paint(mark), Tone::Dim.paint(format!("{word} {time}").trim_end()))
 }
 
@@ -74,13 +81,18 @@ fn job_line(job: &JobView, now: Timestamp) -> String {
     let (mark, word, tone) = show::standing(job.state, job.conclusion);
     let mut line = format!("{} {}", tone.paint(mark), show::clean(&job.name));
     let mut notes = Vec::new();
-    let plain = matches!((job.state, job.conclusion), (State::Running, _) | (State::Completed, Some(Conclusion::Success)));
+    let plain = matches!(
+        (job.state, job.conclusion),
+        (State::Running, _) | (State::Completed, Some(Conclusion::Success))
+    );
     if !plain {
         notes.push(word.to_owned());
     }
     notes.extend(elapsed(job.started_at, job.finished_at, now));
     match (job.state, current(&job.steps)) {
-        (State::Running, Some(step)) => notes.push(format!("step {}: {}", step.number, show::clean(&step.name))),
+        (State::Running, Some(step)) => {
+            notes.push(format!("step {}: {}", step.number, show::clean(&step.name)));
+        }
         _ => notes.extend(job.reason.iter().filter(|_| !plain).map(|r| show::clean(first_line(r)))),
     }
     if job.tries > 1 {
@@ -108,7 +120,11 @@ fn elapsed(from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> Op
         let time = to.unwrap_or(now).since(from);
         // While it goes on, tenths would only flicker.
         let time = if to.is_none() { Duration::from_secs(time.as_secs()) } else { time };
-        if to.is_none() && time.as_secs() < 60 { format!("{} s", time.as_secs()) } else { show::lasting(time) }
+        if to.is_none() && time.as_secs() < 60 {
+            format!("{} s", time.as_secs())
+        } else {
+            show::lasting(time)
+        }
     })
 }
 
@@ -143,7 +159,13 @@ pub(crate) fn changes(before: Option<&RunDetail>, after: &RunDetail) -> Vec<Stri
         let (mark, word, _) = show::standing(after.summary.state, after.summary.conclusion);
         out.push(format!("{mark} {}: {word}", show::clean(&after.summary.workflow)));
         for finding in after.diagnostics.iter().filter(|d| d.severity == "error") {
-            out.push(format!("  {}:{}:{}: {}", finding.file, finding.line, finding.column, show::clean(&finding.message)));
+            out.push(format!(
+                "  {}:{}:{}: {}",
+                finding.file,
+                finding.line,
+                finding.column,
+                show::clean(&finding.message)
+            ));
         }
     }
     out
@@ -205,7 +227,11 @@ mod tests {
 
     #[test]
     fn needs_in_a_circle_and_unknown_needs_end() {
-        let run = run(json!([job("a", &["b"], "waiting", None), job("b", &["a"], "waiting", None), job("c", &["zz"], "queued", None)]));
+        let run = run(json!([
+            job("a", &["b"], "waiting", None),
+            job("b", &["a"], "waiting", None),
+            job("c", &["zz"], "queued", None)
+        ]));
         assert!(plain(&run).iter().any(|l| l.contains("c  queued")));
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Up {
 }
 
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the platform.
 pub(crate) async fn run(global: &Global, up: Up) -> Result<Exit> {
@@ -70,7 +70,8 @@ pub(crate) fn default_slots() -> u32 {
 async fn foreground(global: &Global, up: &Up) -> Result<Exit> {
     tell_warnings();
     let slots = up.slots.unwrap_or_else(default_slots);
-    let options = UpOptions { data: global.data_path(), listen: up.listen, gateway: up.gateway_listen, slots };
+    let options =
+        UpOptions { data: global.data_path(), listen: up.listen, gateway: up.gateway_listen, slots };
     let supervisor = Supervisor::prepare(&options)?;
     let (data, endpoint) = (DataDir::open(&options.data)?, supervisor.endpoint().clone());
     let mut running = tokio::spawn(supervisor.run(std::future::pending()));
@@ -95,7 +96,8 @@ async fn foreground(global: &Global, up: &Up) -> Result<Exit> {
 pub(crate) fn tell_warnings() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINDLASS_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let told = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    let told =
+        tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
     // Somebody may have set one already: then that one tells.
     let _ = told.try_init();
 }
@@ -117,13 +119,19 @@ async fn detach(global: &Global, up: &Up) -> Result<Exit> {
     if up.expose {
         command.arg("--expose");
     }
-    command.env_remove("WINDLASS_URL").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    command
+        .env_remove("WINDLASS_URL")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0);
     let mut child = command.spawn().context("cannot start windlass in the background")?;
     let begin = tokio::time::Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             let text = std::fs::read(&log_path).unwrap_or_default();
-            let said = String::from_utf8_lossy(text.get(start as usize..).unwrap_or_default()).trim().to_owned();
+            let said =
+                String::from_utf8_lossy(text.get(start as usize..).unwrap_or_default()).trim().to_owned();
             bail!("it did not start ({status}): {said}");
         }
         if let Ok(endpoint) = data.endpoint()
@@ -134,7 +142,12 @@ async fn detach(global: &Global, up: &Up) -> Result<Exit> {
             return Ok(Exit::Done);
         }
         if begin.elapsed() > PATIENCE {
-            bail!("it runs (process {}) but does not answer after {} s; look into {}", child.id(), PATIENCE.as_secs(), log_path.display());
+            bail!(
+                "it runs (process {}) but does not answer after {} s; look into {}",
+                child.id(),
+                PATIENCE.as_secs(),
+                log_path.display()
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -142,7 +155,11 @@ async fn detach(global: &Global, up: &Up) -> Result<Exit> {
 
 fn greet(data: &DataDir, endpoint: &Endpoint, how_to_stop: &str) -> Result<()> {
     let url = &endpoint.url;
-    show::print(&format!("Windlass answers on {} (data in {}); {how_to_stop}", Tone::Good.paint(url), data.root().display()))?;
+    show::print(&format!(
+        "Windlass answers on {} (data in {}); {how_to_stop}",
+        Tone::Good.paint(url),
+        data.root().display()
+    ))?;
     show::print(&format!("Services are reached through {}", endpoint.gateway_url))?;
     if let Ok(token) = std::fs::read_to_string(data.run("setup.token")) {
         show::print("")?;
@@ -171,7 +188,8 @@ pub(crate) async fn healthy(url: &str, patience: Duration) -> Result<()> {
 pub(crate) async fn answers(url: &str) -> bool {
     let body = windlass_api::RequestBody::default();
     let asked = Client::new(url, None);
-    let answer = tokio::time::timeout(Duration::from_secs(2), asked.send(Method::GET, "/healthz", &[], body)).await;
+    let answer =
+        tokio::time::timeout(Duration::from_secs(2), asked.send(Method::GET, "/healthz", &[], body)).await;
     matches!(answer, Ok(Ok(_)))
 }
 

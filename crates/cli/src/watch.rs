@@ -87,7 +87,10 @@ pub(crate) async fn follow(client: &Client, id: &str) -> Result<RunDetail> {
         let run = watch.look(&[id.to_owned()]).await?.pop().context("a run was asked for and none came")?;
         for approval in run.approvals.iter().filter(|a| a.state == "pending") {
             if !asked.contains(&approval.id) {
-                watch.say(&Tone::Busy.paint(format!("{} waits for an approval: windlass approve {}", approval.environment, approval.id)))?;
+                watch.say(&Tone::Busy.paint(format!(
+                    "{} waits for an approval: windlass approve {}",
+                    approval.environment, approval.id
+                )))?;
                 asked.push(approval.id.clone());
             }
         }
@@ -107,12 +110,17 @@ pub(crate) async fn tell_failures(client: &Client, run: &RunDetail) -> Result<()
         show::print(&format!("\n{}", Tone::Bad.paint(format!("── {}{at} ──", show::clean(&job.name)))))?;
         let (start, end) = step.map_or((0, None), |s| (s.log_start, s.log_end));
         // A log that cannot be read must not hide that the job failed.
+        let mut shown = Vec::new();
         match tail(client, &run.summary.id, &job.id, start, end).await {
-            Ok(lines) if !lines.is_empty() => lines.iter().try_for_each(|line| show::print(&format!("  {line}")))?,
+            Ok(lines) if !lines.is_empty() => {
+                lines.iter().try_for_each(|line| show::print(&format!("  {line}")))?;
+                shown = lines;
+            }
             Ok(_) => show::print(&format!("  {}", job.reason.as_deref().unwrap_or("it wrote nothing")))?,
             Err(e) => show::print(&format!("  (its log cannot be read: {e:#})"))?,
         }
-        for note in job.annotations.iter().filter(|a| a.level == "error").take(5) {
+        let fresh = |message: &str| !shown.iter().any(|line| line.contains(message));
+        for note in job.annotations.iter().filter(|a| a.level == "error" && fresh(&a.message)).take(5) {
             show::print(&format!("  {} {}", Tone::Bad.paint("error:"), show::clean(&note.message)))?;
         }
     }
@@ -120,7 +128,8 @@ pub(crate) async fn tell_failures(client: &Client, run: &RunDetail) -> Result<()
 }
 
 fn failed(job: &JobView) -> bool {
-    job.conclusion == Some(Conclusion::Failure) || (job.conclusion == Some(Conclusion::Cancelled) && job.started_at.is_some())
+    job.conclusion == Some(Conclusion::Failure)
+        || (job.conclusion == Some(Conclusion::Cancelled) && job.started_at.is_some())
 }
 
 async fn tail(client: &Client, run: &str, job: &str, start: u64, end: Option<u64>) -> Result<Vec<String>> {
@@ -131,7 +140,13 @@ async fn tail(client: &Client, run: &str, job: &str, start: u64, end: Option<u64
 }
 
 /// A part of a job's log; `limit` 0 is to the end.
-pub(crate) async fn job_log(client: &Client, run: &str, job: &str, offset: u64, limit: u64) -> Result<bytes::Bytes> {
+pub(crate) async fn job_log(
+    client: &Client,
+    run: &str,
+    job: &str,
+    offset: u64,
+    limit: u64,
+) -> Result<bytes::Bytes> {
     let path = format!("/api/v1/runs/{}/jobs/{}/log?offset={offset}&limit={limit}", part(run), part(job));
     let answer = client.send(Method::GET, &path, &[], windlass_api::RequestBody::default()).await?;
     Ok(answer.into_body().collect().await.context("the log broke off")?.to_bytes())
@@ -149,13 +164,18 @@ fn last_lines(text: &str, count: usize, cut: bool) -> Vec<String> {
 
 /// A log line without its stamp and without what steers the terminal.
 pub(crate) fn readable(line: &str) -> String {
-    show::clean(&console::strip_ansi_codes(unstamped(line))).replace("##[group]", "▸ ").replace("##[endgroup]", "").replace("##[error]", "error: ")
+    show::clean(&console::strip_ansi_codes(unstamped(line)))
+        .replace("##[group]", "▸ ")
+        .replace("##[endgroup]", "")
+        .replace("##[error]", "error: ")
 }
 
 /// A log line without the time at its head (RFC 3339, as job logs carry it).
 pub(crate) fn unstamped(line: &str) -> &str {
     match line.split_once(' ') {
-        Some((stamp, rest)) if stamp.len() > 19 && stamp.ends_with('Z') && stamp.as_bytes()[10] == b'T' => rest,
+        Some((stamp, rest)) if stamp.len() > 19 && stamp.ends_with('Z') && stamp.as_bytes()[10] == b'T' => {
+            rest
+        }
         _ => line,
     }
 }

@@ -49,7 +49,12 @@ fn nobody_at_an_address_is_code_5() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    command.env("WINDLASS_TOKEN", "wlu_x").args(["run", "list", "--url", &format!("http://127.0.0.1:{port}")]);
+    command.env("WINDLASS_TOKEN", "wlu_x").args([
+        "run",
+        "list",
+        "--url",
+        &format!("http://127.0.0.1:{port}"),
+    ]);
     let done = command.current_dir(temp.path()).output().unwrap();
     assert_eq!(done.status.code(), Some(5), "{}", text(&done.stderr));
     assert!(!text(&done.stderr).contains("wlu_x"));
@@ -70,7 +75,8 @@ fn lint_finds_the_line() {
     assert!(text(&done.stdout).contains("ci.yml:4:5"), "{}", text(&done.stdout));
     let done = windlass(temp.path(), &["lint", "--json"]);
     let findings: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert_eq!((findings[0]["line"].as_u64(), done.status.code()), (Some(4), Some(1)));
+    assert_eq!(done.status.code(), Some(1));
+    assert!(findings.as_array().unwrap().iter().any(|f| f["line"] == 4 && f["column"] == 5), "{findings}");
 }
 
 #[test]

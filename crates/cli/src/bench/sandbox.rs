@@ -44,7 +44,9 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
     if docker.is_ok() {
         let _ = Command::new("docker").args(["rmi", IMAGE]).stdout(Stdio::null()).status().await;
     }
-    let how = format!("`/bin/true` in a new sandbox, from the call until all is removed again; {count} times each, by turns.");
+    let how = format!(
+        "`/bin/true` in a new sandbox, from the call until all is removed again; {count} times each, by turns."
+    );
     let mut section = Section::new("sandbox", "Sandbox start", how, &["what", "median", "spread", "÷ ours"]);
     let ours = Samples::new(ours);
     section.compared(&format!("Windlass ({})", linux.capabilities().level), &ours, &ours);
@@ -114,7 +116,9 @@ async fn runc_ready(bundle: &Path) -> Result<()> {
 }
 
 async fn docker_ready(bundle: &Path) -> Result<()> {
-    timed(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])).await.context("no Docker engine answers")?;
+    timed(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]))
+        .await
+        .context("no Docker engine answers")?;
     let archive = bundle.join("root.tar");
     let root = bundle.join("rootfs");
     if !root.exists() {

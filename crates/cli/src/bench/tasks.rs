@@ -26,11 +26,24 @@ pub(crate) async fn measure() -> Result<Section> {
 
 async fn all(delivered: &Delivered) -> Result<Section> {
     let gateway = delivered.target().await?;
-    let view: ServiceView = delivered.stage.owner().get("/api/v1/projects/tasks/environments/production/services/tasks").await?;
-    let instance = view.instances.iter().find(|i| i.routed).context("no instance of production has traffic")?;
-    let direct = Target { address: instance.address.parse().context("an instance's address cannot be read")?, host: gateway.host.clone() };
-    let how = format!("`apps/tasks` in production (two instances behind the gateway), {LANES} connections as fast as they go, {} s each; the load comes from the same machine.", TIME.as_secs());
-    let mut section = Section::new("tasks", "The task manager", how, &["request", "answers/s", "p50", "p95", "p99", "failed"]);
+    let view: ServiceView =
+        delivered.stage.owner().get("/api/v1/projects/tasks/environments/production/services/tasks").await?;
+    let instance =
+        view.instances.iter().find(|i| i.routed).context("no instance of production has traffic")?;
+    let direct = Target {
+        address: instance.address.parse().context("an instance's address cannot be read")?,
+        host: gateway.host.clone(),
+    };
+    let how = format!(
+        "`apps/tasks` in production (two instances behind the gateway), {LANES} connections as fast as they go, {} s each; the load comes from the same machine.",
+        TIME.as_secs()
+    );
+    let mut section = Section::new(
+        "tasks",
+        "The task manager",
+        how,
+        &["request", "answers/s", "p50", "p95", "p99", "failed"],
+    );
     for (what, target, method, path, body) in [
         ("`GET /health`, gateway", &gateway, Method::GET, "/health", ""),
         ("`GET /health`, one instance directly", &direct, Method::GET, "/health", ""),
@@ -42,7 +55,9 @@ async fn all(delivered: &Delivered) -> Result<Section> {
         add(&mut section, what, &tally);
     }
     match wrk(&gateway).await {
-        Ok(line) => section.note(format!("`wrk -t2 -c{LANES}`, `GET /tasks?limit=20` through the gateway: {line}")),
+        Ok(line) => {
+            section.note(format!("`wrk -t2 -c{LANES}`, `GET /tasks?limit=20` through the gateway: {line}"));
+        }
         Err(e) => section.note(format!("`wrk`: not measured: {e:#}.")),
     }
     Ok(section)
@@ -57,10 +72,20 @@ fn add(section: &mut Section, what: &str, tally: &Tally) {
 async fn wrk(target: &Target) -> Result<String> {
     let mut command = Command::new("wrk");
     command.args(["-t2", &format!("-c{LANES}"), &format!("-d{}s", TIME.as_secs()), "--latency"]);
-    command.args(["-H", &format!("Host: {}", target.host), &format!("http://{}/tasks?limit=20", target.address)]);
-    let done = command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("wrk is not installed")?;
+    command.args([
+        "-H",
+        &format!("Host: {}", target.host),
+        &format!("http://{}/tasks?limit=20", target.address),
+    ]);
+    let done =
+        command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("wrk is not installed")?;
     let text = String::from_utf8_lossy(&done.stdout);
-    let found = |start: &str| text.lines().map(str::trim).find(|l| l.starts_with(start)).map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "));
+    let found = |start: &str| {
+        text.lines()
+            .map(str::trim)
+            .find(|l| l.starts_with(start))
+            .map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
     let lines = ["Requests/sec", "50%", "99%", "Non-2xx"].iter().filter_map(|start| found(start));
     Ok(lines.collect::<Vec<_>>().join(", "))
 }

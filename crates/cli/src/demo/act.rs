@@ -10,8 +10,8 @@ use http::Method;
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
 use windlass_api::{
-    ApprovalView, Client, Conclusion, CreateToken, CreateUser, CreatedToken, Decide, DeploymentState, DeploymentView, ErrorCode,
-    ProjectView, RunDetail, RunSummary, UserView,
+    ApprovalView, Client, Conclusion, CreateToken, CreateUser, CreatedToken, Decide, DeploymentState,
+    DeploymentView, ErrorCode, ProjectView, RunDetail, RunSummary, UserView,
 };
 use windlass_kernel::{Entropy as _, OsEntropy, Secret, Timestamp};
 
@@ -35,7 +35,10 @@ impl Author {
         let there = stage.owner().get::<ProjectView>(&format!("/api/v1/projects/{}", part(project))).await;
         if !matches!(&there, Err(e) if e.code() == Some(ErrorCode::NotFound)) {
             there?;
-            let message = format!("{} holds a project `{project}` already: the demo wants an empty data directory", stage.data().root().display());
+            let message = format!(
+                "{} holds a project `{project}` already: the demo wants an empty data directory",
+                stage.data().root().display()
+            );
             return Err(Failure::new(Exit::Failed, message).into());
         }
         let mut random = [0u8; 24];
@@ -43,12 +46,19 @@ impl Author {
         let password = STANDARD.encode(random);
         let basic = format!("Basic {}", STANDARD.encode(format!("{PUSHER}:{password}")));
         let user = CreateUser { name: PUSHER.into(), role: "member".into(), password: Secret::new(password) };
-        stage.owner().post::<_, UserView>("/api/v1/users", &user).await.context("cannot make the developer's account")?;
+        stage
+            .owner()
+            .post::<_, UserView>("/api/v1/users", &user)
+            .await
+            .context("cannot make the developer's account")?;
         let body = serde_json::to_vec(&CreateToken { label: "git push".into() })?;
         let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
         let headers = [("authorization", basic.as_str()), ("content-type", "application/json")];
         let client = Client::new(stage.owner().base(), None);
-        let answer = client.send(Method::POST, "/api/v1/tokens", &headers, body).await.context("cannot make the developer's token")?;
+        let answer = client
+            .send(Method::POST, "/api/v1/tokens", &headers, body)
+            .await
+            .context("cannot make the developer's token")?;
         let made: CreatedToken = client.decode("/api/v1/tokens", answer).await?;
         Ok(Self { token: made.secret })
     }
@@ -88,7 +98,8 @@ impl Shipped {
 
     /// From the push to the end of the production deployment, without the time that a person took to answer.
     pub(crate) fn push_to_live(&self) -> Option<Duration> {
-        let end = self.deployment("production").filter(|d| d.state == DeploymentState::Succeeded)?.finished_at?;
+        let end =
+            self.deployment("production").filter(|d| d.state == DeploymentState::Succeeded)?.finished_at?;
         Some(end.since(self.pushed_at).saturating_sub(self.asked))
     }
 
@@ -99,9 +110,16 @@ impl Shipped {
             let (word, tone) = show::deployment(d.state);
             return format!("{label}: {} in production: {}", tone.paint(word), show::clean(&d.reason));
         }
-        let failed: Vec<_> = self.runs.iter().flat_map(|r| &r.jobs).filter(|j| j.conclusion == Some(Conclusion::Failure)).collect();
+        let failed: Vec<_> = self
+            .runs
+            .iter()
+            .flat_map(|r| &r.jobs)
+            .filter(|j| j.conclusion == Some(Conclusion::Failure))
+            .collect();
         match failed.first() {
-            Some(job) => format!("{label}: {} failed, so it never came to production", show::clean(&job.name)),
+            Some(job) => {
+                format!("{label}: {} failed, so it never came to production", show::clean(&job.name))
+            }
             None => format!("{label}: no job deployed it to production"),
         }
     }
@@ -113,11 +131,20 @@ const APPEARS: Duration = Duration::from_secs(30);
 const STUCK: Duration = Duration::from_mins(20);
 
 /// Commits all that changed, pushes it, and follows its runs to their end.
-pub(crate) async fn ship(stage: &Stage, repository: &Repository, label: &str, message: &str, ask: bool) -> Result<Shipped> {
+pub(crate) async fn ship(
+    stage: &Stage,
+    repository: &Repository,
+    label: &str,
+    message: &str,
+    ask: bool,
+) -> Result<Shipped> {
     let sha = repository.commit(message).await?;
     let pushed_at = show::now();
     repository.push().await?;
-    show::print(&format!("git push windlass main  {}", Tone::Dim.paint(format!("{} {message}", show::short(&sha)))))?;
+    show::print(&format!(
+        "git push windlass main  {}",
+        Tone::Dim.paint(format!("{} {message}", show::short(&sha)))
+    ))?;
     let ids = runs_of(stage.owner(), &sha).await?;
     let (runs, asked) = follow(stage, &ids, ask).await?;
     let mut deployments: Vec<DeploymentView> = Vec::new();
@@ -140,7 +167,10 @@ async fn runs_of(client: &Client, sha: &str) -> Result<Vec<String>> {
             return Ok(ids);
         }
         if begin.elapsed() > APPEARS {
-            bail!("the push of {} started no run: has the application a workflow with `on: push` in .github/workflows?", show::short(sha));
+            bail!(
+                "the push of {} started no run: has the application a workflow with `on: push` in .github/workflows?",
+                show::short(sha)
+            );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -28,7 +28,11 @@ impl App {
             }
             return Ok(Self(folder.canonicalize()?));
         }
-        let roots = [std::env::current_dir().ok(), std::env::current_exe().ok(), std::env::var_os("WINDLASS_REPOSITORY").map(Into::into)];
+        let roots = [
+            std::env::current_dir().ok(),
+            std::env::current_exe().ok(),
+            std::env::var_os("WINDLASS_REPOSITORY").map(Into::into),
+        ];
         for root in roots.iter().flatten() {
             for above in root.ancestors() {
                 let folder = above.join("apps/tasks");
@@ -60,7 +64,10 @@ impl App {
             // A file that is tracked and was removed since is not part of it any more.
             if from.is_file() {
                 std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-                std::fs::set_permissions(&to, std::fs::Permissions::from_mode(from.metadata()?.permissions().mode() | 0o200))?;
+                std::fs::set_permissions(
+                    &to,
+                    std::fs::Permissions::from_mode(from.metadata()?.permissions().mode() | 0o200),
+                )?;
             }
         }
         Ok(())
@@ -76,7 +83,7 @@ impl App {
     }
 
     /// Makes the copy's health check fail in production, and nowhere else.
-    pub(crate) fn break_health(&self, copy: &Path) -> Result<()> {
+    pub(crate) fn break_health(copy: &Path) -> Result<()> {
         edit(copy, broken)
     }
 
@@ -91,7 +98,10 @@ fn edit(copy: &Path, change: fn(&str) -> Option<String>) -> Result<()> {
     let path = copy.join(SOURCE);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let Some(changed) = change(&text) else {
-        bail!("{} does not hold the line that the demo changes (`{HEALTH}` and `{VERSION}` are looked for)", path.display());
+        bail!(
+            "{} does not hold the line that the demo changes (`{HEALTH}` and `{VERSION}` are looked for)",
+            path.display()
+        );
     };
     std::fs::write(&path, changed).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -138,13 +148,19 @@ mod tests {
     fn only_sources_are_copied() {
         let temp = tempfile::tempdir().unwrap();
         let (from, to) = (temp.path().join("from"), temp.path().join("to"));
-        for file in ["Cargo.toml", "src/api.rs", "target/debug/x", ".github/workflows/ci.yml", ".git/config"] {
+        for file in ["Cargo.toml", "src/api.rs", "target/debug/x", ".github/workflows/ci.yml", ".git/config"]
+        {
             let path = from.join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, file).unwrap();
         }
         App::find(Some(&from)).unwrap().copy_to(&to).unwrap();
-        for (file, there) in [("Cargo.toml", true), (".github/workflows/ci.yml", true), ("target/debug/x", false), (".git/config", false)] {
+        for (file, there) in [
+            ("Cargo.toml", true),
+            (".github/workflows/ci.yml", true),
+            ("target/debug/x", false),
+            (".git/config", false),
+        ] {
             assert_eq!(to.join(file).exists(), there, "{file}");
         }
         assert!(App::find(Some(&to.join("none"))).is_err());
@@ -154,7 +170,10 @@ mod tests {
     fn the_edits_fit_the_application_that_comes_with_windlass() {
         let source = include_str!("../../../../apps/tasks/src/api.rs");
         let broken = broken(source).unwrap();
-        let [line] = broken.lines().filter(|l| l.contains("WINDLASS_ENVIRONMENT")).collect::<Vec<_>>()[..] else { panic!() };
+        let [line] = broken.lines().filter(|l| l.contains("WINDLASS_ENVIRONMENT")).collect::<Vec<_>>()[..]
+        else {
+            panic!()
+        };
         assert!(line.starts_with("    if "));
         assert!(broken.lines().filter(|l| l.contains("\"unhealthy\" }")).all(|l| l.len() <= 110));
         assert!(marked(source).unwrap().contains("+second"));

@@ -27,7 +27,11 @@ pub(crate) const PUSHER: &str = "dev";
 pub(crate) async fn check() -> Result<()> {
     match Command::new("git").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await {
         Ok(status) if status.success() => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, "git is not installed: Windlass serves repositories through it (Debian: apt install git)").into()),
+        _ => Err(Failure::new(
+            Exit::Failed,
+            "git is not installed: Windlass serves repositories through it (Debian: apt install git)",
+        )
+        .into()),
     }
 }
 
@@ -72,7 +76,10 @@ impl Repository {
             ("http.lowSpeedTime", "600"),
             ("http.extraHeader", self.header.expose()),
         ];
-        command.env("GIT_CONFIG_COUNT", settings.len().to_string()).env("GIT_TERMINAL_PROMPT", "0").env("NO_PROXY", "127.0.0.1");
+        command
+            .env("GIT_CONFIG_COUNT", settings.len().to_string())
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("NO_PROXY", "127.0.0.1");
         for (at, (name, value)) in settings.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{at}"), name).env(format!("GIT_CONFIG_VALUE_{at}"), value);
         }

@@ -11,8 +11,8 @@ use windlass_api::{Client, EnvironmentView};
 use windlass_kernel::Secret;
 use windlass_server::{DataDir, Endpoint, Supervisor, UpOptions};
 
-use super::sweep;
 use crate::connection::part;
+use crate::sweep::{self, Whose};
 use crate::up;
 
 /// The folders of a demo: the data directory, kept or not, and what is removed in any case.
@@ -26,7 +26,10 @@ pub(crate) struct Place {
 impl Place {
     /// With this data directory, or a temporary one.
     pub(crate) fn new(data: Option<&Path>) -> Result<Self> {
-        let temp = tempfile::Builder::new().prefix("windlass-demo-").tempdir().context("cannot make a temporary folder")?;
+        let temp = tempfile::Builder::new()
+            .prefix("windlass-demo-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
         let kept = data.is_some();
         let data = data.map_or_else(|| temp.path().join("data"), Path::to_owned);
         Ok(Self { data: std::path::absolute(data)?, kept, temp })
@@ -69,7 +72,7 @@ pub(crate) struct Stage {
 }
 
 /// How long the roles may take to answer, and to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Stage {
     /// Starts the platform on free ports.
@@ -160,11 +163,14 @@ impl Stage {
             let _ = stop.send(());
         }
         let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        let jobs = windlass_server::end_jobs(&self.data).await;
         let instances = windlass_server::stop_instances(&self.data).await;
-        // Whatever did not end by itself: jobs that were cut off, shims of instances.
-        let swept = sweep::processes(&self.data).await;
+        // Whatever did not end by that.
+        let whose = if self.place.kept { Whose::Own } else { Whose::All };
+        let swept = sweep::processes(&self.data, whose).await;
         let told = self.place.remove();
         ended.context("the platform did not stop in time")?.context("the supervisor broke off")??;
+        jobs?;
         instances.context("the services could not be stopped")?;
         if swept.is_empty() {
             return Ok(told);

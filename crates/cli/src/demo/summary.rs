@@ -24,18 +24,36 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Looks a last time.
-    pub(crate) async fn gather(stage: &Stage, target: &Target, versions: [Shipped; 3], tally: Tally) -> Result<Self> {
+    pub(crate) async fn gather(
+        stage: &Stage,
+        target: &Target,
+        versions: [Shipped; 3],
+        tally: Tally,
+    ) -> Result<Self> {
         let environments = stage.environments("tasks").await?;
         let url = |name: &str| {
             let found = environments.iter().find(|e| e.name == name)?;
             found.services.iter().find_map(|s| s.url.clone())
         };
         let production = environments.iter().find(|e| e.name == "production");
-        let service = production.and_then(|e| e.services.iter().find(|s| s.url.is_some())).map(|s| s.name.clone());
-        let (_, body) = Lane::new(target).send(Method::GET, "/", "").await.map_err(anyhow::Error::msg).context("production does not answer")?;
+        let service =
+            production.and_then(|e| e.services.iter().find(|s| s.url.is_some())).map(|s| s.name.clone());
+        let (_, body) = Lane::new(target)
+            .send(Method::GET, "/", "")
+            .await
+            .map_err(anyhow::Error::msg)
+            .context("production does not answer")?;
         let says = String::from_utf8_lossy(&body).trim().chars().take(160).collect::<String>();
         let mark_seen = says.contains("+second");
-        Ok(Self { versions, tally, staging: url("staging"), production: url("production"), says, mark_seen, service })
+        Ok(Self {
+            versions,
+            tally,
+            staging: url("staging"),
+            production: url("production"),
+            says,
+            mark_seen,
+            service,
+        })
     }
 
     /// Prints it; gives the number of things that were not as they should be.
@@ -48,13 +66,23 @@ impl Summary {
         };
         let [first, bad, good] = &self.versions;
         let failed = self.tally.failed;
-        check(failed == 0 && self.tally.sent > 0, format!("requests sent: {}, failed: {failed}", self.tally.sent))?;
+        check(
+            failed == 0 && self.tally.sent > 0,
+            format!("requests sent: {}, failed: {failed}", self.tally.sent),
+        )?;
         check(first.live(), first.outcome())?;
         check(went_back(bad), bad.outcome())?;
         check(good.live(), good.outcome())?;
         check(self.mark_seen, format!("production says: {}", show::clean(&self.says)))?;
         for version in [first, good] {
-            check(same_digest(version), format!("{}: production got the digest that passed staging ({})", version.label, digests(version)))?;
+            check(
+                same_digest(version),
+                format!(
+                    "{}: production got the digest that passed staging ({})",
+                    version.label,
+                    digests(version)
+                ),
+            )?;
         }
         let mut seen: Vec<&String> = Vec::new();
         for failure in &self.tally.failures {
@@ -65,7 +93,12 @@ impl Summary {
         }
         show::print("")?;
         if let Some(back) = bad.deployment("production") {
-            show::print(&format!("rolled back: release {} ({}): {}", back.release.number, show::short(&bad.sha), show::clean(&back.reason)))?;
+            show::print(&format!(
+                "rolled back: release {} ({}): {}",
+                back.release.number,
+                show::short(&bad.sha),
+                show::clean(&back.reason)
+            ))?;
             explain(back)?;
             show::print("")?;
         }
@@ -99,7 +132,9 @@ impl Summary {
 fn went_back(version: &Shipped) -> bool {
     let failed = version.runs.iter().any(|r| r.summary.conclusion == Some(Conclusion::Failure));
     let staged = version.deployment("staging").is_some_and(|d| d.state == DeploymentState::Succeeded);
-    let back = version.deployment("production").is_some_and(|d| matches!(d.state, DeploymentState::Failed | DeploymentState::RolledBack));
+    let back = version
+        .deployment("production")
+        .is_some_and(|d| matches!(d.state, DeploymentState::Failed | DeploymentState::RolledBack));
     failed && staged && back
 }
 

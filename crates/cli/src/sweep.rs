@@ -1,4 +1,4 @@
-//! What a stopped demo may leave: processes that still hold on to its data directory, and folders that cannot be
+//! What a stopped platform may leave: processes that still hold on to its data directory, and folders that cannot be
 //! removed at the first try. Only what belongs to that very directory is touched.
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,9 +12,19 @@ use windlass_server::DataDir;
 /// How long a process may take to end once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ends every process of the data directory, and says which they were.
-pub(crate) async fn processes(data: &DataDir) -> Vec<String> {
+/// Which processes are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Windlass' own: those that hold jobs and instances.
+    Own,
+    /// Also whatever else works in the directory, which nobody but this demo knows of.
+    All,
+}
+
+/// Ends the processes of the data directory, and says which they were.
+pub(crate) async fn processes(data: &DataDir, whose: Whose) -> Vec<String> {
     let root = data.root().to_owned();
+    let belonging = |root: &Path| belonging(root, whose);
     let found = belonging(&root);
     if found.is_empty() {
         return Vec::new();
@@ -35,20 +45,29 @@ pub(crate) async fn processes(data: &DataDir) -> Vec<String> {
     found.into_iter().map(|(pid, name)| format!("{name} ({pid})")).collect()
 }
 
-/// The processes that name the directory in their arguments or work in it, but for this one.
-fn belonging(root: &Path) -> Vec<(Pid, String)> {
+/// The processes that hold something of the directory, or name it or work in it, but for this one.
+fn belonging(root: &Path, whose: Whose) -> Vec<(Pid, String)> {
     let own = std::process::id();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let numbers = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let mut found = Vec::new();
     for pid in numbers.filter(|pid| *pid != own) {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut words = line.split(|b| *b == 0).map(|w| PathBuf::from(String::from_utf8_lossy(w).into_owned()));
-        let named = words.any(|word| word.starts_with(root));
-        let within = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(root));
-        if named || within {
+        let words: Vec<_> =
+            line.split(|b| *b == 0).map(|w| PathBuf::from(String::from_utf8_lossy(w).into_owned())).collect();
+        let holder = words.get(1).and_then(|w| w.to_str()).filter(|w| ["job", "shim"].contains(w));
+        let meant = match (holder, whose) {
+            (Some(_), _) => words.get(2).is_some_and(|dir| dir.starts_with(root)),
+            (None, Whose::Own) => false,
+            (None, Whose::All) => {
+                let within =
+                    std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(root));
+                within || words.iter().any(|word| word.starts_with(root))
+            }
+        };
+        if meant {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.push((Pid::from_raw(pid as i32), name.trim().to_owned()));
+            found.push((Pid::from_raw(pid as i32), holder.unwrap_or(name.trim()).to_owned()));
         }
     }
     found
@@ -80,9 +99,11 @@ mod tests {
     async fn only_what_belongs_to_the_directory_is_ended() {
         let temp = tempfile::tempdir().unwrap();
         let data = DataDir::open(&temp.path().join("data")).unwrap();
-        let sleeper = |at: &Path| std::process::Command::new("sleep").arg("600").current_dir(at).spawn().unwrap();
+        let sleeper =
+            |at: &Path| std::process::Command::new("sleep").arg("600").current_dir(at).spawn().unwrap();
         let (mut inside, mut outside) = (sleeper(data.root()), sleeper(temp.path()));
-        let swept = processes(&data).await;
+        assert!(processes(&data, Whose::Own).await.is_empty());
+        let swept = processes(&data, Whose::All).await;
         assert_eq!(swept, [format!("sleep ({})", inside.id())]);
         inside.wait().unwrap();
         assert!(outside.try_wait().unwrap().is_none());

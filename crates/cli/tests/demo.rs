@@ -63,6 +63,9 @@ fn text(log: &Path) -> String {
 fn processes(folder: &Path) -> Vec<String> {
     let needle = folder.display().to_string();
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let shown = entries.map(|e| String::from_utf8_lossy(&std::fs::read(e.path().join("cmdline")).unwrap_or_default()).replace('\0', " "));
+    let shown = entries.map(|e| {
+        String::from_utf8_lossy(&std::fs::read(e.path().join("cmdline")).unwrap_or_default())
+            .replace('\0', " ")
+    });
     shown.filter(|c| c.contains(&needle)).collect()
 }

@@ -171,7 +171,10 @@ fn went_on_or_was_queued_again(platform: &Platform, victim: Victim, run: &RunDet
         let ledger = platform.ledger();
         let told = ledger.iter().find(|e| e.kind.starts_with("job.") && e.data.to_string().contains("again"));
         let said = long.reason.clone().unwrap_or_default();
-        assert!(told.is_some() || !said.is_empty(), "it does not say that the job was queued again: {long:#?}");
+        assert!(
+            told.is_some() || !said.is_empty(),
+            "it does not say that the job was queued again: {long:#?}"
+        );
     } else {
         assert_eq!(long.tries, 1, "the job was queued again though its unit lived: {long:#?}");
     }

@@ -6,7 +6,9 @@ use std::process::Command;
 use serde_json::json;
 use windlass_api::{Conclusion, DeploymentState, DeploymentView, ProjectView};
 
-use crate::platform::{App, Options, Platform, Repository, is_root, job, program, request, told, wait_for, wanted};
+use crate::platform::{
+    App, Options, Platform, Repository, is_root, job, program, request, told, wait_for, wanted,
+};
 
 /// A small file system, unmounted at the end.
 struct SmallDisk(PathBuf);
@@ -18,7 +20,9 @@ impl SmallDisk {
         let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
         match output {
             Ok(output) if output.status.success() => Ok(Self(folder)),
-            Ok(output) => Err(format!("cannot mount a tmpfs: {}", String::from_utf8_lossy(&output.stderr).trim())),
+            Ok(output) => {
+                Err(format!("cannot mount a tmpfs: {}", String::from_utf8_lossy(&output.stderr).trim()))
+            }
             Err(e) => Err(format!("cannot mount a tmpfs: {e}")),
         }
     }
@@ -67,7 +71,10 @@ fn a_full_disk_is_said_and_nothing_is_corrupt_afterwards() {
     let push = repository.try_push(&platform, "admin", &platform.token, "main");
     let text = told(&push);
     assert!(!push.status.success(), "a push onto a full disk succeeded: {text}");
-    assert!(text.to_lowercase().contains("space") || text.to_lowercase().contains("full"), "git was told: {text}");
+    assert!(
+        text.to_lowercase().contains("space") || text.to_lowercase().contains("full"),
+        "git was told: {text}"
+    );
     let output = platform.run(&["project", "create", "another"]);
     let text = told(&output).to_lowercase();
     assert!(!output.status.success() && (text.contains("full") || text.contains("space")), "{text}");
@@ -223,7 +230,10 @@ fn a_log_line_of_300_megabytes_is_kept_within_bounds_and_costs_little_memory() {
     let length = path.metadata().unwrap_or_else(|e| panic!("{}: {e}", path.display())).len();
     assert!(length > 1000, "the log was not kept");
     let text = tail(&path);
-    assert!(text.contains("after") || text.contains("larger") || text.contains("limit"), "it ends with {text}");
+    assert!(
+        text.contains("after") || text.contains("larger") || text.contains("limit"),
+        "it ends with {text}"
+    );
 }
 
 fn tail(path: &Path) -> String {
@@ -241,7 +251,7 @@ on: push
 jobs:
   bomb:
     runs-on: ubuntu-latest
-    timeout-minutes: 0.5
+    timeout-minutes: 2
     steps:
       - run: |
           echo "limit $(ulimit -u)"

@@ -87,7 +87,8 @@ fn a_graph_with_a_matrix_artifacts_conditions_and_a_failure() {
     assert!(log.contains("tolerated") && log.contains("cleaned up"), "{log}");
     assert!(!log.lines().any(|l| l.ends_with("must not run") && !l.contains("echo")), "{log}");
     assert!(failed.summary.contains("### What happened"), "{:?}", failed.summary);
-    let said = failed.annotations.iter().find(|a| a.message == "it does not compile").expect("its annotation");
+    let said =
+        failed.annotations.iter().find(|a| a.message == "it does not compile").expect("its annotation");
     assert_eq!((said.path.as_deref(), said.line, said.column), (Some("src/main.c"), Some(7), Some(3)));
 
     let log = platform.log(&run, "rescue");
@@ -263,10 +264,34 @@ fn what_is_wrong_or_not_there_yet_is_said_with_file_line_and_column_and_nothing_
     let repository = Repository::new(&platform, "wrong");
     let cases = [
         ("unknown-key", "on: push\njobs:\n  a:\n    runs-on: x\n    setps: []\n", 5, 5, "setps"),
-        ("not-yet", "on: push\njobs:\n  a:\n    runs-on: x\n    container: alpine\n    steps: [{ run: x }]\n", 5, 5, "not supported yet"),
-        ("no-such-job", "on: push\njobs:\n  a:\n    needs: b\n    runs-on: x\n    steps: [{ run: x }]\n", 4, 12, "b"),
-        ("expression", "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo ${{ gihtub.sha }}\n", 6, 23, "gihtub"),
-        ("remote", "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: somebody/thing@v1\n", 6, 15, "somebody/thing"),
+        (
+            "not-yet",
+            "on: push\njobs:\n  a:\n    runs-on: x\n    container: alpine\n    steps: [{ run: x }]\n",
+            5,
+            5,
+            "not supported yet",
+        ),
+        (
+            "no-such-job",
+            "on: push\njobs:\n  a:\n    needs: b\n    runs-on: x\n    steps: [{ run: x }]\n",
+            4,
+            12,
+            "b",
+        ),
+        (
+            "expression",
+            "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo ${{ gihtub.sha }}\n",
+            6,
+            23,
+            "gihtub",
+        ),
+        (
+            "remote",
+            "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: somebody/thing@v1\n",
+            6,
+            15,
+            "somebody/thing",
+        ),
         ("yaml", "on: push\njobs:\n  a: [\n", 0, 0, ""),
     ];
     for (name, text, ..) in cases {
@@ -280,11 +305,17 @@ fn what_is_wrong_or_not_there_yet_is_said_with_file_line_and_column_and_nothing_
     for (name, _, line, column, said) in cases {
         let file = format!(".github/workflows/{name}.yml");
         let run = runs.iter().find(|r| r.workflow_file == file).unwrap();
-        assert_eq!((run.sha.as_str(), run.conclusion), (sha.as_str(), Some(Conclusion::StartupFailure)), "{name}");
+        assert_eq!(
+            (run.sha.as_str(), run.conclusion),
+            (sha.as_str(), Some(Conclusion::StartupFailure)),
+            "{name}"
+        );
         let run = platform.run_now(&run.id).unwrap();
         let found = &run.diagnostics;
         let fits = |d: &windlass_api::DiagnosticView| {
-            d.file == file && d.severity == "error" && d.message.contains(said)
+            d.file == file
+                && d.severity == "error"
+                && d.message.contains(said)
                 && (line == 0 || (d.line, d.column) == (line, column))
         };
         assert!(found.iter().any(fits), "{name}: {line}:{column} `{said}` is not in {found:#?}");

@@ -3,8 +3,8 @@
 
 mod app;
 mod process;
-mod repository;
 mod report;
+mod repository;
 mod traffic;
 mod watch;
 
@@ -162,7 +162,10 @@ impl Platform {
     pub(crate) fn up(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.home.path().join("up.log"));
         let log = log.unwrap();
-        let mut command = self.command(&["up", "--listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"]);
+        // Any free ports at first; the same ones ever after.
+        let at = |url: &str| url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_owned();
+        let (listen, gateway) = (at(&self.url), at(&self.gateway));
+        let mut command = self.command(&["up", "--listen", &listen, "--gateway-listen", &gateway]);
         if let Some(slots) = self.options.slots {
             command.args(["--slots", &slots.to_string()]);
         }
@@ -253,7 +256,8 @@ impl Platform {
         let basic = repository::basic(name, password);
         let body = r#"{"label":"test"}"#;
         let headers = [("Authorization", basic.as_str()), ("Content-Type", "application/json")];
-        let reply = traffic::send(self.address(), "POST", "/api/v1/tokens", &headers, body.as_bytes()).unwrap();
+        let reply =
+            traffic::send(self.address(), "POST", "/api/v1/tokens", &headers, body.as_bytes()).unwrap();
         assert!(reply.status < 300, "a token for {name}: {} {}", reply.status, reply.body);
         let token: CreatedToken = serde_json::from_str(&reply.body).unwrap();
         token.secret.expose().clone()
@@ -299,7 +303,8 @@ impl Platform {
     /// `windlass down`, and the claim that nothing is left.
     pub(crate) fn down(&mut self) -> Result<(), String> {
         let output = self.run(&["down"]);
-        let mut said = if output.status.success() { String::new() } else { format!("down: {}\n", told(&output)) };
+        let mut said =
+            if output.status.success() { String::new() } else { format!("down: {}\n", told(&output)) };
         if let Some(mut supervisor) = self.supervisor.take() {
             let end = Instant::now() + Duration::from_secs(40);
             while supervisor.try_wait().unwrap().is_none() {

@@ -63,7 +63,8 @@ fn skopeo_copies_out_and_in_again() {
     let back = ["copy", "--dest-tls-verify=false", "--preserve-digests", "--dest-creds", &credentials];
     let copied = skopeo(&[&back[..], &[&folder, &ours("crate-box/second:v1")]].concat());
     assert!(copied.status.success(), "{}", told(&copied));
-    let shown = skopeo(&["inspect", "--tls-verify=false", "--creds", &credentials, &ours("crate-box/second:v1")]);
+    let shown =
+        skopeo(&["inspect", "--tls-verify=false", "--creds", &credentials, &ours("crate-box/second:v1")]);
     assert!(told(&shown).contains(&digest), "{digest} is not in {}", told(&shown));
     // Without the token: refused both ways.
     let refused = skopeo(&["inspect", "--tls-verify=false", "--no-creds", &ours("crate-box:latest")]);
@@ -156,7 +157,8 @@ fn docker_pulls_and_pushes() {
     let mut login = Command::new("docker");
     login.args(["--host", &docker.socket, "--config"]).arg(docker.folder.join("docker-config"));
     login.args(["login", "--username", "admin", "--password-stdin", platform.address()]);
-    let mut login = login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut login =
+        login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     {
         use std::io::Write as _;
         login.stdin.take().unwrap().write_all(platform.token.as_bytes()).unwrap();
@@ -169,5 +171,7 @@ fn docker_pulls_and_pushes() {
     let pushed = docker.ok(&["push", &image("/copy:v1")]);
     assert!(pushed.contains("digest: sha256:"), "{pushed}");
     docker.ok(&["rmi", &image("/copy:v1")]);
-    wait_for("the pushed image", 10, || docker.run(&["pull", &image("/copy:v1")]).status.success().then_some(()));
+    wait_for("the pushed image", 10, || {
+        docker.run(&["pull", &image("/copy:v1")]).status.success().then_some(())
+    });
 }

@@ -23,7 +23,9 @@ fn in_level(name: &str, level: &str, uid: Option<u32>, said: &str) {
         app
     };
     let env = vec![("WINDLASS_SANDBOX".to_owned(), level.to_owned())];
-    let Some(platform) = Platform::start_with(name, Options { env, uid, ..Options::default() }) else { return };
+    let Some(platform) = Platform::start_with(name, Options { env, uid, ..Options::default() }) else {
+        return;
+    };
     let status: Status = platform.get("/api/v1/status");
     assert!(status.sandbox.contains(said), "the level in force is `{}`", status.sandbox);
     let doctor = platform.ok(&["doctor"]);

@@ -38,7 +38,8 @@ jobs:
           sleep 3
 "#;
 
-const MANIFEST: &str = "services: { app: { port: 8080 } }\nenvironments:\n  production:\n    reviewers: [anyone]\n";
+const MANIFEST: &str =
+    "services: { app: { port: 8080 } }\nenvironments:\n  production:\n    reviewers: [anyone]\n";
 
 #[test]
 fn a_secret_reaches_the_job_of_its_environment_after_its_approval_and_nothing_else() {

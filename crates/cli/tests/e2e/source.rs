@@ -57,7 +57,9 @@ fn who_may_not_push_is_told_so_and_nothing_is_kept() {
     repository.commit("First");
     let viewer = platform.account("vera", "viewer");
     // Whom git is not known to, it asks for a name: that is how a 401 looks.
-    for (user, token, said) in [("vera", viewer.as_str(), "403"), ("admin", "wrong", "could not read Username")] {
+    for (user, token, said) in
+        [("vera", viewer.as_str(), "403"), ("admin", "wrong", "could not read Username")]
+    {
         let output = repository.try_push(&platform, user, token, "main");
         let text = told(&output);
         assert!(!output.status.success(), "{user} could push");

@@ -33,8 +33,7 @@ impl Platform {
     fn run_report(&self, id: &str) -> String {
         let Ok(run) = self.try_get::<RunDetail>(&format!("/api/v1/runs/{id}")) else { return String::new() };
         let head = &run.summary;
-        let mut text =
-            format!("run {id} `{}` {:?} {:?}\n", head.title, head.state, head.conclusion);
+        let mut text = format!("run {id} `{}` {:?} {:?}\n", head.title, head.state, head.conclusion);
         for finding in &run.diagnostics {
             text += &format!("  {}:{}:{}: {}\n", finding.file, finding.line, finding.column, finding.message);
         }

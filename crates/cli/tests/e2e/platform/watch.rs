@@ -137,5 +137,7 @@ impl Platform {
 #[track_caller]
 pub(crate) fn job<'a>(run: &'a RunDetail, key: &str) -> &'a JobView {
     let found = run.jobs.iter().find(|j| j.key == key);
-    found.unwrap_or_else(|| panic!("no job {key} among {:?}", run.jobs.iter().map(|j| &j.key).collect::<Vec<_>>()))
+    found.unwrap_or_else(|| {
+        panic!("no job {key} among {:?}", run.jobs.iter().map(|j| &j.key).collect::<Vec<_>>())
+    })
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long all of it may take, with nothing built before.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = Duration::from_mins(15);
 
 #[test]
 fn the_demo_delivers_goes_back_and_leaves_nothing_behind() {
@@ -30,12 +30,12 @@ fn the_demo_delivers_goes_back_and_leaves_nothing_behind() {
     }
     command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
     let mut demo = command.spawn().unwrap();
-    let end = Instant::now() + LONGEST;
+    let end = now() + LONGEST;
     let status = loop {
         if let Some(status) = demo.try_wait().unwrap() {
             break status;
         }
-        if Instant::now() > end {
+        if now() > end {
             let group = nix::unistd::Pid::from_raw(demo.id() as i32);
             let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGTERM);
             std::thread::sleep(Duration::from_secs(20));
@@ -53,6 +53,11 @@ fn the_demo_delivers_goes_back_and_leaves_nothing_behind() {
     assert!(left.is_empty(), "left behind: {left:?}\n{said}");
     let left = processes(&temporary);
     assert!(left.is_empty(), "still running: {left:?}\n{said}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a real platform is waited for in real time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn text(log: &Path) -> String {

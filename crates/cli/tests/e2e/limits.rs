@@ -194,7 +194,7 @@ fn clip(text: &str) -> String {
     text.chars().take(500).collect()
 }
 
-const FLOOD: &str = r#"
+const FLOOD: &str = r"
 on: push
 jobs:
   flood:
@@ -206,7 +206,7 @@ jobs:
           echo
           echo after
           sleep 2
-"#;
+";
 
 #[test]
 fn a_log_line_of_300_megabytes_is_kept_within_bounds_and_costs_little_memory() {

@@ -10,7 +10,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(crate) use app::App;
 pub(crate) use process::{Process, kill_hard, peak, signal};
 pub(crate) use repository::Repository;
 pub(crate) use traffic::{Traffic, page, request};
-pub(crate) use watch::{job, wait_for};
+pub(crate) use watch::{Deadline, job, wait_for};
 
 /// The program under test.
 pub(crate) const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
@@ -178,7 +178,7 @@ impl Platform {
 
     /// Reads where the platform answers and waits until all roles are well.
     pub(crate) fn reconnect(&mut self) {
-        let end = Instant::now() + Duration::from_secs(40);
+        let end = Deadline::in_seconds(40);
         loop {
             if let Some((url, gateway, token)) = self.endpoint() {
                 (self.url, self.gateway, self.token) = (url, gateway, token);
@@ -189,7 +189,7 @@ impl Platform {
             }
             let ended = self.supervisor.as_mut().and_then(|s| s.try_wait().unwrap());
             assert!(ended.is_none(), "`windlass up` ended: {ended:?}\n{}", self.report());
-            assert!(Instant::now() < end, "the platform did not come up\n{}", self.report());
+            assert!(!end.passed(), "the platform did not come up\n{}", self.report());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -292,7 +292,9 @@ impl Platform {
         }
         wait_for("all processes to be dead", 10, || {
             let left = self.processes();
-            left.iter().for_each(|p| kill_hard(p.pid));
+            for process in &left {
+                kill_hard(process.pid);
+            }
             left.is_empty().then_some(())
         });
         if let Some(mut supervisor) = self.supervisor.take() {
@@ -306,9 +308,9 @@ impl Platform {
         let mut said =
             if output.status.success() { String::new() } else { format!("down: {}\n", told(&output)) };
         if let Some(mut supervisor) = self.supervisor.take() {
-            let end = Instant::now() + Duration::from_secs(40);
+            let end = Deadline::in_seconds(40);
             while supervisor.try_wait().unwrap().is_none() {
-                if Instant::now() > end {
+                if end.passed() {
                     said += "the supervisor did not end within 40 s of `windlass down`\n";
                     kill_hard(supervisor.id() as i32);
                     let _ = supervisor.wait();
@@ -317,10 +319,10 @@ impl Platform {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Deadline::in_seconds(5);
         let left = loop {
             let left = self.processes();
-            if left.is_empty() || Instant::now() > end {
+            if left.is_empty() || end.passed() {
                 break left;
             }
             std::thread::sleep(Duration::from_millis(50));

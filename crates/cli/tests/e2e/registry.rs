@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use windlass_api::{Conclusion, RunDetail};
 
-use crate::platform::{Platform, Repository, job, program, told, wait_for};
+use crate::platform::{Deadline, Platform, Repository, job, program, told, wait_for};
 
 const BUILD: &str = r#"
 on: push
@@ -131,8 +131,8 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         crate::platform::signal(self.daemon.id() as i32, nix::sys::signal::Signal::SIGTERM);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while self.daemon.try_wait().is_ok_and(|s| s.is_none()) && std::time::Instant::now() < end {
+        let end = Deadline::in_seconds(20);
+        while self.daemon.try_wait().is_ok_and(|s| s.is_none()) && !end.passed() {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         let _ = self.daemon.kill();

@@ -50,7 +50,7 @@ fn as_plain_processes_of_an_ordinary_user() {
 fn in_user_namespaces_of_an_ordinary_user() {
     const NAME: &str = "sandbox: user namespaces";
     if !is_root() {
-        return in_level(NAME, "user", None, "user namespaces");
+        return in_level(NAME, "user", None, "an ordinary user may make");
     }
     if !other_user(NAME) {
         return;
@@ -63,7 +63,7 @@ fn in_user_namespaces_of_an_ordinary_user() {
         windlass_testkit::skip(NAME, "ordinary users may not make user namespaces here");
         return;
     }
-    in_level(NAME, "user", Some(SOMEBODY), "user namespaces");
+    in_level(NAME, "user", Some(SOMEBODY), "an ordinary user may make");
 }
 
 /// Whether this test can act as another user.

@@ -56,7 +56,7 @@ impl App {
     }
 
     fn manifest(&self) -> String {
-        let more: String = self.service.iter().map(|line| format!("    {line}\n")).collect();
+        let more = self.service.iter().fold(String::new(), |text, line| text + "    " + line + "\n");
         format!(
             "services:\n  app:\n    port: 8080\n    drain: 3s\n    health: {{ path: /health, interval: 100ms, \
              timeout: 2s, deadline: {}s }}\n{more}environments:\n{}",

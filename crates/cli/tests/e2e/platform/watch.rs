@@ -9,15 +9,31 @@ use windlass_api::{
 
 use super::{Platform, traffic};
 
+/// The moment when waiting is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    #[expect(clippy::disallowed_methods, reason = "a real platform is waited for in real time")]
+    pub(crate) fn in_seconds(seconds: u64) -> Self {
+        Self(Instant::now() + Duration::from_secs(seconds))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a real platform is waited for in real time")]
+    pub(crate) fn passed(self) -> bool {
+        Instant::now() > self.0
+    }
+}
+
 /// Looks again and again until something is found; says what was missing when it takes too long.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Deadline::in_seconds(seconds);
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "waited {seconds} s in vain for {what}");
+        assert!(!end.passed(), "waited {seconds} s in vain for {what}");
         std::thread::sleep(Duration::from_millis(40));
     }
 }

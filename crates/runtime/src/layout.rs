@@ -4,6 +4,8 @@
 //! Sources are opened in the machine's own tree; then the new root becomes `/` and everything is attached
 //! there. So a link in the new root (of an image, say) leads nowhere but into that root.
 
+mod image;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +75,22 @@ pub(crate) enum Step {
         lower: PathBuf,
         /// Where.
         at: PathBuf,
+    },
+    /// Folders laid over each other, the topmost first; writes are thrown away.
+    Laid {
+        /// The folders.
+        lower: Vec<PathBuf>,
+        /// Where.
+        at: PathBuf,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where.
+        at: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
     },
     /// A folder or file of the machine.
     Bind {
@@ -156,7 +174,7 @@ const PRIVATE: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", 
 /// Decides the file system of a sandbox.
 pub(crate) fn decide(spec: &SandboxSpec, level: Level) -> Layout {
     let base = match (&spec.root, level) {
-        (Root::Machine, Level::UserNamespaces) => Base::Mirror,
+        (Root::Machine | Root::MachineWithLayers(_), Level::UserNamespaces) => Base::Mirror,
         (Root::Machine, _) => Base::Overlay(vec!["/".into()]),
         (Root::Layers(layers), _) => Base::Overlay(layers.clone()),
         (Root::MachineWithLayers(layers), _) => {
@@ -170,6 +188,9 @@ pub(crate) fn decide(spec: &SandboxSpec, level: Level) -> Layout {
     let masked = if machine { masked(spec) } else { Vec::new() };
     if veiling {
         plan.steps.extend(other_mounts(&mounts, &masked));
+    }
+    if let (Root::MachineWithLayers(layers), Base::Mirror) = (&spec.root, &base) {
+        plan.steps.extend(image::over_machine(layers, &mounts, spec.read_only_root));
     }
     plan.system(machine);
     if machine {

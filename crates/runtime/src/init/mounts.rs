@@ -157,6 +157,13 @@ impl Maker<'_> {
                     Err(_) => bind(lower, true)?,
                 })
             }
+            Step::Laid { lower, read_only, .. } => {
+                let mount = self.overlay(&self.apart(lower)?, &number.to_string())?;
+                if *read_only {
+                    set_attributes(mount.as_fd(), attr::READ_ONLY, false)?;
+                }
+                folder(mount)
+            }
             Step::Bind { from, read_only, optional, .. } => match bind(from, *read_only) {
                 Ok(mount) => Ok(Opened::Mount { mount, file: !from.is_dir() }),
                 Err(_) if *optional => Ok(Opened::Nothing),
@@ -172,7 +179,7 @@ impl Maker<'_> {
             Step::Proc => folder(new_mount(c"proc", &[], SAFE | attr::NO_EXEC)?),
             Step::Sys => folder(Self::sys()?),
             Step::Dev => devices(),
-            Step::Cover(_) | Step::Lock(_) | Step::Text { .. } => Ok(Opened::Nothing),
+            Step::Cover(_) | Step::Lock(_) | Step::Text { .. } | Step::Link { .. } => Ok(Opened::Nothing),
         }
     }
 
@@ -253,6 +260,11 @@ fn attach(step: &Step, opened: Opened, cover: &OwnedFd) -> io::Result<()> {
             at.parent().map_or(Ok(()), fs::create_dir_all)?;
             fs::write(at, text)
         }
+        (Step::Link { at, target }, _) => {
+            // A link of the machine's root is replaced; a folder of it stays, and that is an error.
+            let _ = fs::remove_file(at);
+            symlink(target, at)
+        }
         (Step::Dev, Opened::Devices { dev, pts, nodes }) => attach_devices(&dev, &pts, nodes),
         (Step::Empty { at, .. }, Opened::Mount { mount, .. }) => {
             // A folder that is not there hides nothing: but it must not appear later.
@@ -263,7 +275,7 @@ fn attach(step: &Step, opened: Opened, cover: &OwnedFd) -> io::Result<()> {
             }
         }
         (
-            Step::Overlay { at, .. } | Step::Own { at, .. } | Step::Bind { at, .. },
+            Step::Overlay { at, .. } | Step::Laid { at, .. } | Step::Own { at, .. } | Step::Bind { at, .. },
             Opened::Mount { mount, file },
         ) => {
             let optional = matches!(step, Step::Bind { optional: true, .. });

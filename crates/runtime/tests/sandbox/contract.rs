@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use windlass_runtime::fake::{FakeRuntime, Played};
-use windlass_runtime::{Exec, Exit, Level, Limits, Runtime, RuntimeError, Sandbox, SandboxSpec, Signal};
+use windlass_runtime::{
+    Exec, Exit, Level, Limits, Root, Runtime, RuntimeError, Sandbox, SandboxSpec, Signal,
+};
 
 use crate::world::{at, sh};
 
@@ -236,4 +238,40 @@ at!(long_paths_and_many_layers_are_no_matter, [Namespaces, UserNamespaces], |wor
     let done = sandbox.exec(exec).await.unwrap().finish().await.unwrap();
     assert_eq!(done.text(), "060\n", "{}", done.error_text());
     sandbox.kill().await.unwrap();
+});
+
+at!(an_image_lies_over_the_machine, [Namespaces, UserNamespaces, Process], |world| {
+    let write = |path: &str, text: &str, mode| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = world.file(path, text);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let script = "#!/bin/sh\nset -e\ncat words more.d/words\ntest -e /usr/bin/env\n\
+                  test $# = 0 || { cat /windlass-image/words; test -e /etc/passwd; echo x > /srv/windlass/new; echo x > more.d/words; }\n";
+    write("low/srv/windlass/words", "hidden", 0o644);
+    write("low/srv/windlass/more.d/words", "and more", 0o644);
+    write("top/srv/windlass/run", script, 0o755);
+    write("top/srv/windlass/words", "top ", 0o644);
+    let flat = world.level == Level::Process;
+    if flat {
+        // Plain processes see one layer at a time.
+        write("top/srv/windlass/more.d/words", "and more", 0o644);
+    } else {
+        write("top/windlass-image/words", " at the root", 0o644);
+        write("top/etc/windlass-image", "", 0o644);
+    }
+    let mut spec = world.spec();
+    spec.root = Root::MachineWithLayers(vec![world.root.join("top"), world.root.join("low")]);
+    let sandbox = world.start(spec).await;
+    let argv = ["/srv/windlass/run", "everything"];
+    let exec = Exec::new(argv[..if flat { 1 } else { 2 }].iter().copied()).cwd("/srv/windlass");
+    let done = sandbox.exec(exec.envs(sandbox.environment())).await.unwrap().finish().await.unwrap();
+    let said = if flat { "top and more" } else { "top and more at the root" };
+    assert_eq!((done.text().as_str(), done.exit), (said, Exit::Code(0)), "{}", done.error_text());
+    sandbox.kill().await.unwrap();
+    assert!(!world.root.join("top/srv/windlass/new").exists() && !Path::new("/srv/windlass").exists());
+    assert_eq!(
+        std::fs::read_to_string(world.root.join("low/srv/windlass/more.d/words")).unwrap(),
+        "and more"
+    );
 });

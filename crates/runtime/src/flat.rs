@@ -3,12 +3,13 @@
 //!
 //! - A program of an image is taken from the topmost layer that has it.
 //! - A working directory, an argument or a variable's value that begins with the place of a bind (a volume, the
-//!   workspace) gets the bind's folder on the machine instead.
+//!   workspace) gets the bind's folder on the machine instead; one that names what a layer has gets the topmost
+//!   layer's. Of a search path (a variable whose name ends in `PATH`) each part is looked at, and all layers count.
 //! - Paths within a program's own files are not rewritten: an image that needs its own `/etc` or libraries does
-//!   not work at this level, a self-contained program does.
+//!   not work at this level, a self-contained program or a script does.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::spec::{Exec, Root, SandboxSpec};
 
@@ -24,13 +25,13 @@ pub(crate) fn rewrite(exec: &mut Exec, spec: &SandboxSpec) {
         *program = found.unwrap_or_else(|| place(program, spec));
     }
     for argument in exec.argv.iter_mut().skip(1) {
-        *argument = place(argument, spec);
+        *argument = laid(argument, spec, layers);
     }
     for (name, value) in &mut exec.env {
         *value = if name.ends_with("PATH") {
-            value.split(':').map(|part| place(part, spec)).collect::<Vec<_>>().join(":")
+            value.split(':').flat_map(|part| search(part, spec, layers)).collect::<Vec<_>>().join(":")
         } else {
-            place(value, spec)
+            laid(value, spec, layers)
         };
     }
     let cwd = PathBuf::from(place(&exec.cwd.to_string_lossy(), spec));
@@ -61,6 +62,34 @@ fn place(text: &str, spec: &SandboxSpec) -> String {
         Some((bind, rest)) => bind.host.join(rest).display().to_string(),
         None => text.to_owned(),
     }
+}
+
+/// Where a path inside is on the machine: in a bind, or in the topmost layer that has it. A folder that the machine has as
+/// well stays the machine's: the layer's would be without the rest.
+fn laid(text: &str, spec: &SandboxSpec, layers: &[PathBuf]) -> String {
+    let placed = place(text, spec);
+    if placed != text {
+        return placed;
+    }
+    let found = in_layers(text, layers).next();
+    let over_machine = matches!(spec.root, Root::MachineWithLayers(_));
+    let shared = |path: &Path| over_machine && path.is_dir() && Path::new(text).is_dir();
+    found.filter(|path| !shared(path)).map_or(placed, |path| path.display().to_string())
+}
+
+/// The folders that one part of a search path stands for.
+fn search(part: &str, spec: &SandboxSpec, layers: &[PathBuf]) -> Vec<String> {
+    let mut all: Vec<String> = in_layers(part, layers).map(|path| path.display().to_string()).collect();
+    // What an image does not bring itself, the machine may have: there is no other root here.
+    all.push(place(part, spec));
+    all
+}
+
+fn in_layers<'a>(text: &'a str, layers: &'a [PathBuf]) -> impl Iterator<Item = PathBuf> + 'a {
+    let below = Path::new(text).strip_prefix("/").ok().filter(|below| !below.as_os_str().is_empty());
+    let plain = |below: &&Path| below.components().all(|part| matches!(part, Component::Normal(_)));
+    let below = below.filter(plain);
+    layers.iter().filter_map(move |layer| Some(layer.join(below?))).filter(|path| path.exists())
 }
 
 fn find(program: &str, path: &str, layers: &[PathBuf]) -> Option<PathBuf> {
@@ -112,7 +141,7 @@ mod tests {
             exec.argv,
             [&low.join("app/serve").display().to_string(), "/data/volume/x", "/database", "--file=/data"]
         );
-        assert_eq!(exec.env["PATH"], "/data/volume/bin:/bin");
+        assert_eq!(exec.env["PATH"], format!("/data/volume/bin:{}:/bin", low.join("bin").display()));
         assert_eq!(exec.env["DATABASE"], "/elsewhere/a.db");
         assert_eq!(exec.env["TEXT"], "data");
         assert_eq!(exec.cwd, top.join("app"));
@@ -121,5 +150,37 @@ mod tests {
         rewrite(&mut exec, &spec);
         assert_eq!(exec.argv, [low.join("bin/tool").display().to_string()]);
         assert_eq!(exec.cwd, Path::new("/data/volume"));
+    }
+    #[test]
+    fn what_an_image_brings_is_found_beside_what_the_machine_has() {
+        let root = tempfile::tempdir().unwrap();
+        let layer = root.path().join("layer");
+        for file in ["srv/hello/app.py", "srv/hello/vendor/x.py", "usr/bin/windlass-none"] {
+            let path = layer.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let mut spec = SandboxSpec::machine("x", "/scratch");
+        spec.root = Root::MachineWithLayers(vec![layer.clone()]);
+        let mut exec = Exec::new(["python3", "/srv/hello/app.py", "/srv/other", "/", "/srv/../srv/hello"])
+            .env("PYTHONPATH", "/srv/hello/vendor:/opt/x")
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME_OF_APP", "/srv/hello")
+            .env("TOOLS", "/usr/bin")
+            .cwd("/srv/hello");
+        rewrite(&mut exec, &spec);
+        let at = |path: &str| layer.join(path).display().to_string();
+        assert_eq!(exec.argv, ["python3", &at("srv/hello/app.py"), "/srv/other", "/", "/srv/../srv/hello"]);
+        assert_eq!(exec.env["PYTHONPATH"], format!("{}:/srv/hello/vendor:/opt/x", at("srv/hello/vendor")));
+        assert_eq!(exec.env["PATH"], format!("{}:/usr/bin:/bin", at("usr/bin")));
+        assert_eq!(exec.env["HOME_OF_APP"], at("srv/hello"));
+        assert_eq!(exec.env["TOOLS"], "/usr/bin", "the machine's folder has more in it");
+        assert_eq!(exec.cwd, layer.join("srv/hello"));
+
+        spec.root = Root::Layers(vec![layer.clone()]);
+        let mut exec = Exec::new(["x"]).env("PATH", "/usr/bin:/bin").env("TOOLS", "/usr/bin");
+        rewrite(&mut exec, &spec);
+        assert_eq!(exec.env["PATH"], format!("{}:/usr/bin:/bin", at("usr/bin")));
+        assert_eq!(exec.env["TOOLS"], at("usr/bin"));
     }
 }

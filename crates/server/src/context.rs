@@ -152,7 +152,8 @@ impl Context {
         let problem = internal(what, error);
         if disk.is_ok_and(|d| d.blocks_available() * d.fragment_size() < FULL) {
             let root = self.data.root().display();
-            let told = format!("{what}: the disk that holds {root} is full; free some space on it and try again");
+            let told =
+                format!("{what}: the disk that holds {root} is full; free some space on it and try again");
             return Problem::new(ErrorCode::StorageFull, told);
         }
         problem

@@ -53,7 +53,7 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
     Ok(())
 }
 
-fn router(ctx: &Arc<Context>) -> axum::Router {
+pub(crate) fn router(ctx: &Arc<Context>) -> axum::Router {
     let control = Arc::new(Control(ctx.clone()));
     let runners = Arc::new(Runners(ctx.clone()));
     let git = SmartHttp::new(ctx.repositories.clone(), Arc::new(GitGate(ctx.clone())), HttpLimits::default());

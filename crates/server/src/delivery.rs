@@ -12,6 +12,12 @@ mod rounds;
 mod routes;
 mod views;
 
+#[cfg(test)]
+pub(crate) use environment::EnvironmentDoc;
 pub(crate) use environment::environment_id;
 pub(crate) use launch::instance_dir;
+#[cfg(test)]
+pub(crate) use rounds::round;
 pub(crate) use rounds::run;
+#[cfg(test)]
+pub(crate) use routes::refresh;

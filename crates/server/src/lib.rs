@@ -19,6 +19,8 @@ mod runs;
 mod settings;
 mod source;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use control::{doctor, end_jobs, stop_instances};
 pub use data_dir::{DataDir, Endpoint, Owner, write_private};

@@ -16,6 +16,10 @@ mod view;
 
 pub(crate) use gates::{admits, manifest_at};
 pub(crate) use lease::Bearer;
+#[cfg(test)]
+pub(crate) use rounds::look;
 pub(crate) use rounds::run;
+#[cfg(test)]
+pub(crate) use schedule::Clockwork;
 pub(crate) use start::{Pushed, WorkflowFile, start_for_push, workflows};
 pub(crate) use view::summary;

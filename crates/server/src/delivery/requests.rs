@@ -109,8 +109,11 @@ impl Context {
     async fn ordered(&self, order: &DeployOrder) -> Answer<Option<Deployment>> {
         for hand_out in (1..=order.hand_out).rev() {
             let known = DeployOrder { hand_out, ..order.clone() };
-            let Some(known) = self.store.get::<DeployOrder>(&known.id()).await.map_err(stored)? else { continue };
-            let Some(found) = self.store.get::<Deployment>(&known.value.deployment).await.map_err(stored)? else {
+            let Some(known) = self.store.get::<DeployOrder>(&known.id()).await.map_err(stored)? else {
+                continue;
+            };
+            let Some(found) = self.store.get::<Deployment>(&known.value.deployment).await.map_err(stored)?
+            else {
                 continue;
             };
             let badly = matches!(

@@ -47,11 +47,10 @@ async fn attempt(shared: &Shared, root: &Path, level: Level) -> Result<(), Runti
     sandbox.kill().await
 }
 
-fn describe(level: Level, forced: bool, mut why: Vec<String>, cgroup: ControlGroups) -> Capabilities {
+/// In plain sentences: what the level means first, as some places show no more than that; then why it is no stronger one.
+fn describe(level: Level, forced: bool, mut tried: Vec<String>, cgroup: ControlGroups) -> Capabilities {
+    let mut why = Vec::new();
     let mut say = |text: &str| why.push(text.to_owned());
-    if forced {
-        say("WINDLASS_SANDBOX or the configuration insists on this level.");
-    }
     match level {
         Level::Namespaces => {
             say("Jobs run in namespaces of their own, as a root without power over the machine.");
@@ -71,6 +70,11 @@ fn describe(level: Level, forced: bool, mut why: Vec<String>, cgroup: ControlGro
             );
         }
     }
+    if forced {
+        say("WINDLASS_SANDBOX or the configuration insists on this level.");
+    }
+    why.append(&mut tried);
+    let mut say = |text: &str| why.push(text.to_owned());
     match cgroup {
         ControlGroups::V1 => say("Limits are kept by control groups (version 1)."),
         ControlGroups::V2 => say("Limits are kept by control groups (version 2)."),

@@ -111,17 +111,17 @@ impl Fixture {
     /// Runs it with these sandboxes.
     pub(crate) async fn run_with(self, sandboxes: Arc<dyn Runtime>) -> Ran {
         let folder = self.dir.path().join("job");
-        let conclusion = run_job(
+        let exe = exe();
+        let whole = run_job(
             &folder,
-            &exe(),
+            &exe,
             self.settings,
             self.assignment,
             sandboxes,
             self.control.clone(),
             Arc::new(SystemClock),
-        )
-        .await
-        .unwrap();
+        );
+        let conclusion = Box::pin(whole).await.unwrap();
         let finished = self.control.happenings().into_iter().find_map(|what| match what {
             JobHappening::Finished { reason, outputs, environment_url, .. } => {
                 Some((reason, outputs, environment_url))

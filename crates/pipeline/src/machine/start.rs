@@ -50,7 +50,12 @@ impl Machine<'_> {
 
     fn fresh(&mut self, job: &windlass_workflow::model::Job) -> Job {
         let needs = job.needs.iter().map(|need| need.value.clone()).collect();
-        Job::waiting((self.new_job_id)(), &job.id, needs)
+        let mut fresh = Job::waiting((self.new_job_id)(), &job.id, needs);
+        // A name without expressions is known before the job's turn comes.
+        if let Some(name) = job.name.as_ref().and_then(|name| name.value.literal()) {
+            name.clone_into(&mut fresh.name);
+        }
+        fresh
     }
 
     /// Starts the attempt, or joins the run's concurrency group.

@@ -31,7 +31,7 @@ impl Context {
         if self.store.get::<User>(OWNER).await?.is_none() {
             let mut unknown = [0u8; 32];
             self.entropy.fill(&mut unknown);
-            let password = Secret::new(unknown.iter().map(|b| format!("{b:02x}")).collect::<String>());
+            let password = Secret::new(hex::encode(unknown));
             let user = User::new(
                 UserId::new(&self.ids),
                 owner.clone(),
@@ -292,7 +292,7 @@ impl Context {
     }
 
     pub(crate) async fn tokens(&self, who: &Principal) -> Answer<Vec<api::TokenView>> {
-        let user = self.person(who)?;
+        let user = person(who)?;
         let query = Query { parent: Some(user.to_string()), ..Query::default() };
         let tokens = self.store.list::<Token>(&query).await.map_err(stored)?;
         Ok(tokens.into_iter().map(|t| token_view(&t.value)).collect())
@@ -303,7 +303,7 @@ impl Context {
         who: &Principal,
         wanted: api::CreateToken,
     ) -> Answer<api::CreatedToken> {
-        let user = self.person(who)?;
+        let user = person(who)?;
         let id = TokenId::new(&self.ids);
         let (token, text) = Token::issue(id, &user, &wanted.label, self.now(), &*self.entropy);
         let event = NewEvent::new(self.now(), who.actor.clone(), "token.created", id)
@@ -313,7 +313,7 @@ impl Context {
     }
 
     pub(crate) async fn revoke_token(&self, who: &Principal, id: &str) -> Answer<()> {
-        let user = self.person(who)?;
+        let user = person(who)?;
         let query = Query { parent: Some(user.to_string()), ..Query::default() };
         let tokens = self.store.list::<Token>(&query).await.map_err(stored)?;
         let token = tokens.into_iter().find(|t| t.value.token.to_string() == id);
@@ -322,13 +322,13 @@ impl Context {
         self.commit(Batch::new().delete::<Token>(&token.value.hash).event(event)).await.map_err(stored)?;
         Ok(())
     }
+}
 
-    fn person(&self, who: &Principal) -> Answer<UserName> {
-        may(who, Action::ManageOwnAccount, &Resource::Platform)?;
-        match &who.actor {
-            Actor::User(name) => Ok(name.clone()),
-            _ => Err(Problem::forbidden("only people have tokens of their own")),
-        }
+fn person(who: &Principal) -> Answer<UserName> {
+    may(who, Action::ManageOwnAccount, &Resource::Platform)?;
+    match &who.actor {
+        Actor::User(name) => Ok(name.clone()),
+        _ => Err(Problem::forbidden("only people have tokens of their own")),
     }
 }
 

@@ -112,13 +112,13 @@ async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
+            () = tokio::time::sleep(std::time::Duration::from_mins(1)) => {}
         }
         if let Err(e) = ctx.withdraw_tokens().await {
             tracing::warn!(error = %e, "tokens of ended jobs could not be withdrawn");
         }
         // What an interrupted push or build left: nobody goes on with it after a day.
-        if let Err(e) = ctx.images.blobs.sweep(std::time::Duration::from_secs(86_400)).await {
+        if let Err(e) = ctx.images.blobs.sweep(std::time::Duration::from_hours(24)).await {
             tracing::warn!(error = %e, "unfinished uploads could not be removed");
         }
         if let Err(e) = ctx.end_sessions().await {

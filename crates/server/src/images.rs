@@ -22,7 +22,7 @@ use crate::data_dir::DataDir;
 /// The largest image that a job may build from files, in bytes.
 const LARGEST_BUILD: u64 = 4 << 30;
 /// How long a registry token lasts.
-const TOKEN_LIFE: Duration = Duration::from_secs(300);
+const TOKEN_LIFE: Duration = Duration::from_mins(5);
 
 /// Everything about images.
 pub(crate) struct Images {

@@ -169,7 +169,9 @@ impl Context {
     fn runner_status(&self, leased: usize) -> api::RoleStatus {
         let last = self.runner_seen.load(std::sync::atomic::Ordering::Relaxed);
         let silent = self.now().as_millis() - last;
-        let healthy = last > 0 && silent < 60_000;
+        // Right after the start it has not come round to asking.
+        let young = self.now().since(self.started_at) < Duration::from_secs(20);
+        let healthy = if last > 0 { silent < 60_000 } else { young };
         let note = match (last, leased) {
             (0, _) => "has not asked for work yet".to_owned(),
             _ if !healthy => format!("was last heard of {} s ago", silent / 1000),

@@ -30,7 +30,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// Between two looks at instances' logs.
 const LOG_INTERVAL: Duration = Duration::from_millis(500);
 /// How long metrics are kept.
-const RETENTION: Duration = Duration::from_secs(15 * 86_400);
+const RETENTION: Duration = Duration::from_hours(15 * 24);
 /// The longest answer of a service's `/metrics`.
 const LARGEST: usize = 16 << 20;
 /// Bytes of one instance's log taken in at a time: a flood of one must not starve the others.

@@ -152,7 +152,7 @@ impl Context {
             if !manifest.services.contains_key(&service) {
                 return Err(Problem::invalid(format!("windlass.yml has no service {service}")));
             }
-            let (repository, digest) = self.image_named(project, text)?;
+            let (repository, digest) = image_named(project, text)?;
             let found = self.images.registry.resolve(&repository, &Reference::Digest(digest.clone())).await;
             found.map_err(|_| {
                 Problem::invalid(format!(
@@ -167,24 +167,6 @@ impl Context {
             return Err(Problem::invalid("no image was given: set the step's input `image`"));
         }
         Ok(images)
-    }
-
-    /// `sha256:…` of the project's own repository, or a name by digest.
-    fn image_named(&self, project: &ProjectName, text: &str) -> Answer<(RepositoryName, Digest)> {
-        let bad = || {
-            Problem::invalid(format!(
-                "`{text}` is not an image by digest: sha256:… or NAME@sha256:… is expected (a tag could change between staging and production)"
-            ))
-        };
-        if text.contains('@') {
-            let (repository, digest) = split_reference(text).ok_or_else(bad)?;
-            if repository.as_str().split('/').next() != Some(project.as_str()) {
-                return Err(Problem::forbidden(format!("{repository} belongs to another project")));
-            }
-            return Ok((repository, digest));
-        }
-        let digest = text.parse().map_err(|_| bad())?;
-        Ok((parse(project.as_str())?, digest))
     }
 
     /// The run's release of these images: the same one for every environment it goes to.
@@ -495,4 +477,22 @@ impl Context {
         let found = known.into_iter().map(|r| r.value).find(|r| Some(r.number) == number);
         found.ok_or_else(|| Problem::not_found(format!("{project} has no release {text}")))
     }
+}
+
+/// `sha256:…` of the project's own repository, or a name by digest.
+fn image_named(project: &ProjectName, text: &str) -> Answer<(RepositoryName, Digest)> {
+    let bad = || {
+        Problem::invalid(format!(
+            "`{text}` is not an image by digest: sha256:… or NAME@sha256:… is expected (a tag could change between staging and production)"
+        ))
+    };
+    if text.contains('@') {
+        let (repository, digest) = split_reference(text).ok_or_else(bad)?;
+        if repository.as_str().split('/').next() != Some(project.as_str()) {
+            return Err(Problem::forbidden(format!("{repository} belongs to another project")));
+        }
+        return Ok((repository, digest));
+    }
+    let digest = text.parse().map_err(|_| bad())?;
+    Ok((parse(project.as_str())?, digest))
 }

@@ -187,10 +187,7 @@ impl Context {
             Query { parent: Some(project.to_string()), newest_first: true, limit: 1, ..Query::default() };
         let newest =
             self.store.list::<Release>(&query).await.map_err(stored)?.pop().map(|r| r.value.manifest);
-        let repository = match self.repositories.get(project) {
-            Ok(repository) => repository,
-            Err(_) => return Ok(newest),
-        };
+        let Ok(repository) = self.repositories.get(project) else { return Ok(newest) };
         let Ok(branch) = repository.default_branch().await else { return Ok(newest) };
         let Ok(Some(tip)) = repository.resolve(branch.as_str()).await else { return Ok(newest) };
         let read = crate::runs::manifest_at(self, project, tip.as_str()).await;

@@ -250,7 +250,7 @@ fn files(diff: Diff) -> Vec<api::FileDiff> {
         FileStatus::Added => "added",
         FileStatus::Deleted => "deleted",
         FileStatus::Renamed => "renamed",
-        _ => "modified",
+        FileStatus::Modified => "modified",
     };
     let file = |f: windlass_source::FileChange| api::FileDiff {
         path: f.path,

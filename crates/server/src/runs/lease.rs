@@ -266,7 +266,7 @@ impl Context {
 
     /// Withdraws the tokens of jobs that ended a while ago: a job's last log bytes follow its last report.
     pub(crate) async fn withdraw_tokens(&self) -> Result<(), windlass_kernel::StoreError> {
-        const AFTER: Duration = Duration::from_secs(120);
+        const AFTER: Duration = Duration::from_mins(2);
         let now = self.now();
         let mut batch = Batch::new();
         for token in self.store.list::<JobToken>(&Query::default()).await? {

@@ -16,7 +16,7 @@ use crate::runs::gates::{self, Verdict};
 use crate::runs::schedule;
 
 /// A runner that does not end a job this long after its limit is taken to be stuck.
-const OVERTIME: Duration = Duration::from_secs(60);
+const OVERTIME: Duration = Duration::from_mins(1);
 
 /// Keeps runs going until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {

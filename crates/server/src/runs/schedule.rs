@@ -31,7 +31,7 @@ impl Document for ScheduleDoc {
 }
 
 /// How often it is written down that nothing was due.
-const NOTED: Duration = Duration::from_secs(600);
+const NOTED: Duration = Duration::from_mins(10);
 
 /// Looks at the schedules twice a minute.
 #[derive(Debug, Default)]

@@ -295,14 +295,14 @@ async fn a_schedule_fires_once_also_across_restarts() {
     };
     clockwork.tick(&world.ctx).await.unwrap();
     assert_eq!(scheduled(&world).await, 0, "nothing from before it was seen");
-    world.clock.advance(Duration::from_secs(300));
+    world.clock.advance(Duration::from_mins(5));
     clockwork.tick(&world.ctx).await.unwrap();
     world.clock.advance(Duration::from_secs(31));
     clockwork.tick(&world.ctx).await.unwrap();
     assert_eq!(scheduled(&world).await, 1);
     // A long time during which nobody looked counts once.
     world.restart(world.store.clone());
-    world.clock.advance(Duration::from_secs(3600));
+    world.clock.advance(Duration::from_hours(1));
     let mut clockwork = Clockwork::default();
     clockwork.tick(&world.ctx).await.unwrap();
     clockwork.tick(&world.ctx).await.unwrap();

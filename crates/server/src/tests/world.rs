@@ -360,9 +360,12 @@ impl World {
     pub(super) async fn settle(&self, project: &str, environment: &str) -> bool {
         let (project, environment) = (project.parse().unwrap(), environment.parse().unwrap());
         let id = crate::delivery::environment_id(&project, &environment);
+        let mut failed = 0;
         for _ in 0..600 {
-            if crate::delivery::round(&self.ctx, &project, &environment).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            match crate::delivery::round(&self.ctx, &project, &environment).await {
+                Ok(_) => failed = 0,
+                Err(_) if failed == 20 => return false,
+                Err(_) => failed += 1,
             }
             self.clock.advance(Duration::from_millis(100));
             tokio::task::yield_now().await;

@@ -121,6 +121,9 @@ async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
         if let Err(e) = ctx.images.blobs.sweep(std::time::Duration::from_hours(24)).await {
             tracing::warn!(error = %e, "unfinished uploads could not be removed");
         }
+        if let Err(e) = ctx.forget_logs().await {
+            tracing::warn!(error = %e, "old logs of jobs could not be removed");
+        }
         if let Err(e) = ctx.end_sessions().await {
             tracing::warn!(error = %e, "expired sessions could not be removed");
         }

@@ -186,4 +186,18 @@ mod tests {
         drop(owner);
         dir.own().unwrap();
     }
+
+    #[test]
+    fn private_files_of_one_stem_do_not_get_in_each_others_way() {
+        let temp = tempfile::tempdir().unwrap();
+        let (token, pid) = (temp.path().join("runner.token"), temp.path().join("runner.pid"));
+        std::thread::scope(|scope| {
+            for (path, text) in [(&token, "secret"), (&pid, "42")] {
+                scope.spawn(move || (0..200).for_each(|_| write_private(path, text.as_bytes()).unwrap()));
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&token).unwrap(), "secret");
+        assert_eq!(std::fs::read_to_string(&pid).unwrap(), "42");
+        assert_eq!(token.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

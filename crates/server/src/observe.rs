@@ -364,3 +364,66 @@ fn time(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(dir: &Path) -> Vec<String> {
+        let logs: Vec<_> =
+            [dir.join("log.1"), dir.join("log")].into_iter().filter(|path| path.exists()).collect();
+        let (lines, keep) = read_new(dir, &logs, "i").unwrap();
+        keep();
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    fn write(dir: &Path, name: &str, text: &str) {
+        use std::io::Write as _;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn line(text: &str) -> String {
+        format!("2026-11-20T12:00:00.000Z o {text}\n")
+    }
+
+    #[test]
+    fn every_line_is_taken_in_once_also_over_a_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        write(dir, "log", &(line("one") + "2026-11-20T12:00:00.000Z o ha"));
+        assert_eq!(take(dir), ["one"]);
+        write(dir, "log", "lf\n");
+        write(dir, "log", &line("three"));
+        std::fs::rename(dir.join("log"), dir.join("log.1")).unwrap();
+        write(dir, "log", &line("four"));
+        assert_eq!(take(dir), ["half", "three", "four"]);
+        assert!(take(dir).is_empty());
+    }
+
+    #[test]
+    fn a_flood_is_taken_in_whole_although_the_file_was_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let long = "x".repeat(60_000);
+        let flood: String = (0..200).map(|_| line(&long)).collect();
+        assert!(flood.len() as u64 > 2 * AT_A_TIME);
+        write(dir, "log", &line("first"));
+        assert_eq!(take(dir), ["first"]);
+        write(dir, "log", &flood);
+        std::fs::rename(dir.join("log"), dir.join("log.1")).unwrap();
+        write(dir, "log", &line("last"));
+        let taken: Vec<String> = (0..6).flat_map(|_| take(dir)).collect();
+        assert_eq!(taken.len(), 201);
+        assert_eq!(taken.last().unwrap(), "last");
+    }
+
+    #[test]
+    fn a_line_longer_than_all_that_is_taken_at_a_time_does_not_stop_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        write(dir, "log", &(line(&"x".repeat(AT_A_TIME as usize + 10)) + &line("after")));
+        let taken: Vec<String> = (0..4).flat_map(|_| take(dir)).collect();
+        assert_eq!(taken.last().unwrap(), "after");
+    }
+}

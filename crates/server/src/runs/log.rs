@@ -21,6 +21,8 @@ type Answer<T> = Result<T, Problem>;
 
 /// A job's log ends here, in bytes: what comes beyond is refused (the runner says so in the log itself).
 const LARGEST: u64 = 2 << 30;
+/// How long the logs of a run that has ended are kept: as long as its artifacts, as a rule.
+const KEPT: std::time::Duration = std::time::Duration::from_hours(90 * 24);
 
 impl Context {
     fn log_path(&self, run: RunId, job: JobId) -> PathBuf {
@@ -98,6 +100,28 @@ impl Context {
             file.flush().await?;
         }
         Ok(size + fresh.len() as u64)
+    }
+
+    /// Removes the logs of runs that ended long ago. Looks at each folder's own age first: most are young.
+    pub(crate) async fn forget_logs(&self) -> std::io::Result<()> {
+        let now = self.now();
+        let mut folders = tokio::fs::read_dir(self.data.path("logs/jobs")).await?;
+        while let Some(folder) = folders.next_entry().await? {
+            let name = folder.file_name();
+            let Some(run) = name.to_str().and_then(|n| n.parse::<RunId>().ok()) else { continue };
+            let touched = folder.metadata().await?.modified()?;
+            let since = touched.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            if now.since(windlass_kernel::Timestamp::from_millis(since)) < KEPT {
+                continue;
+            }
+            let found = self.store.get::<Run>(&run.to_string()).await.map_err(std::io::Error::other)?;
+            let old = |run: &Run| run.finished_at().is_some_and(|at| now.since(at) >= KEPT);
+            if found.is_none_or(|run| old(&run.value)) {
+                tokio::fs::remove_dir_all(folder.path()).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn job_log(

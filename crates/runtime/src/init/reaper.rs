@@ -16,8 +16,13 @@ use super::tree;
 use crate::spec::{Exit, Level, Limits};
 use crate::wire::{self, Birth, Reply, Request};
 
-/// How often limits are looked at, milliseconds.
+/// How often limits are looked at, at the most often, milliseconds.
 const WATCH: u16 = 100;
+/// A look at level `process` reads of every process of the machine: it is followed by at least so many times its own
+/// length without one, so that an idle service costs next to nothing on a busy machine. Never longer than [`SLOWEST`].
+const REST: u64 = 50;
+/// The longest time without a look, milliseconds: how late a limit may be kept at the worst.
+const SLOWEST: u64 = 2000;
 
 struct Init<'a> {
     socket: &'a OwnedFd,
@@ -27,6 +32,8 @@ struct Init<'a> {
     running: BTreeMap<i32, u64>,
     /// Programs that ran while memory ran out.
     starved: Vec<u64>,
+    /// When limits are looked at next, by the clock of [`monotonic`].
+    look_at: u64,
 }
 
 /// Serves until the owner is gone. At level `process` everything below is killed then; else the kernel does it.
@@ -39,6 +46,7 @@ pub(super) fn run(birth: &Birth, socket: &OwnedFd) {
         terms: terms(birth),
         running: BTreeMap::new(),
         starved: Vec::new(),
+        look_at: 0,
     };
     let mut child_ended = SigSet::empty();
     child_ended.add(Signal::SIGCHLD);
@@ -143,8 +151,19 @@ impl Init<'_> {
         tree::below(nix::unistd::getpid().as_raw(), &tree::all())
     }
 
-    /// Keeps the limits that no control group keeps.
+    /// Keeps the limits that no control group keeps, unless that was looked at a moment ago.
     fn watch(&mut self) {
+        let began = monotonic();
+        if began < self.look_at {
+            return;
+        }
+        self.look();
+        let took = monotonic().saturating_sub(began);
+        let pause = (took * REST / 1000).clamp(u64::from(WATCH), SLOWEST);
+        self.look_at = began + pause * 1000;
+    }
+
+    fn look(&mut self) {
         let entries = Self::below();
         let now = tree::usage(&entries, 0);
         if self.limits.processes.is_some_and(|limit| now.processes > limit) {
@@ -172,6 +191,12 @@ impl Init<'_> {
             let _ = poll(&mut [], PollTimeout::from(1_u16));
         }
     }
+}
+
+/// Microseconds of a clock that only goes forward.
+fn monotonic() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000 + time.tv_nsec() as u64 / 1000)
 }
 
 /// Processor time of programs that have ended, nanoseconds.

@@ -38,7 +38,9 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Problem),
     /// It answered something that this client does not understand.
-    #[error("Windlass at {url} gave an answer that this client does not understand ({why}): are both of one version?")]
+    #[error(
+        "Windlass at {url} gave an answer that this client does not understand ({why}): are both of one version?"
+    )]
     Answer {
         /// The address called.
         url: String,
@@ -78,12 +80,20 @@ impl Client {
     }
 
     /// `POST path` with a JSON body, answer as JSON.
-    pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
+    pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
         self.json(Method::POST, path, json(body)).await
     }
 
     /// `PUT path` with a JSON body, answer as JSON.
-    pub async fn put<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
+    pub async fn put<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
         self.json(Method::PUT, path, json(body)).await
     }
 
@@ -92,13 +102,22 @@ impl Client {
         self.send(Method::DELETE, path, &[], empty()).await.map(|_| ())
     }
 
-    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Body) -> Result<T, ClientError> {
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<T, ClientError> {
         let response = self.send(method, path, &[("content-type", "application/json")], body).await?;
         self.decode(path, response).await
     }
 
     /// Reads an answer as JSON. An empty answer (204) is `null`.
-    pub async fn decode<T: DeserializeOwned>(&self, path: &str, response: Response<Incoming>) -> Result<T, ClientError> {
+    pub async fn decode<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        response: Response<Incoming>,
+    ) -> Result<T, ClientError> {
         let fail = |why: String| ClientError::Answer { url: format!("{}{path}", self.base), why };
         let body = Limited::new(response.into_body(), LARGEST_JSON);
         let bytes = body.collect().await.map_err(|e| fail(e.to_string()))?.to_bytes();
@@ -122,7 +141,8 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
-        let request = request.body(body).map_err(|e| ClientError::Answer { url: url.clone(), why: e.to_string() })?;
+        let request =
+            request.body(body).map_err(|e| ClientError::Answer { url: url.clone(), why: e.to_string() })?;
         let response = self
             .http
             .request(request)

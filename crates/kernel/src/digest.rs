@@ -23,7 +23,9 @@ pub enum Algorithm {
 
 /// Why a text is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a digest (expected sha256: and 64, or sha512: and 128 lower-case hexadecimal characters)")]
+#[error(
+    "`{0}` is not a digest (expected sha256: and 64, or sha512: and 128 lower-case hexadecimal characters)"
+)]
 pub struct DigestError(pub String);
 
 impl Digest {
@@ -117,7 +119,14 @@ mod tests {
     fn only_registered_algorithms_of_the_right_length_parse() {
         let good = Digest::sha256(b"windlass");
         assert_eq!(good.to_string().parse::<Digest>().unwrap(), good);
-        for bad in ["", "sha256:", "md5:00", "sha256:../../etc/passwd", "SHA256:00", &good.to_string().to_uppercase()] {
+        for bad in [
+            "",
+            "sha256:",
+            "md5:00",
+            "sha256:../../etc/passwd",
+            "SHA256:00",
+            &good.to_string().to_uppercase(),
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -70,7 +70,15 @@ pub enum ChainError {
 impl NewEvent {
     /// An event without project, key or data.
     pub fn new(at: Timestamp, actor: Actor, kind: &str, subject: impl ToString) -> Self {
-        Self { at, actor, kind: kind.into(), project: None, subject: subject.to_string(), key: None, data: Value::Null }
+        Self {
+            at,
+            actor,
+            kind: kind.into(),
+            project: None,
+            subject: subject.to_string(),
+            key: None,
+            data: Value::Null,
+        }
     }
 
     /// Adds the project.
@@ -160,6 +168,9 @@ mod tests {
         let mut altered = two.clone();
         altered.body.subject = "3".into();
         assert!(matches!(verify_link(&head, &altered), Err(ChainError::Altered { seq: 2, .. })));
-        assert!(matches!(verify_link(&ChainHead::empty(), &two), Err(ChainError::Gap { after: 0, found: 2 })));
+        assert!(matches!(
+            verify_link(&ChainHead::empty(), &two),
+            Err(ChainError::Gap { after: 0, found: 2 })
+        ));
     }
 }

@@ -19,8 +19,8 @@ pub use clock::{Clock, Entropy, OsEntropy, SystemClock, Timestamp};
 pub use digest::{Algorithm, Digest, DigestError};
 pub use event::{ChainError, ChainHead, Event, NewEvent, verify_link};
 pub use id::{
-    ArtifactId, DeploymentId, IdError, Ids, InstanceId, JobId, ReleaseId, RunId, RunnerId, SessionId, TokenId,
-    UserId,
+    ArtifactId, DeploymentId, IdError, Ids, InstanceId, JobId, ReleaseId, RunId, RunnerId, SessionId,
+    TokenId, UserId,
 };
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, UserName};
 pub use secret::Secret;

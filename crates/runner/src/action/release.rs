@@ -11,7 +11,7 @@ use super::{Action, ActionError, ActionRun, failed};
 pub(super) struct Deploy;
 
 /// How often the deployment is asked for.
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(150);
 
 #[async_trait]
 impl Action for Deploy {

@@ -144,12 +144,15 @@ fn arrange([input, output, error]: [OwnedFd; 3], terms: &Terms) -> nix::Result<(
     forget_signals()
 }
 
-/// A program starts with every signal at its default and none blocked.
+/// A program starts with every signal at its default and none blocked. Whoever started Windlass may have ignored some
+/// (a shell does so with SIGINT for what it puts in the background), and a shell cannot trap what was ignored before it.
 fn forget_signals() -> nix::Result<()> {
-    #[expect(unsafe_code, reason = "signal dispositions")]
-    // SAFETY: the default disposition runs no code of ours.
-    unsafe {
-        signal(Signal::SIGPIPE, SigHandler::SigDfl)?;
+    for each in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        #[expect(unsafe_code, reason = "signal dispositions")]
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe {
+            signal(each, SigHandler::SigDfl)?;
+        }
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }

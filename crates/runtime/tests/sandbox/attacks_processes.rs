@@ -164,7 +164,8 @@ at!(who_ignores_sigterm_is_killed, [Namespaces, UserNamespaces, Process], |world
     }
     process.signal(Signal::TERMINATE).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(with_mark(&mark).len(), 1, "it should still be there");
+    // A child that it has just forked for `sleep` carries the mark as well, for a moment.
+    assert!(!with_mark(&mark).is_empty(), "it should still be there");
     sandbox.kill().await.unwrap();
     assert_eq!(process.wait().await.unwrap(), Exit::Signal(9));
     assert!(with_mark(&mark).is_empty());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Linux, RuntimeConfig, Shared, seal};
 use crate::RuntimeError;
@@ -42,7 +43,10 @@ pub(super) async fn open(config: RuntimeConfig) -> Result<Linux, RuntimeError> {
 }
 
 async fn attempt(shared: &Shared, root: &Path, level: Level) -> Result<(), RuntimeError> {
-    let id = format!("probe-{}-{level}", std::process::id());
+    // Two probes of one process at a time must not meet in one control group.
+    static PROBES: AtomicU32 = AtomicU32::new(0);
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let id = format!("probe-{}-{number}-{level}", std::process::id());
     let sandbox = Linux::start_at(shared, SandboxSpec::machine(&id, root.join(&id)), level).await?;
     sandbox.kill().await
 }

@@ -58,10 +58,10 @@ async fn pushes(delivered: &Delivered) -> Result<Vec<(Duration, Duration)>> {
     Ok(times)
 }
 
-/// The own steps of that job of the first stage which ended last: the others ran beside it.
+/// The own steps of that job of the first stage in which they took longest: the others ran beside it.
 fn own(shipped: &Shipped) -> Duration {
     let jobs = shipped.runs.iter().flat_map(|r| &r.jobs).filter(|j| j.needs.is_empty());
-    jobs.max_by_key(|j| j.finished_at).map(of_job).unwrap_or_default()
+    jobs.map(of_job).max().unwrap_or_default()
 }
 
 fn of_job(job: &JobView) -> Duration {

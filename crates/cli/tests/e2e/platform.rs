@@ -319,7 +319,8 @@ impl Platform {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        let end = Deadline::in_seconds(5);
+        // What git had begun when control was killed may have a pack to finish; it must end by itself all the same.
+        let end = Deadline::in_seconds(20);
         let left = loop {
             let left = self.processes();
             if left.is_empty() || end.passed() {

@@ -9,6 +9,7 @@ mod git;
 mod hook;
 mod http;
 mod names;
+mod objects;
 mod read;
 mod refs;
 mod repositories;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use windlass_kernel::{Entropy, OsEntropy, ProjectName};
 
+use crate::objects::Objects;
 use crate::{RefName, Sha, SourceError, git};
 
 /// What the repositories' folder needs to know.
@@ -25,6 +26,7 @@ pub struct RepositoriesConfig {
 pub struct Repositories {
     root: PathBuf,
     config: RepositoriesConfig,
+    objects: Objects,
 }
 
 /// One repository, on disk.
@@ -32,6 +34,7 @@ pub struct Repositories {
 pub struct Repository {
     path: PathBuf,
     project: ProjectName,
+    objects: Objects,
 }
 
 /// Objects and refs are on the disk before a push is acknowledged; nothing but our own calls collects garbage; a
@@ -69,7 +72,8 @@ impl Repositories {
         std::fs::create_dir_all(config.data.join("repos"))?;
         let data = config.data.canonicalize()?;
         let root = data.join("repos");
-        let all = Self { root, config: RepositoriesConfig { data, ..config } };
+        let config = RepositoriesConfig { data, ..config };
+        let all = Self { root, config, objects: Objects::default() };
         all.install_hooks()?;
         all.sweep()?;
         Ok(all)
@@ -165,7 +169,7 @@ impl Repositories {
             std::fs::File::open(&self.root)?.sync_all()
         };
         match finish() {
-            Ok(()) => Ok(Repository { path, project: project.clone() }),
+            Ok(()) => Ok(self.handle(path, project)),
             Err(e) => {
                 let _ = std::fs::remove_dir_all(&aside);
                 if path.exists() { Err(SourceError::Exists(project.to_string())) } else { Err(e.into()) }
@@ -173,11 +177,15 @@ impl Repositories {
         }
     }
 
+    fn handle(&self, path: PathBuf, project: &ProjectName) -> Repository {
+        Repository { path, project: project.clone(), objects: self.objects.clone() }
+    }
+
     /// The repository of a project.
     pub fn get(&self, project: &ProjectName) -> Result<Repository, SourceError> {
         let path = self.path(project);
         if path.join("HEAD").is_file() {
-            Ok(Repository { path, project: project.clone() })
+            Ok(self.handle(path, project))
         } else {
             Err(SourceError::NoRepository(project.to_string()))
         }
@@ -219,6 +227,7 @@ impl Repositories {
             }
             other => other?,
         }
+        self.objects.close(&self.path(project));
         tokio::fs::remove_dir_all(&aside).await?;
         Ok(())
     }
@@ -254,8 +263,18 @@ impl Repository {
         Ok(refs)
     }
 
+    /// The open readers of objects.
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
     /// The branch that `HEAD` names, whether it exists yet or not.
     pub async fn default_branch(&self) -> Result<RefName, SourceError> {
+        // The usual form is read here; all others are git's own business.
+        let head = tokio::fs::read_to_string(self.path.join("HEAD")).await?;
+        if let Some(Ok(branch)) = head.strip_prefix("ref: ").map(|name| name.trim().parse()) {
+            return Ok(branch);
+        }
         let out = git::run(&self.path, &["symbolic-ref", "HEAD"], 4096).await?.complete(4096)?;
         let text = String::from_utf8_lossy(&out);
         text.trim().parse().map_err(|_| SourceError::Answer {

@@ -103,13 +103,19 @@ impl Context {
         let sha = repository.resolve(&how.git_ref).await.map_err(read)?;
         let sha =
             sha.ok_or_else(|| Problem::not_found(format!("there is no branch or tag `{}`", how.git_ref)))?;
-        let refs = repository.ref_map().await.map_err(read)?;
-        let full = [
+        let names = [
             format!("refs/heads/{}", how.git_ref),
             format!("refs/tags/{}", how.git_ref),
             how.git_ref.clone(),
         ];
-        let full = full.into_iter().find(|f| refs.keys().any(|k| k.as_str() == f));
+        let mut full = None;
+        for name in names {
+            // A commit's id is no place to start from: a run is of a branch or a tag.
+            if name.starts_with("refs/") && repository.resolve(&name).await.map_err(read)?.is_some() {
+                full = Some(name);
+                break;
+            }
+        }
         let full =
             full.ok_or_else(|| Problem::invalid(format!("`{}` is not a branch or tag", how.git_ref)))?;
         let all = workflows(&repository, &sha).await.map_err(|e| internal("workflows cannot be read", &e))?;

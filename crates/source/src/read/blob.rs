@@ -1,15 +1,10 @@
 //! Folders and files.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-
 use super::{fields, strange};
+use crate::objects::Object;
 use crate::{RepoPath, Repository, Sha, SourceError, git};
 
 const TREE_LIMIT: usize = 16 << 20;
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What an entry of a folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,78 +93,66 @@ impl Repository {
         endings: &[&str],
         limit: usize,
     ) -> Result<Vec<(RepoPath, Blob)>, SourceError> {
-        let entries = self.tree(at, folder).await?.unwrap_or_default();
-        let wanted = |e: &TreeEntry| {
-            matches!(e.kind, EntryKind::File | EntryKind::Executable)
-                && endings.iter().any(|end| e.name.ends_with(end))
+        let name = format!("{at}:{folder}");
+        let read = self.objects().read(self.path(), &[name], TREE_LIMIT).await?;
+        let Some(object) = read.into_iter().flatten().next().filter(|o| o.kind == "tree") else {
+            return Ok(Vec::new());
         };
-        let paths: Vec<RepoPath> =
-            entries.iter().filter(|e| wanted(e)).flat_map(|e| e.path.parse()).collect();
-        let blobs = self.blobs(at, &paths, limit).await?;
-        Ok(paths.into_iter().zip(blobs).filter_map(|(path, blob)| Some((path, blob?))).collect())
+        if object.size > TREE_LIMIT as u64 {
+            return Err(SourceError::TooLarge { command: "cat-file".into(), limit: TREE_LIMIT });
+        }
+        let entries =
+            raw_tree(&object.bytes).ok_or_else(|| strange("cat-file", format!("the tree {at}:{folder}")))?;
+        let mut wanted = Vec::new();
+        for (name, sha) in entries {
+            if endings.iter().any(|end| name.ends_with(end))
+                && let Ok(path) = folder.entry(&name).parse::<RepoPath>()
+            {
+                wanted.push((path, sha));
+            }
+        }
+        wanted.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
+        let names: Vec<String> = wanted.iter().map(|(_, sha)| sha.to_string()).collect();
+        let blobs = self.read_blobs(&names, limit).await?;
+        Ok(wanted.into_iter().zip(blobs).filter_map(|((path, _), blob)| Some((path, blob?))).collect())
     }
 
-    /// Several files' contents at a commit, by one process; at most `limit` bytes of each.
+    /// Several files' contents at a commit; at most `limit` bytes of each.
     pub async fn blobs(
         &self,
         at: &Sha,
         paths: &[RepoPath],
         limit: usize,
     ) -> Result<Vec<Option<Blob>>, SourceError> {
-        if paths.is_empty() {
-            return Ok(Vec::new());
-        }
-        let work = self.read_batch(at, paths, limit);
-        let late = |_| SourceError::TimedOut { command: "cat-file".into(), seconds: DEADLINE.as_secs() };
-        tokio::time::timeout(DEADLINE, work).await.map_err(late)?
+        // A path holds no line break, so it cannot ask for a second object.
+        let names: Vec<String> = paths.iter().map(|path| format!("{at}:{path}")).collect();
+        self.read_blobs(&names, limit).await
     }
 
-    async fn read_batch(
-        &self,
-        at: &Sha,
-        paths: &[RepoPath],
-        limit: usize,
-    ) -> Result<Vec<Option<Blob>>, SourceError> {
-        let mut command = git::command(self.path(), &["cat-file", "--batch"]);
-        let mut child = git::spawn(command.stdin(Stdio::piped()).stderr(Stdio::null()))?;
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(strange("cat-file", "no pipes"));
-        };
-        let mut answers = BufReader::new(stdout);
-        let mut blobs = Vec::with_capacity(paths.len());
-        for path in paths {
-            // A path holds no line break, so it cannot ask for a second object.
-            stdin.write_all(format!("{at}:{path}\n").as_bytes()).await?;
-            stdin.flush().await?;
-            blobs.push(read_answer(&mut answers, limit).await?);
-        }
-        drop(stdin);
-        child.wait().await?;
-        Ok(blobs)
+    async fn read_blobs(&self, names: &[String], limit: usize) -> Result<Vec<Option<Blob>>, SourceError> {
+        let read = self.objects().read(self.path(), names, limit).await?;
+        let blob = |o: Object| Blob { sha: o.sha, size: o.size, bytes: o.bytes };
+        Ok(read.into_iter().map(|found| found.filter(|o| o.kind == "blob").map(blob)).collect())
     }
 }
 
-/// `SHA TYPE SIZE`, the content and a line break; or `… missing`.
-async fn read_answer(
-    answers: &mut BufReader<tokio::process::ChildStdout>,
-    limit: usize,
-) -> Result<Option<Blob>, SourceError> {
-    let mut head = String::new();
-    answers.read_line(&mut head).await?;
-    let words: Vec<&str> = head.trim_end().rsplitn(3, ' ').collect();
-    let [size, kind, sha] = words[..] else {
-        return if head.trim_end().ends_with(" missing") { Ok(None) } else { Err(strange("cat-file", head)) };
-    };
-    let (Ok(size), Ok(sha)) = (size.parse::<u64>(), sha.parse::<Sha>()) else {
-        return if size == "missing" { Ok(None) } else { Err(strange("cat-file", head)) };
-    };
-    let is_file = kind == "blob";
-    let mut bytes = Vec::new();
-    let kept = size.min(limit as u64);
-    (&mut *answers).take(kept).read_to_end(&mut bytes).await?;
-    // The rest, and the line break behind it.
-    tokio::io::copy(&mut (&mut *answers).take(size - kept + 1), &mut tokio::io::sink()).await?;
-    Ok(is_file.then_some(Blob { sha, size, bytes }))
+/// The files of a tree object, executable or not: `MODE NAME`, NUL, and the 20 bytes of the id (repositories here are
+/// made with SHA-1).
+fn raw_tree(mut bytes: &[u8]) -> Option<Vec<(String, Sha)>> {
+    let mut files = Vec::new();
+    while !bytes.is_empty() {
+        let nul = bytes.iter().position(|b| *b == 0)?;
+        let (mode, name) = std::str::from_utf8(&bytes[..nul])
+            .ok()
+            .map_or(("", ""), |t| t.split_once(' ').unwrap_or_default());
+        let id = bytes.get(nul + 1..nul + 21)?;
+        if ["100644", "100664", "100755"].contains(&mode) {
+            let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
+            files.push((name.to_owned(), hex.parse().ok()?));
+        }
+        bytes = &bytes[nul + 21..];
+    }
+    Some(files)
 }
 
 /// `MODE TYPE SHA SIZE\tNAME`, the size padded with spaces.

@@ -115,10 +115,8 @@ impl Repository {
         }
         for candidate in candidates {
             let commit = format!("{candidate}^{{commit}}");
-            let output = git::run(self.path(), &["rev-parse", "--verify", "--quiet", &commit], 4096).await?;
-            if output.code == Some(0) {
-                let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-                return text.parse().map(Some).map_err(|_| strange("rev-parse", text));
+            if let Some(found) = self.objects().read(self.path(), &[commit], 0).await?.pop().flatten() {
+                return Ok(Some(found.sha));
             }
         }
         Ok(None)
@@ -139,10 +137,16 @@ impl Repository {
 
     /// One commit.
     pub async fn commit(&self, sha: &Sha) -> Result<Option<Commit>, SourceError> {
-        if self.resolve(sha.as_str()).await?.as_ref() != Some(sha) {
+        let read = self.objects().read(self.path(), &[sha.to_string()], LIMIT).await?;
+        let Some(object) = read.into_iter().flatten().next() else { return Ok(None) };
+        if object.kind != "commit" {
             return Ok(None);
         }
-        Ok(self.log(&LogQuery::new(sha.clone(), 1)).await?.pop())
+        match parse_commit(&object.sha, &object.bytes) {
+            Some(commit) => Ok(Some(commit)),
+            // In another encoding, or of an unusual shape: git knows.
+            None => Ok(self.log(&LogQuery::new(sha.clone(), 1)).await?.pop()),
+        }
     }
 
     /// The best common ancestor; none if the histories are unrelated.
@@ -168,6 +172,54 @@ impl Repository {
             _ => Err(output.failure()),
         }
     }
+}
+
+/// A commit object in UTF-8: headers, an empty line, the message.
+fn parse_commit(sha: &Sha, bytes: &[u8]) -> Option<Commit> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (headers, message) = text.split_once("\n\n").unwrap_or((text.trim_end_matches('\n'), ""));
+    let (mut tree, mut author, mut committer) = (None, None, None);
+    let mut parents = Vec::new();
+    for line in headers.lines() {
+        match line.split_once(' ')? {
+            ("tree", id) => tree = Some(id.parse::<Sha>().ok()?),
+            ("parent", id) => parents.push(id.parse::<Sha>().ok()?),
+            ("author", who) => author = Some(signature(who)?),
+            ("committer", who) => committer = Some(signature(who)?),
+            ("encoding", _) => return None,
+            // Others, and the lines that go on with a space.
+            _ => {}
+        }
+    }
+    let ((author, author_email, authored_at), (committer, committer_email, committed_at)) =
+        (author?, committer?);
+    let message = message.trim_start_matches('\n');
+    let lines: Vec<&str> = message.lines().map(str::trim_end).collect();
+    let end = lines.iter().position(|line| line.is_empty()).unwrap_or(lines.len());
+    let subject = lines[..end].join(" ");
+    let body: Vec<&str> = message.lines().skip(end).skip_while(|line| line.trim().is_empty()).collect();
+    Some(Commit {
+        sha: sha.clone(),
+        parents,
+        tree: tree?,
+        author,
+        author_email,
+        authored_at,
+        committer,
+        committer_email,
+        committed_at,
+        subject,
+        body: body.join("\n").trim_end().to_owned(),
+    })
+}
+
+/// `NAME <ADDRESS> SECONDS ZONE`.
+fn signature(text: &str) -> Option<(String, String, Timestamp)> {
+    let (name, rest) = text.split_once('<')?;
+    let (address, time) = rest.rsplit_once('>')?;
+    let at = time.split_whitespace().next()?;
+    at.parse::<i64>().ok()?;
+    Some((name.trim().to_owned(), address.trim().to_owned(), seconds(at)))
 }
 
 fn seconds(text: &str) -> Timestamp {

@@ -191,3 +191,53 @@ async fn a_huge_change_is_cut_not_swallowed() {
     assert!(diff.files[0].hunks[0].lines.len() <= 3000);
     assert_eq!(repository.changed_files(Some(&before), &after, 1000).await.unwrap().paths.len(), 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_reads_the_same_alone_and_in_the_log() {
+    let world = World::new().await;
+    let copy = world.copy("copy").await;
+    let messages = [
+        "One line",
+        "Subject\non two lines\n\nBody\n\nand more\n",
+        "\n\n  Indented after empty lines  \n\n\n\nBody behind three\n\ttab  \n",
+        "Trailing spaces   \n   \nBody   \n\n",
+    ];
+    for (n, message) in messages.iter().enumerate() {
+        copy.write("n.txt", n.to_string());
+        copy.ok(&["add", "-A"]).await;
+        copy.ok(&["commit", "-q", "--cleanup=verbatim", "--allow-empty-message", "-m", message]).await;
+    }
+    copy.write("n.txt", "latin");
+    copy.ok(&["add", "-A"]).await;
+    copy.ok(&["-c", "i18n.commitEncoding=ISO-8859-1", "commit", "-q", "-m", "Encoded"]).await;
+    copy.ok(&["commit", "-q", "--allow-empty", "--allow-empty-message", "-m", ""]).await;
+    let repository = pushed(&world, &copy).await;
+    let tip = repository.resolve("main").await.unwrap().unwrap();
+    let log = repository.log(&LogQuery::new(tip, 10)).await.unwrap();
+    assert_eq!(log.len(), 7);
+    for commit in log {
+        assert_eq!(repository.commit(&commit.sha).await.unwrap().as_ref(), Some(&commit));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_later_is_seen_by_a_reader_that_stayed_open() {
+    let world = World::new().await;
+    let copy = world.copy("copy").await;
+    let repository = pushed(&world, &copy).await;
+    let before = repository.resolve("main").await.unwrap();
+    for n in 0..3 {
+        let next = copy.commit("n.txt", &n.to_string(), &format!("Number {n}")).await;
+        assert_eq!(repository.commit(&next).await.unwrap(), None, "not pushed yet");
+        pushed(&world, &copy).await;
+        assert_eq!(repository.resolve("main").await.unwrap(), Some(next.clone()));
+        assert_eq!(repository.commit(&next).await.unwrap().unwrap().subject, format!("Number {n}"));
+        let files = repository.files_in(&next, &RepoPath::root(), &[".txt"], 100).await.unwrap();
+        assert!(
+            files
+                .iter()
+                .any(|(path, blob)| path.as_str() == "n.txt" && blob.bytes == n.to_string().as_bytes())
+        );
+    }
+    assert_ne!(repository.resolve("main").await.unwrap(), before);
+}

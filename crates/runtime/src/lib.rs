@@ -2,6 +2,7 @@
 //!
 //! - [`Linux`] is the driver over the kernel's own means: namespaces, overlay, control groups. It
 //!   takes the strongest [`Level`] that the machine allows, and says which in [`Capabilities`].
+//! - [`Host`] is the driver of plain processes without an init, for runs at a person's own terminal.
 //! - [`fake`] is the driver for tests of other crates: no process, a script of what programs do.
 //! - [`shim`] holds one service instance: a detached process with a sandbox, a log and a status.
 //!
@@ -15,6 +16,7 @@ mod error;
 pub mod fake;
 mod fault;
 mod flat;
+mod host;
 mod init;
 mod kernel_calls;
 mod layout;
@@ -28,6 +30,7 @@ mod toolchain;
 mod wire;
 
 pub use error::RuntimeError;
+pub use host::Host;
 pub use init::init_main;
 pub use linux::{Linux, RuntimeConfig, measure_start};
 pub use port::{Finished, Instances, Output, Process, ProcessControl, Runtime, Sandbox};

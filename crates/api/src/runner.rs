@@ -75,6 +75,71 @@ pub struct Assignment {
     pub registry: String,
     /// Whether `::debug::` lines are shown.
     pub debug: bool,
+    /// What reaches GitHub's services here: artifacts, caches, identity tokens. None from a control that has none.
+    #[serde(default)]
+    pub services: Option<Services>,
+}
+
+/// What a job's programs need to reach the services that GitHub's own client libraries speak to
+/// ([`Services::action_env`], [`Services::step_env`]), and the token for its steps.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Services {
+    /// `GITHUB_TOKEN`: what `permissions` gives the job's steps. [`Assignment::token`] stays with the job unit.
+    #[schema(value_type = String)]
+    pub github_token: Secret<String>,
+    /// Where the services answer, ending in `/`: an address that needs no look-up of a name.
+    pub url: String,
+    /// `GITHUB_SERVER_URL` for JavaScript and Docker actions: the client libraries take only certain hosts for GitHub.
+    pub server_url: String,
+    /// `ACTIONS_RUNTIME_TOKEN`.
+    #[schema(value_type = String)]
+    pub runtime_token: Secret<String>,
+    /// What asks for an identity token; none without `permissions: id-token: write`.
+    pub id_token: Option<IdTokenRequest>,
+    /// `ACTIONS_CACHE_MODE`: `read` for a job whose caches nobody else may meet, else `write`.
+    pub cache_mode: String,
+}
+
+/// How a job asks for an identity token.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct IdTokenRequest {
+    /// `ACTIONS_ID_TOKEN_REQUEST_URL`: it has a query already, clients append `&audience=…`.
+    pub url: String,
+    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+    #[schema(value_type = String)]
+    pub token: Secret<String>,
+}
+
+impl Services {
+    /// The variables of JavaScript and Docker actions. Those of [`Services::step_env`] are among them.
+    pub fn action_env(&self) -> Vec<(&'static str, String)> {
+        let mut env = vec![
+            ("GITHUB_SERVER_URL", self.server_url.clone()),
+            ("ACTIONS_RUNTIME_URL", self.url.clone()),
+            ("ACTIONS_RUNTIME_TOKEN", self.runtime_token.expose().clone()),
+            ("ACTIONS_RESULTS_URL", self.url.clone()),
+            ("ACTIONS_CACHE_URL", self.url.clone()),
+            ("ACTIONS_CACHE_SERVICE_V2", "True".to_owned()),
+            ("ACTIONS_CACHE_MODE", self.cache_mode.clone()),
+        ];
+        env.extend(self.step_env());
+        env
+    }
+
+    /// The variables that `run` steps have too.
+    pub fn step_env(&self) -> Vec<(&'static str, String)> {
+        let Some(request) = &self.id_token else { return Vec::new() };
+        vec![
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", request.url.clone()),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", request.token.expose().clone()),
+        ]
+    }
+
+    /// The texts that must not show in a log.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let request = self.id_token.as_ref().map(|r| &r.token);
+        [&self.github_token, &self.runtime_token].into_iter().chain(request).map(|t| t.expose().as_str())
+    }
 }
 
 /// `POST /api/v1/runner/jobs/{job}/updates` (job token): what happened, in order. Idempotent by `seq`.

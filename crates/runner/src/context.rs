@@ -88,7 +88,7 @@ impl JobContexts {
             Value::Object(object) => (*object).clone(),
             _ => Object::new(),
         };
-        github.insert("token", Value::from(assignment.token.expose().clone()));
+        github.insert("token", Value::from(steps_token(assignment).to_owned()));
         github.insert("job", Value::from(assignment.key.clone()));
         github.insert("workspace", text(&layout.workspace));
         github.insert("event_path", text(&layout.event));
@@ -104,7 +104,7 @@ impl JobContexts {
         if assignment.debug {
             runner.push(("debug", Value::from("1".to_owned())));
         }
-        let token = ("GITHUB_TOKEN".to_owned(), Value::from(assignment.token.expose().clone()));
+        let token = ("GITHUB_TOKEN".to_owned(), Value::from(steps_token(assignment).to_owned()));
         let secrets = assignment
             .secrets
             .iter()
@@ -118,6 +118,11 @@ impl JobContexts {
         ]);
         Self { github, runner: Value::object(runner), fixed, secrets: Value::object(secrets.chain([token])) }
     }
+}
+
+/// `GITHUB_TOKEN`: the token that `permissions` gives the steps, not the one that the unit reports with.
+pub(crate) fn steps_token(assignment: &Assignment) -> &str {
+    assignment.services.as_ref().map_or(&assignment.token, |services| &services.github_token).expose()
 }
 
 /// The processor, as the `runner` context spells it.

@@ -172,7 +172,8 @@ impl Unit {
         stop: StopSwitch,
     ) -> std::io::Result<Option<Conclusion>> {
         let secrets = assignment.secrets.values().map(|secret| secret.expose().as_str());
-        let masker = Masker::new(secrets.chain([assignment.token.expose().as_str()]));
+        let services = assignment.services.iter().flat_map(|services| services.secrets());
+        let masker = Masker::new(secrets.chain([assignment.token.expose().as_str()]).chain(services));
         let log = Log::create(&self.folder.log(), masker, self.clock.clone(), self.settings.log_limit)?;
         let reporter = Reporter::new(self.clock.clone());
         let uploader = Uploader::new(control.clone(), &self.folder.log(), log.written())?;

@@ -159,7 +159,7 @@ fn is_own(run: &ActionRun<'_>) -> bool {
 
 fn header(run: &ActionRun<'_>) -> String {
     let token = match run.input("token") {
-        "" => run.job.assignment.token.expose().clone(),
+        "" => crate::context::steps_token(&run.job.assignment).to_owned(),
         given => given.to_owned(),
     };
     run.voice.log.mask(&token);

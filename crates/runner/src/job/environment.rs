@@ -43,6 +43,9 @@ impl Job {
         }
         env.insert("GITHUB_ACTIONS".into(), "true".into());
         self.runner_env(&mut env);
+        if let Some(services) = &self.assignment.services {
+            env.extend(services.step_env().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
         env.insert(MARK.into(), mark.to_owned());
         if !progress.paths.is_empty() {
             let path = env.get("PATH").cloned().unwrap_or_default();

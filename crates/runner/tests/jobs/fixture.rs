@@ -86,6 +86,7 @@ pub(crate) fn assignment(text: &str) -> Assignment {
         clone_url: "http://localhost/shop.git".into(),
         registry: "localhost".into(),
         debug: false,
+        services: None,
     }
 }
 

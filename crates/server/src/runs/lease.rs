@@ -200,6 +200,7 @@ impl Context {
             server_url: self.endpoint.url.clone(),
             clone_url: format!("{}/{}.git", self.endpoint.url, run.project),
             registry,
+            services: None,
         })
     }
 

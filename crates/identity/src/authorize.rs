@@ -2,7 +2,7 @@
 
 use windlass_kernel::{JobId, ProjectName, RunId};
 
-use crate::{Principal, Role, Scope};
+use crate::{Grant, JobUse, Permissions, Principal, Role, Scope};
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident $text:literal,)*) => {
@@ -79,6 +79,8 @@ actions! {
     UseRunArtifacts "use this run's artifacts",
     /// Read and write a project's caches as a job.
     UseCaches "use this project's caches",
+    /// Ask for a token that tells others which job this is.
+    RequestIdToken "ask for an identity token",
 }
 
 /// What it would be done to.
@@ -147,6 +149,15 @@ pub fn authorize(principal: &Principal, action: Action, resource: &Resource) -> 
     if allowed {
         return Ok(());
     }
+    if let Scope::Job { usage: JobUse::Steps(_), .. } = principal.scope
+        && let Some(permission) = permission_for(action)
+    {
+        let why = format!(
+            "this job's token may not {}: that needs `permissions: {permission}` in the workflow, and a trusted run",
+            action.words()
+        );
+        return Err(Denied { why });
+    }
     let needed = match action {
         a if viewer(a) => "viewer",
         a if member(a) => "member",
@@ -184,7 +195,7 @@ fn fits(action: Action, resource: &Resource) -> bool {
         A::ReadRuns | A::ReadLogs | A::Approve | A::Deploy => !matches!(resource, Resource::Platform),
         A::CancelRun | A::RerunRun => matches!(resource, Resource::Run { .. } | Resource::Job { .. }),
         A::UseRunArtifacts => matches!(resource, Resource::Run { .. }),
-        A::ReportJob => matches!(resource, Resource::Job { .. }),
+        A::ReportJob | A::RequestIdToken => matches!(resource, Resource::Job { .. }),
     }
 }
 
@@ -234,25 +245,67 @@ fn admin(action: Action) -> bool {
     member(action) || matches!(action, A::DeleteProject | A::ManageUsers | A::ReadAudit | A::DeleteImage)
 }
 
-/// A job reads its project and its own run, reports on itself, and brings images out. It does not approve,
-/// change settings, push code or steer other runs.
+/// What a job may do with each of its tokens.
 fn job(action: Action, scope: &Scope, resource: &Resource) -> bool {
-    use Action as A;
-    let Scope::Job { run: own_run, job: own_job, .. } = scope else { return false };
+    let Scope::Job { run: own_run, job: own_job, usage, .. } = scope else { return false };
     let own = match resource {
         Resource::Platform => false,
         Resource::Project(_) => true,
         Resource::Run { run, .. } => run == own_run,
         Resource::Job { run, job, .. } => run == own_run && job == own_job,
     };
-    let may = match action {
+    match usage {
+        JobUse::Unit => own && unit(action, resource),
+        JobUse::Steps(permissions) => steps(action, *permissions, own, resource),
+        JobUse::Results => own && matches!(action, Action::UseRunArtifacts | Action::UseCaches),
+        JobUse::IdToken => own && action == Action::RequestIdToken,
+    }
+}
+
+/// The unit reads its project and its own run, reports on itself, and brings images out. It does not approve, change
+/// settings, push code or steer other runs.
+fn unit(action: Action, resource: &Resource) -> bool {
+    use Action as A;
+    match action {
         A::ReadProject | A::ReadCode | A::PullImage | A::PushImage | A::UseCaches => true,
         A::ReadRuns | A::ReadLogs => matches!(resource, Resource::Run { .. } | Resource::Job { .. }),
         A::Deploy | A::ReportJob => matches!(resource, Resource::Job { .. }),
         A::UseRunArtifacts => true,
         _ => false,
-    };
-    own && may
+    }
+}
+
+/// Steps do what `permissions` says; the project itself and their own run they may always see.
+fn steps(action: Action, granted: Permissions, own: bool, resource: &Resource) -> bool {
+    use Action as A;
+    let of_project = !matches!(resource, Resource::Platform);
+    match action {
+        A::ReadProject => own,
+        A::ReadCode => own && granted.contents >= Grant::Read,
+        A::PushCode => own && granted.contents == Grant::Write,
+        A::PullImage => own && granted.packages >= Grant::Read,
+        A::PushImage => own && granted.packages == Grant::Write,
+        A::ReadRuns | A::ReadLogs => {
+            let own_run = own && matches!(resource, Resource::Run { .. } | Resource::Job { .. });
+            own_run || of_project && granted.actions >= Grant::Read
+        }
+        A::StartRun | A::CancelRun | A::RerunRun => of_project && granted.actions == Grant::Write,
+        _ => false,
+    }
+}
+
+/// What a workflow says to let its steps do something.
+fn permission_for(action: Action) -> Option<&'static str> {
+    use Action as A;
+    Some(match action {
+        A::ReadCode => "contents: read",
+        A::PushCode => "contents: write",
+        A::PullImage => "packages: read",
+        A::PushImage => "packages: write",
+        A::ReadRuns | A::ReadLogs => "actions: read",
+        A::StartRun | A::CancelRun | A::RerunRun => "actions: write",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

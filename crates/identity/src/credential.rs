@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use windlass_kernel::{Document, Entropy, JobId, ProjectName, RunId, Timestamp, TokenId, UserName};
 
-use crate::{Principal, TokenKind, TokenText, User, constant_time_eq};
+use crate::{JobUse, Principal, TokenKind, TokenText, User, constant_time_eq};
 
 /// How long a browser session lasts without being used.
 pub const SESSION_LIFE: Duration = Duration::from_hours(14 * 24);
@@ -65,6 +65,9 @@ pub struct JobToken {
     pub job: JobId,
     /// When it ends at the latest.
     pub expires_at: Timestamp,
+    /// What it is for.
+    #[serde(default)]
+    pub usage: JobUse,
 }
 
 /// A runner's token.
@@ -92,7 +95,7 @@ fn check(text: &TokenText, kind: TokenKind, hash: &str) -> Result<(), InvalidCre
     if same && text.kind() == kind { Ok(()) } else { Err(InvalidCredential) }
 }
 
-fn alive(expires_at: Timestamp, now: Timestamp) -> Result<(), InvalidCredential> {
+pub(crate) fn alive(expires_at: Timestamp, now: Timestamp) -> Result<(), InvalidCredential> {
     if now < expires_at { Ok(()) } else { Err(InvalidCredential) }
 }
 
@@ -165,20 +168,20 @@ impl JobToken {
         project: &ProjectName,
         run: RunId,
         job: JobId,
+        usage: JobUse,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> (Self, TokenText) {
         let text = TokenText::generate(TokenKind::Job, entropy);
-        let token =
-            Self { hash: text.hash(), project: project.clone(), run, job, expires_at: now + JOB_TOKEN_LIFE };
-        (token, text)
+        let expires_at = now + JOB_TOKEN_LIFE;
+        (Self { hash: text.hash(), project: project.clone(), run, job, expires_at, usage }, text)
     }
 
     /// The job that holds `text`.
     pub fn verify(&self, text: &TokenText, now: Timestamp) -> Result<Principal, InvalidCredential> {
         check(text, TokenKind::Job, &self.hash)?;
         alive(self.expires_at, now)?;
-        Ok(Principal::job(&self.project, self.run, self.job))
+        Ok(Principal::job_for(&self.project, self.run, self.job, self.usage))
     }
 }
 
@@ -285,7 +288,7 @@ mod tests {
     fn a_job_token_stands_for_one_job_and_ends() {
         let (run, job) = (RunId::new(&ids()), JobId::new(&ids()));
         let project = "shop".parse().unwrap();
-        let (token, text) = JobToken::issue(&project, run, job, NOW, &OsEntropy);
+        let (token, text) = JobToken::issue(&project, run, job, JobUse::Unit, NOW, &OsEntropy);
         assert_eq!(token.verify(&text, NOW).unwrap(), Principal::job(&project, run, job));
         assert!(token.verify(&text, NOW + JOB_TOKEN_LIFE).is_err());
     }

@@ -2,7 +2,7 @@
 
 use windlass_kernel::{Actor, JobId, ProjectName, RunId, UserName};
 
-use crate::Role;
+use crate::{JobUse, Role};
 
 /// Somebody (or something) that has proved who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Scope {
         run: RunId,
         /// The job.
         job: JobId,
+        /// Which of the job's credentials it showed.
+        usage: JobUse,
     },
 }
 
@@ -39,12 +41,17 @@ impl Principal {
         Self { actor: Actor::User(name.clone()), role, scope: Scope::Platform }
     }
 
-    /// A job, with its own token.
+    /// A job, with its unit's own token.
     pub fn job(project: &ProjectName, run: RunId, job: JobId) -> Self {
+        Self::job_for(project, run, job, JobUse::Unit)
+    }
+
+    /// A job, with one of its tokens.
+    pub fn job_for(project: &ProjectName, run: RunId, job: JobId, usage: JobUse) -> Self {
         Self {
             actor: Actor::Run(run),
             role: Role::Job,
-            scope: Scope::Job { project: project.clone(), run, job },
+            scope: Scope::Job { project: project.clone(), run, job, usage },
         }
     }
 

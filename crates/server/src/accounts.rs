@@ -3,8 +3,8 @@
 use windlass_api as api;
 use windlass_api::{ErrorCode, Problem};
 use windlass_identity::{
-    Action, JobToken, PasswordHash, Principal, Resource, Role, RunnerToken, Session, SetupLink, Token,
-    TokenKind, TokenText, User, verify_password,
+    Action, JobToken, JobUse, PasswordHash, Principal, Resource, Role, RunnerToken, Session, SetupLink,
+    Token, TokenKind, TokenText, User, verify_password,
 };
 use windlass_kernel::{
     Actor, Batch, JobId, NewEvent, ProjectName, Query, RunId, Secret, StoreExt as _, TokenId, UserId,
@@ -258,8 +258,9 @@ impl Context {
         project: &ProjectName,
         run: RunId,
         job: JobId,
+        usage: JobUse,
     ) -> (JobToken, Secret<String>) {
-        let (token, text) = JobToken::issue(project, run, job, self.now(), &*self.entropy);
+        let (token, text) = JobToken::issue(project, run, job, usage, self.now(), &*self.entropy);
         (token, text.secret())
     }
 

@@ -190,7 +190,11 @@ fn scope_text(scope: &windlass_identity::Scope) -> String {
     match scope {
         Scope::Platform => "platform".into(),
         Scope::Project(project) => format!("project {project}"),
-        Scope::Job { project, run, job } => format!("job {project} {run} {job}"),
+        Scope::Job { project, run, job, usage } => {
+            // Compact JSON has no spaces.
+            let usage = serde_json::to_string(usage).unwrap_or_default();
+            format!("job {project} {run} {job} {usage}")
+        }
     }
 }
 
@@ -200,10 +204,11 @@ fn scope_of(text: &str) -> Option<windlass_identity::Scope> {
     match parts[..] {
         ["platform"] => Some(Scope::Platform),
         ["project", project] => Some(Scope::Project(project.parse().ok()?)),
-        ["job", project, run, job] => Some(Scope::Job {
+        ["job", project, run, job, usage] => Some(Scope::Job {
             project: project.parse().ok()?,
             run: run.parse().ok()?,
             job: job.parse().ok()?,
+            usage: serde_json::from_str(usage).ok()?,
         }),
         _ => None,
     }

@@ -36,6 +36,7 @@ LeaseJobs         - - - - y
 ReportJob         - - - y -
 UseRunArtifacts   - - - y -
 UseCaches         - - - y -
+RequestIdToken    - - - - -
 ";
 
 struct World {
@@ -175,4 +176,65 @@ fn a_refusal_names_who_what_and_which_role_it_takes() {
         denied.unwrap_err().to_string(),
         "user:vera may not push to this project: that needs the role member"
     );
+}
+
+/// What each of a job's tokens may do on its own things, beyond that project and run may be seen.
+#[test]
+fn each_of_a_jobs_tokens_opens_its_own_things_only() {
+    use Action as A;
+    let world = world();
+    let shop: ProjectName = "shop".parse().unwrap();
+    let write = |set: fn(&mut Permissions)| {
+        let mut permissions = Permissions::default();
+        set(&mut permissions);
+        JobUse::Steps(permissions)
+    };
+    let seen = [A::ReadProject, A::ReadRuns, A::ReadLogs];
+    let cases: [(JobUse, &[A]); 8] = [
+        (JobUse::Results, &[A::UseRunArtifacts, A::UseCaches]),
+        (JobUse::IdToken, &[A::RequestIdToken]),
+        (write(|_| ()), &[]),
+        (JobUse::Steps(Permissions::RESTRICTED), &[A::ReadCode, A::PullImage]),
+        (write(|p| p.contents = Grant::Write), &[A::ReadCode, A::PushCode]),
+        (write(|p| p.packages = Grant::Write), &[A::PullImage, A::PushImage]),
+        (write(|p| p.actions = Grant::Write), &[A::StartRun, A::CancelRun, A::RerunRun]),
+        (write(|p| p.actions = Grant::Read), &[]),
+    ];
+    for (usage, extra) in cases {
+        let who = Principal::job_for(&shop, world.run, world.job, usage);
+        for &action in A::ALL {
+            let allowed = world.own.iter().any(|r| authorize(&who, action, r).is_ok());
+            let steps = matches!(usage, JobUse::Steps(_)) && seen.contains(&action);
+            assert_eq!(allowed, extra.contains(&action) || steps, "{action:?} with {usage:?}");
+        }
+    }
+}
+
+#[test]
+fn steps_reach_other_runs_of_their_project_only_by_the_scope_actions_and_never_other_projects() {
+    let world = world();
+    let shop: ProjectName = "shop".parse().unwrap();
+    for (permissions, reads, steers) in [
+        (Permissions::RESTRICTED, false, false),
+        (Permissions::READ_ALL, true, false),
+        (Permissions::WRITE_ALL, true, true),
+    ] {
+        let who = Principal::job_for(&shop, world.run, world.job, JobUse::Steps(permissions));
+        for resource in &world.foreign {
+            let sibling = resource.project() == Some(&shop);
+            let may = |action| authorize(&who, action, resource).is_ok();
+            assert_eq!(may(Action::ReadLogs), reads && sibling, "{permissions:?} {resource:?}");
+            assert_eq!(may(Action::CancelRun), steers && sibling, "{permissions:?} {resource:?}");
+            assert!(!may(Action::Deploy) && !may(Action::ReportJob) && !may(Action::UseRunArtifacts));
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_steps_says_which_permission_it_takes() {
+    let world = world();
+    let shop: ProjectName = "shop".parse().unwrap();
+    let who = Principal::job_for(&shop, world.run, world.job, JobUse::Steps(Permissions::RESTRICTED));
+    let denied = authorize(&who, Action::PushCode, &Resource::Project(shop)).unwrap_err().to_string();
+    assert!(denied.contains("`permissions: contents: write`"), "{denied}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use windlass_api::Problem;
 use windlass_api::runner as wire;
-use windlass_identity::{Action, JobToken, Principal, Resource, Scope};
+use windlass_identity::{Action, JobToken, JobUse, Principal, Resource, Scope};
 use windlass_kernel::{Actor, Batch, EnvironmentName, JobId, Query, RunId, Secret, StoreExt as _};
 use windlass_pipeline::{
     Annotation, Conclusion, InvalidTransition, Job, JobState, Report, Run, RunEvent, StepRecord, StepState,
@@ -147,7 +147,7 @@ impl Context {
         let found =
             self.store.get::<Run>(&run_id.to_string()).await.map_err(|e| HandOut::Failed(stored(e)))?;
         let project = found.ok_or(HandOut::Gone)?.value.project;
-        let (token, secret) = self.job_token(&project, run_id, job_id);
+        let (token, secret) = self.job_token(&project, run_id, job_id, JobUse::Unit);
         // Whoever had the job before may still run, cut off: its token opens nothing from here on.
         let query = Query { parent: Some(run_id.to_string()), ..Query::default() };
         let known = self.store.list::<JobToken>(&query).await.map_err(|e| HandOut::Failed(stored(e)))?;

@@ -1,15 +1,19 @@
-//! Actions: the ones that are built in, in one table, and local composite ones.
+//! Actions: the ones that are built in, in one table; those of repositories, found and carried out.
 
 mod cache;
 mod checkout;
 mod composite;
 mod download;
 mod image;
+mod node;
 mod release;
 mod rust;
 mod rust_cache;
+mod source;
 mod toolchain;
 mod upload;
+mod working_tree;
+mod uses;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,16 +21,21 @@ use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
 use windlass_runtime::Exec;
-use windlass_workflow::model::{ActionRef, Uses};
+use windlass_workflow::model::ActionRef;
 
 use crate::backoff::Backoff;
-use crate::context::{Frame, StepScope};
 use crate::control::ControlError;
-use crate::job::{Going, Job, Progress};
+use crate::job::Job;
 use crate::matcher::Matchers;
 use crate::place::{Ended, Patience, PlaceError};
 use crate::tool::{Report, Request};
 use crate::transcript::{Effects, Transcript, Voice};
+
+pub(crate) use composite::composite_frame;
+pub(crate) use node::NodeProgram;
+pub use source::ActionSources;
+pub(crate) use source::Shelf;
+pub(crate) use uses::{DEEPEST, Found};
 
 /// Why an action did not do its work.
 pub(crate) type ActionError = PlaceError;
@@ -88,19 +97,9 @@ pub(crate) fn find(name: &str) -> Option<&'static dyn Action> {
 }
 
 /// The names of all built-in actions.
+#[cfg(test)]
 pub(crate) fn names() -> Vec<&'static str> {
     TABLE.iter().map(|(name, _)| *name).collect()
-}
-
-/// What an action left to do after all steps.
-pub(crate) struct Post {
-    pub(crate) action: &'static dyn Action,
-    pub(crate) name: String,
-    uses: ActionRef,
-    inputs: BTreeMap<String, String>,
-    state: BTreeMap<String, String>,
-    env: BTreeMap<String, String>,
-    mark: String,
 }
 
 /// A built-in action at work.
@@ -113,85 +112,6 @@ pub(crate) struct ActionRun<'a> {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) effects: Effects,
     inputs: BTreeMap<String, String>,
-}
-
-impl Job {
-    /// A `uses` step.
-    pub(crate) async fn uses(
-        &self,
-        progress: &mut Progress,
-        frame: &mut Frame,
-        uses: &Uses,
-        going: &mut Going,
-    ) -> Result<(), ActionError> {
-        let action = &uses.action.value;
-        let given = {
-            let scope = StepScope {
-                contexts: &self.contexts,
-                frame,
-                env: &going.visible,
-                job: self.status(progress),
-                place: Some((&self.place, &going.patience)),
-            };
-            scope.map(&uses.with).map_err(|e| failed(format!("`with` cannot be evaluated: {e}")))?
-        };
-        going.voice.say(&header(action, &given));
-        crate::job::check_action(action).map_err(failed)?;
-        if let ActionRef::Local { path } = action {
-            return self.composite(progress, frame, path, given, going).await;
-        }
-        let built_in = action.repository_name().and_then(|name| find(&name));
-        let built_in = built_in.ok_or_else(|| failed(format!("`{action}` is not built in")))?;
-        let inputs = inputs(built_in, given, &going.voice);
-        let index = built_in.has_post().then(|| {
-            progress.posts.push(Post {
-                action: built_in,
-                name: going.name.clone(),
-                uses: action.clone(),
-                inputs: inputs.clone(),
-                state: BTreeMap::new(),
-                env: going.visible.clone(),
-                mark: going.mark.clone(),
-            });
-            progress.posts.len() - 1
-        });
-        let mut run = ActionRun {
-            job: self,
-            uses: action,
-            voice: going.voice.clone(),
-            patience: going.patience.clone(),
-            env: self.program_env(progress, frame, &going.visible, &going.mark),
-            effects: Effects::default(),
-            inputs,
-        };
-        let result = built_in.run(&mut run).await;
-        going.effects = run.effects;
-        if let Some(post) = index.and_then(|index| progress.posts.get_mut(index)) {
-            post.state = going.effects.state.iter().cloned().collect();
-        }
-        result
-    }
-
-    /// What an action left to do.
-    pub(crate) async fn run_post(
-        &self,
-        progress: &mut Progress,
-        post: &Post,
-        voice: Voice,
-    ) -> Result<(), ActionError> {
-        let mut visible = post.env.clone();
-        visible.extend(progress.env.clone());
-        let mut run = ActionRun {
-            job: self,
-            uses: &post.uses,
-            voice,
-            patience: self.last_patience(),
-            env: self.program_env(progress, &Frame::default(), &visible, &post.mark),
-            effects: Effects::default(),
-            inputs: post.inputs.clone(),
-        };
-        post.action.post(&mut run, &post.state).await
-    }
 }
 
 /// A failure in words.
@@ -223,18 +143,6 @@ fn inputs(action: &dyn Action, given: Vec<(String, String)>, voice: &Voice) -> B
         ));
     }
     inputs
-}
-
-/// What stands at the beginning of a `uses` step's log.
-fn header(action: &ActionRef, with: &[(String, String)]) -> String {
-    let mut text = format!("##[group]Run {action}");
-    if !with.is_empty() {
-        text.push_str("\nwith:");
-        for (name, value) in with {
-            text.push_str(&format!("\n  {name}: {value}"));
-        }
-    }
-    text + "\n##[endgroup]"
 }
 
 impl ActionRun<'_> {

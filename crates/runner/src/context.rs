@@ -37,21 +37,28 @@ pub(crate) struct StepResult {
 }
 
 /// Steps that see each other: those of the job, or of one use of a composite action.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) steps: BTreeMap<String, StepResult>,
+    /// `github.action`: what the step under way is called.
+    pub(crate) action: String,
     /// Set within a composite action.
     pub(crate) composite: Option<CompositeFrame>,
 }
 
 /// What is different within a composite action.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CompositeFrame {
     pub(crate) inputs: Value,
     /// The action's folder.
     pub(crate) path: String,
+    /// `OWNER/REPO` and the ref; empty for an action of the workspace.
+    pub(crate) repository: String,
+    pub(crate) git_ref: String,
     /// The environment of the step that uses it.
     pub(crate) env: BTreeMap<String, String>,
+    /// What that step, and those around it, set themselves.
+    pub(crate) own: BTreeMap<String, String>,
     pub(crate) failed: bool,
     /// How deep it is nested, from 1.
     pub(crate) depth: u32,
@@ -192,7 +199,12 @@ impl StepScope<'_> {
 
     fn github(&self) -> Value {
         let mut github = self.contexts.github.clone();
+        if !self.frame.action.is_empty() {
+            github.insert("action", Value::from(self.frame.action.clone()));
+        }
         if let Some(composite) = &self.frame.composite {
+            github.insert("action_repository", Value::from(composite.repository.clone()));
+            github.insert("action_ref", Value::from(composite.git_ref.clone()));
             github.insert("action_path", Value::from(composite.path.clone()));
             github.insert("action_status", Value::from(self.status().as_str().to_owned()));
         }
@@ -214,6 +226,10 @@ impl StepScope<'_> {
                 Value::Null => Ok(Vec::new()),
                 _ => Err(EvalError::new(format!("`{}` must give a mapping", template.value.text()))),
             },
+            Map::Computed(_) => {
+                let entries = map.render(self)?.into_iter();
+                Ok(entries.map(|(name, value)| (name, value.to_text().to_string())).collect())
+            }
         }
     }
 
@@ -289,6 +305,10 @@ impl Scope for StepScope<'_> {
             self.place.ok_or_else(|| EvalError::new("the function 'hashFiles' is not available here"))?;
         let hashing = Hashing { root: place.layout.workspace.clone(), patterns: patterns.to_vec() };
         let request = Request::Hash(hashing);
+        if place.is_plain() {
+            let answer = crate::tool::answer_here(&request).unwrap_or_else(|| Ok(crate::tool::Report::default()));
+            return answer.map(|report| report.text).map_err(EvalError::new);
+        }
         let work = async { tokio::time::timeout(HASHING, place.tool(&request, None, patience)).await };
         // Expressions are synchronous; this thread steps aside while the tool works.
         let answer = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));

@@ -2,10 +2,13 @@
 
 mod environment;
 mod finish;
+mod stage;
 mod step;
 mod step_files;
 
+pub(crate) use stage::{Post, PostWork, When};
 pub(crate) use step::Going;
+pub(crate) use step_files::StepFiles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +21,10 @@ use windlass_kernel::{Clock, Timestamp};
 use windlass_runtime::Level;
 use windlass_workflow::model::{ActionRef, Job as JobModel, Step, StepKind, Workflow};
 
-use crate::action::Post;
+use crate::action::{ActionSources, Shelf};
 use crate::context::{Frame, JobContexts, Status, StepScope};
 use crate::control::Control;
+use crate::local::Local;
 use crate::log::Log;
 use crate::matcher::Matchers;
 use crate::place::{Patience, Place};
@@ -34,7 +38,7 @@ const GRACE: Duration = Duration::from_mins(5);
 /// What a job needs while it runs. Nothing in it changes.
 pub(crate) struct Job {
     pub(crate) assignment: Assignment,
-    pub(crate) workflow: Workflow,
+    pub(crate) workflow: Arc<Workflow>,
     pub(crate) place: Place,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) log: Log,
@@ -49,6 +53,13 @@ pub(crate) struct Job {
     pub(crate) serial: AtomicU32,
     /// Whether the steps failed, for those that come after them.
     pub(crate) steps_failed: AtomicBool,
+    /// Where actions come from that are not built in, and those that came.
+    pub(crate) sources: ActionSources,
+    pub(crate) shelf: Shelf,
+    /// The machine's Node.js and its version, once an action needed it.
+    pub(crate) node: tokio::sync::OnceCell<(String, String)>,
+    /// What differs in a job of this process.
+    pub(crate) local: Option<Local>,
 }
 
 /// What changes from step to step.
@@ -61,6 +72,8 @@ pub(crate) struct Progress {
     /// Why the job failed, the first time.
     pub(crate) reason: Option<String>,
     pub(crate) posts: Vec<Post>,
+    /// What the stages of actions kept, by their steps.
+    pub(crate) states: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) matchers: Matchers,
     pub(crate) frame: Frame,
 }
@@ -133,6 +146,13 @@ pub(crate) fn default_name(step: &Step) -> String {
             format!("Run {first}")
         }
         StepKind::Uses(uses) => format!("Run {}", uses.action.value),
+        StepKind::Wait(ids) => {
+            let ids: Vec<&str> = ids.iter().map(|id| id.value.as_str()).collect();
+            format!("Wait for {}", ids.join(", "))
+        }
+        StepKind::WaitAll => "Wait for all background steps".to_owned(),
+        StepKind::Cancel(id) => format!("Cancel {}", id.value),
+        StepKind::Parallel(_) => "Parallel steps".to_owned(),
     }
 }
 
@@ -190,6 +210,7 @@ impl Job {
             failed: false,
             reason: None,
             posts: Vec::new(),
+            states: BTreeMap::new(),
             matchers: Matchers::below(self.place.below.clone(), self.place.layout.workspace.clone()),
             frame: Frame::default(),
         };
@@ -197,19 +218,30 @@ impl Job {
             self.voice(1).error(&why);
             return JobEnd::failed(why);
         }
-        for (index, step) in model.steps().iter().enumerate() {
-            let view = waiting(index as u32 + 2, &default_name(step));
-            self.reporter.tell(JobHappening::Step { step: view });
+        let pres = match self.pres(&progress, Frame::default(), model.steps(), None).await {
+            Ok(pres) => pres,
+            Err(why) => {
+                self.voice(1).error(&why);
+                return JobEnd::failed(why);
+            }
+        };
+        let names = pres.iter().map(|pre| pre.name.clone()).chain(model.steps().iter().map(default_name));
+        for (index, name) in names.enumerate() {
+            self.reporter.tell(JobHappening::Step { step: waiting(index as u32 + 2, &name) });
         }
         let mut number = 1;
-        for step in model.steps() {
+        for pre in pres {
             number += 1;
-            self.top_step(&mut progress, step, number).await;
+            self.stage(&mut progress, pre, number).await;
+        }
+        for (step, name) in model.steps().iter().enumerate().zip(step_names(model.steps())) {
+            number += 1;
+            self.top_step(&mut progress, step.1, number, (step.0, name)).await;
         }
         self.steps_failed.store(self.status(&progress) != Status::Success, Ordering::Relaxed);
         while let Some(post) = progress.posts.pop() {
             number += 1;
-            self.post(&mut progress, post, number).await;
+            self.stage(&mut progress, post, number).await;
         }
         let end = self.complete(&mut progress, model, number + 1).await;
         watch.abort();
@@ -266,22 +298,35 @@ async fn watch_time(stop: StopSwitch, minutes: f64) {
     stop.set(Stop::Forced(why));
 }
 
-/// Whether an action is there to be run. Checked when a job is set up, so that nothing has happened yet.
+/// Whether an action is of a kind that can be run. Checked when a job is set up, so that nothing has happened yet.
 pub(crate) fn check_action(action: &ActionRef) -> Result<(), String> {
     match action {
-        ActionRef::Local { .. } => Ok(()),
+        ActionRef::Own { path } => Err(format!("`$/{path}`: actions of the file's own commit are not supported yet")),
         ActionRef::Docker { image } => {
             Err(format!("`docker://{image}`: Docker actions are not supported yet"))
         }
-        ActionRef::Repository { .. } => {
-            let known = action.repository_name().is_some_and(|name| crate::action::find(&name).is_some());
-            let why = || {
-                format!(
-                    "`{action}` is not one of the actions that are built in: {}",
-                    crate::action::names().join(", ")
-                )
-            };
-            if known { Ok(()) } else { Err(why()) }
-        }
+        _ => Ok(()),
     }
+}
+
+/// What `github.action` is in each of some steps: the step's id, or a name made from what it does.
+pub(crate) fn step_names(steps: &[Step]) -> Vec<String> {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let name = |step: &Step| {
+        if let Some(id) = &step.id {
+            return id.value.clone();
+        }
+        let base = match &step.kind {
+            StepKind::Uses(uses) => match &uses.action.value {
+                ActionRef::Repository { owner, repo, .. } => format!("__{owner}_{repo}"),
+                _ => "__self".to_owned(),
+            },
+            StepKind::Run(_) => "__run".to_owned(),
+            _ => return String::new(),
+        };
+        let count = seen.entry(base.clone()).or_default();
+        *count += 1;
+        if *count == 1 { base } else { format!("{base}_{count}") }
+    };
+    steps.iter().map(name).collect()
 }

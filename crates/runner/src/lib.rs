@@ -18,6 +18,7 @@ mod env_file;
 mod folder;
 mod halt;
 mod job;
+mod local;
 mod log;
 mod matcher;
 mod place;
@@ -28,7 +29,11 @@ mod tool;
 mod transcript;
 pub mod unit;
 
+pub use action::ActionSources;
 pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
 pub use halt::end_jobs;
+pub use local::{
+    AfterFailure, FailedStep, JobStop, Listener, LocalEnd, LocalJob, SourceTrees, run_local_job,
+};
 pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;
 pub use tool::tool_main;

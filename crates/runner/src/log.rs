@@ -1,7 +1,7 @@
 //! The job's log: masked, stamped, spooled to disk as it comes, handed over from there.
 //!
 //! Each line reads `YYYY-MM-DDTHH:MM:SS.fffffffZ text` and ends with a line feed. Memory is constant: neither a
-//! long log nor a long line is ever held.
+//! long log nor a long line is ever held. A job of this very process has no spool: its lines go to a [`Listener`].
 
 mod lines;
 mod upload;
@@ -18,6 +18,8 @@ use windlass_secrets::Masker;
 pub(crate) use lines::{LONGEST, Lines, Part};
 pub(crate) use upload::Uploader;
 
+use crate::local::Listener;
+
 /// The largest log of a job, if nothing else was said: 1 GiB.
 pub const DEFAULT_LIMIT: u64 = 1 << 30;
 
@@ -29,7 +31,7 @@ pub(crate) struct Log {
 }
 
 struct Inner {
-    spool: File,
+    spool: Spool,
     masker: Masker,
     clock: Arc<dyn Clock>,
     position: u64,
@@ -43,6 +45,17 @@ struct Inner {
     written: watch::Sender<u64>,
 }
 
+/// Where lines go.
+enum Spool {
+    /// A file, from which they are handed over.
+    File(File),
+    /// Somebody in this process, at once and without their time.
+    Heard(Arc<dyn Listener>),
+}
+
+/// What a log that is full says last.
+const FULL: &str =
+    "##[error]The log of this job reached its limit of {} bytes: the rest of its output is dropped.";
 /// How much is gathered before it goes to the spool.
 const BATCH: usize = 32 << 10;
 
@@ -57,6 +70,20 @@ impl Log {
         use std::os::unix::fs::OpenOptionsExt as _;
         let mut options = std::fs::OpenOptions::new();
         let spool = options.create(true).write(true).truncate(true).mode(0o600).open(spool)?;
+        Ok(Self::to(Spool::File(spool), masker, clock, limit))
+    }
+
+    /// A log whose lines are heard as they come.
+    pub(crate) fn heard(
+        listener: Arc<dyn Listener>,
+        masker: Masker,
+        clock: Arc<dyn Clock>,
+        limit: u64,
+    ) -> Self {
+        Self::to(Spool::Heard(listener), masker, clock, limit)
+    }
+
+    fn to(spool: Spool, masker: Masker, clock: Arc<dyn Clock>, limit: u64) -> Self {
         let (sender, written) = watch::channel(0);
         let inner = Inner {
             spool,
@@ -70,7 +97,7 @@ impl Log {
             batch: Vec::with_capacity(BATCH),
             written: sender,
         };
-        Ok(Self { inner: Arc::new(Mutex::new(inner)), written })
+        Self { inner: Arc::new(Mutex::new(inner)), written }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -172,15 +199,24 @@ impl Inner {
             self.line.clear();
             return;
         }
+        if let Spool::Heard(listener) = &self.spool {
+            let needs = self.line.len() as u64 + 1;
+            if self.position + needs > self.limit {
+                self.full = true;
+                listener.line(FULL.replace("{}", &self.limit.to_string()).as_bytes());
+            } else {
+                listener.line(&self.line);
+                self.position += needs;
+            }
+            self.line.clear();
+            return;
+        }
         let stamp = self.stamp();
         let needs = (stamp.len() + self.line.len() + 1) as u64;
         if self.position + self.batch.len() as u64 + needs > self.limit {
             self.full = true;
             self.line.clear();
-            let note = format!(
-                "{stamp}##[error]The log of this job reached its limit of {} bytes: the rest of its output is dropped.\n",
-                self.limit
-            );
+            let note = format!("{stamp}{}\n", FULL.replace("{}", &self.limit.to_string()));
             self.batch.extend_from_slice(note.as_bytes());
             return self.flush();
         }
@@ -199,10 +235,12 @@ impl Inner {
     }
 
     fn flush(&mut self) {
-        if self.batch.is_empty() {
-            return;
-        }
-        match self.spool.write_all(&self.batch) {
+        let spool = match &mut self.spool {
+            Spool::Heard(listener) => return listener.pause(),
+            Spool::File(_) if self.batch.is_empty() => return,
+            Spool::File(spool) => spool,
+        };
+        match spool.write_all(&self.batch) {
             Ok(()) => {
                 self.position += self.batch.len() as u64;
                 self.written.send_replace(self.position);
@@ -230,8 +268,10 @@ impl Inner {
     /// A write that failed may have written a part: the spool goes back to its last whole line.
     fn repair(&mut self) {
         use std::io::Seek as _;
-        let _ = self.spool.set_len(self.position);
-        let _ = self.spool.seek(io::SeekFrom::Start(self.position));
+        if let Spool::File(spool) = &mut self.spool {
+            let _ = spool.set_len(self.position);
+            let _ = spool.seek(io::SeekFrom::Start(self.position));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use windlass_kernel::Clock;
 
 use crate::backoff::Backoff;
 use crate::control::{Control, ControlError};
+use crate::local::Listener;
 use crate::stop::{Stop, StopSwitch};
 
 /// The most updates in one call.
@@ -23,6 +24,8 @@ pub(crate) struct Reporter {
     queue: Arc<Mutex<Queue>>,
     wake: Arc<Notify>,
     clock: Arc<dyn Clock>,
+    /// Who hears it at once, in place of control.
+    listener: Option<Arc<dyn Listener>>,
 }
 
 #[derive(Default)]
@@ -35,7 +38,12 @@ struct Queue {
 impl Reporter {
     /// A reporter with an empty queue.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { queue: Arc::default(), wake: Arc::default(), clock }
+        Self { queue: Arc::default(), wake: Arc::default(), clock, listener: None }
+    }
+
+    /// A reporter whose happenings are heard at once; it needs not [run](Self::run).
+    pub(crate) fn heard(listener: Arc<dyn Listener>, clock: Arc<dyn Clock>) -> Self {
+        Self { listener: Some(listener), ..Self::new(clock) }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -44,6 +52,9 @@ impl Reporter {
 
     /// Reports something. Nothing is taken after [`JobHappening::Finished`].
     pub(crate) fn tell(&self, what: JobHappening) {
+        if let Some(listener) = &self.listener {
+            return listener.happened(what);
+        }
         let mut queue = self.queue();
         if queue.last {
             return;

@@ -6,6 +6,7 @@
 
 mod archive;
 mod assemble;
+mod copy;
 mod glob;
 mod hash;
 mod search;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use archive::{Packing, Unpacking, Unzipping, Zipping};
 pub(crate) use assemble::Assembly;
+pub(crate) use copy::Copying;
 pub(crate) use glob::name_fits;
 pub(crate) use hash::Hashing;
 pub(crate) use search::Searching;
@@ -37,6 +39,8 @@ pub(crate) enum Request {
     Unpack(Unpacking),
     /// A plain tar of an image's files, to standard output.
     Assemble(Assembly),
+    /// The files of a working tree, into another folder.
+    Copy(Copying),
     /// Kills what carries this value of [`MARK`] in its environment.
     KillMarked(String),
     /// Programs by their names, in folders and in the installations below others. The report is a list.
@@ -82,6 +86,16 @@ pub fn tool_main() -> u8 {
     code
 }
 
+/// The answer of this very process to what is about files only; none to what makes an archive.
+pub(crate) fn answer_here(request: &Request) -> Option<Result<Report, String>> {
+    match request {
+        Request::Hash(_) | Request::Copy(_) | Request::KillMarked(_) | Request::Search(_) => {
+            Some(answer(request.clone(), &mut io::sink()))
+        }
+        _ => None,
+    }
+}
+
 fn answer(request: Request, out: &mut dyn io::Write) -> Result<Report, String> {
     match request {
         Request::Hash(hashing) => hashing.run(),
@@ -90,6 +104,7 @@ fn answer(request: Request, out: &mut dyn io::Write) -> Result<Report, String> {
         Request::Pack(packing) => packing.run(out),
         Request::Unpack(unpacking) => unpacking.run(),
         Request::Assemble(assembly) => assembly.run(out),
+        Request::Copy(copying) => copying.run(),
         Request::KillMarked(mark) => Ok(tracked::kill_marked(&mark)),
         Request::Search(searching) => Ok(searching.run()),
     }

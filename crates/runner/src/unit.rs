@@ -1,6 +1,9 @@
 //! A job's unit, `windlass job DIR`: one detached process per job. It owns the job's sandbox, log and reports, and lives
 //! on when the dispatcher or control do not.
 
+mod here;
+mod spare;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -17,14 +20,19 @@ use windlass_runtime::{
 use windlass_secrets::Masker;
 use windlass_workflow::model::{StepKind, Workflow};
 
+use crate::action::{ActionSources, Shelf};
 use crate::context::JobContexts;
 use crate::control::{Control, HttpControl};
 use crate::folder::JobFolder;
 use crate::job::{Entry, Job, JobEnd, check_action};
+use crate::local::Local;
 use crate::log::{DEFAULT_LIMIT, Log, Uploader};
 use crate::place::Place;
 use crate::report::Reporter;
 use crate::stop::{Stop, StopSwitch};
+
+pub(crate) use here::here;
+pub(crate) use spare::{GO, READY};
 
 /// What a unit is told beside its assignment: `unit.json` in its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +48,10 @@ pub struct UnitSettings {
     pub limits: Limits,
     /// What the dispatcher found out about the machine; a unit without it finds out by itself, which costs one start.
     pub capabilities: Option<Capabilities>,
+    /// Whether it starts its sandbox and waits for a job, which comes later or never.
+    pub spare: bool,
+    /// Where actions come from that are not built in.
+    pub actions: ActionSources,
 }
 
 impl Default for UnitSettings {
@@ -50,6 +62,8 @@ impl Default for UnitSettings {
             log_limit: DEFAULT_LIMIT,
             limits: Limits::default(),
             capabilities: None,
+            spare: false,
+            actions: ActionSources::default(),
         }
     }
 }
@@ -101,21 +115,31 @@ async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
     let folder = JobFolder::at(dir);
     let _lock =
         folder.hold().map_err(io("taking the lock"))?.ok_or_else(|| UnitError::Taken(dir.to_owned()))?;
-    let assignment = folder.load().map_err(io("reading the assignment"))?;
     let settings: UnitSettings =
         folder.settings().map_err(io("reading the unit's settings"))?.unwrap_or_default();
-    let control = HttpControl::new(&assignment.server_url, assignment.token.clone(), &assignment.job);
     let sandboxes = match (RuntimeConfig::new(exe, folder.scratch()), &settings.capabilities) {
         (Ok(config), Some(known)) => Ok(Linux::trusting(config, known.clone())),
         (Ok(config), None) => Linux::open(config).await,
         (Err(e), _) => Err(e),
     };
-    let unit = Unit { folder: folder.clone(), exe: exe.to_owned(), settings, clock: Arc::new(SystemClock) };
-    let switch = StopSwitch::default();
-    stop_on_signal(switch.clone());
     let sandboxes: Result<Arc<dyn Runtime>, String> =
         sandboxes.map(|linux| Arc::new(linux) as Arc<dyn Runtime>).map_err(|e| e.to_string());
-    unit.carry_out(assignment, sandboxes, Arc::new(control), switch)
+    let spare = settings.spare;
+    let unit = Unit { folder: folder.clone(), exe: exe.to_owned(), settings, clock: Arc::new(SystemClock), local: None };
+    let ready = match (&sandboxes, spare) {
+        (Ok(sandboxes), true) => {
+            match unit.wait_for_a_job(sandboxes.as_ref()).await.map_err(io("waiting for a job"))? {
+                Some(ready) => Some(ready),
+                None => return Ok(()),
+            }
+        }
+        _ => None,
+    };
+    let assignment = folder.load().map_err(io("reading the assignment"))?;
+    let control = HttpControl::new(&assignment.server_url, assignment.token.clone(), &assignment.job);
+    let switch = StopSwitch::default();
+    stop_on_signal(switch.clone());
+    unit.carry_out(assignment, Ground { sandboxes, ready }, Arc::new(control), switch)
         .await
         .map_err(io("beginning the job"))?;
     folder.mark_done().map_err(io("marking the job as done"))?;
@@ -151,15 +175,29 @@ pub async fn run_job(
 ) -> std::io::Result<Option<Conclusion>> {
     let folder = JobFolder::at(folder);
     std::fs::create_dir_all(folder.path())?;
-    let unit = Unit { folder, exe: exe.to_owned(), settings, clock };
-    unit.carry_out(assignment, Ok(sandboxes), control, StopSwitch::default()).await
+    let unit = Unit { folder, exe: exe.to_owned(), settings, clock, local: None };
+    let ground = Ground { sandboxes: Ok(sandboxes), ready: None };
+    unit.carry_out(assignment, ground, control, StopSwitch::default()).await
 }
+
+/// What gives a job its sandbox.
+struct Ground {
+    /// Where sandboxes come from; an error is why there are none.
+    sandboxes: Result<Arc<dyn Runtime>, String>,
+    /// One that was started before the job was known.
+    ready: Option<Ready>,
+}
+
+/// A sandbox that has been started, and its level.
+type Ready = (Arc<dyn Sandbox>, Level);
 
 struct Unit {
     folder: JobFolder,
     exe: PathBuf,
     settings: UnitSettings,
     clock: Arc<dyn Clock>,
+    /// What differs in a job of this process.
+    local: Option<Local>,
 }
 
 impl Unit {
@@ -167,7 +205,7 @@ impl Unit {
     async fn carry_out(
         &self,
         assignment: Assignment,
-        sandboxes: Result<Arc<dyn Runtime>, String>,
+        ground: Ground,
         control: Arc<dyn Control>,
         stop: StopSwitch,
     ) -> std::io::Result<Option<Conclusion>> {
@@ -182,7 +220,7 @@ impl Unit {
         let lease = Duration::from_secs(u64::from(assignment.lease_seconds.max(1)));
         let reporting = tokio::spawn(reporter.clone().run(control.clone(), stop.clone(), lease));
 
-        let end = self.job(assignment, sandboxes, control, &log, &reporter, &stop).await;
+        let end = self.job(assignment, ground, control, &log, &reporter, &stop).await;
         log.flush();
         if stop.now() == Stop::Lost {
             uploading.abort();
@@ -209,21 +247,24 @@ impl Unit {
     async fn job(
         &self,
         assignment: Assignment,
-        sandboxes: Result<Arc<dyn Runtime>, String>,
+        ground: Ground,
         control: Arc<dyn Control>,
         log: &Log,
         reporter: &Reporter,
         stop: &StopSwitch,
     ) -> JobEnd {
-        let in_words = match &sandboxes {
+        let in_words = match &ground.sandboxes {
             Ok(sandboxes) => in_words(sandboxes.as_ref()),
             Err(why) => format!("none: {why}"),
         };
         reporter.tell(JobHappening::Started { sandbox: in_words.clone() });
         let entry = Entry::begin(1, "Set up job", log, reporter, self.clock.now());
         log.say(&self.welcome(&assignment, &in_words));
-        let ready = match sandboxes {
-            Ok(sandboxes) => self.set_up(assignment, sandboxes.as_ref(), control, log, reporter, stop).await,
+        let ready = match ground.sandboxes {
+            Ok(sandboxes) => {
+                let ready = ground.ready;
+                self.set_up(assignment, sandboxes.as_ref(), ready, control, log, reporter, stop).await
+            }
             Err(why) => Err(format!("this machine gives no sandbox to run the job in: {why}")),
         };
         match ready {
@@ -262,12 +303,16 @@ impl Unit {
         &self,
         assignment: Assignment,
         sandboxes: &dyn Runtime,
+        ready: Option<Ready>,
         control: Arc<dyn Control>,
         log: &Log,
         reporter: &Reporter,
         stop: &StopSwitch,
     ) -> Result<Job, String> {
-        let workflow = read_workflow(&assignment)?;
+        let workflow = match &self.local {
+            Some(local) => local.workflow.clone(),
+            None => Arc::new(read_workflow(&assignment)?),
+        };
         let model = workflow
             .job(&assignment.key)
             .ok_or_else(|| format!("{} has no job `{}`", assignment.workflow_file, assignment.key))?;
@@ -277,14 +322,18 @@ impl Unit {
                 log.say(&format!("Action: {}", uses.action.value));
             }
         }
-        let (sandbox, level) = self.sandbox(&assignment, sandboxes, log).await?;
+        let (sandbox, level) = match ready {
+            Some(ready) => ready,
+            None => self.sandbox(&assignment, sandboxes, log).await?,
+        };
         let event = serde_json::to_vec_pretty(&assignment.github["event"]).unwrap_or_default();
         let repository = assignment.github["repository"].as_str().unwrap_or(&assignment.project).to_owned();
         let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event)
-            .map_err(|e| format!("the job's folders cannot be made: {e}"))?;
+            .map_err(|e| format!("the job's folders cannot be made: {e}"))?
+            .plainly(self.local.as_ref().is_some_and(|local| local.plain));
         let contexts = JobContexts::new(&assignment, &place.layout, &self.settings.runner);
         let has_bash = on_path("bash", place.base().get("PATH"));
-        Ok(Job {
+        let job = Job {
             workflow,
             place,
             control,
@@ -298,8 +347,14 @@ impl Unit {
             annotations: Arc::default(),
             serial: AtomicU32::new(1),
             steps_failed: AtomicBool::new(false),
+            sources: self.settings.actions.clone(),
+            shelf: Shelf::default(),
+            node: tokio::sync::OnceCell::new(),
+            local: self.local.clone(),
             assignment,
-        })
+        };
+        job.prepare(job.model().map_or(&[], |model| model.steps()), 0).await.map_err(|e| e.to_string())?;
+        Ok(job)
     }
 
     /// The job's sandbox, and its level.
@@ -309,11 +364,9 @@ impl Unit {
         sandboxes: &dyn Runtime,
         log: &Log,
     ) -> Result<(Arc<dyn Sandbox>, Level), String> {
-        let io = |e: std::io::Error| format!("the job's folders cannot be made: {e}");
-        for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
-            std::fs::create_dir_all(folder).map_err(io)?;
-        }
-        let why = match sandboxes.start(self.spec(assignment)).await {
+        self.make_folders().map_err(|e| format!("the job's folders cannot be made: {e}"))?;
+        let id = format!("{}.{}", assignment.job, assignment.attempt);
+        let why = match sandboxes.start(self.spec(&id)).await {
             Ok(sandbox) => return Ok((sandbox, sandboxes.capabilities().level)),
             Err(why) => why.to_string(),
         };
@@ -327,12 +380,18 @@ impl Unit {
         let config = RuntimeConfig::new(&self.exe, self.folder.scratch()).map_err(|e| e.to_string())?;
         let found = Linux::open(config).await.map_err(|e| e.to_string())?;
         log.say(&format!("Sandbox: {}", in_words(&found)));
-        let sandbox = found.start(self.spec(assignment)).await.map_err(|e| e.to_string())?;
+        let sandbox = found.start(self.spec(&id)).await.map_err(|e| e.to_string())?;
         Ok((sandbox, found.capabilities().level))
     }
 
-    fn spec(&self, assignment: &Assignment) -> SandboxSpec {
-        let id = format!("{}.{}", assignment.job, assignment.attempt);
+    fn make_folders(&self) -> std::io::Result<()> {
+        for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(())
+    }
+
+    fn spec(&self, id: &str) -> SandboxSpec {
         let mut spec = SandboxSpec::machine(id, self.folder.scratch().join("job"))
             .bind(self.folder.work(), self.folder.work())
             .limit(self.settings.limits);

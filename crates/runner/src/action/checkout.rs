@@ -52,6 +52,9 @@ impl Action for Checkout {
     }
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
+        if let Some(tree) = super::working_tree::tree_for(run)? {
+            return super::working_tree::give(run, &tree).await;
+        }
         refuse(run)?;
         let url = url(run)?;
         let path = run.in_workspace(run.input("path"))?;

@@ -1,0 +1,171 @@
+//! Jobs of this very process: no unit of their own, no control, no spool. The same steps, actions, masks and commands as
+//! a job of a server has; what it says and how it goes is heard at once. For `windlass run`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use windlass_api::Conclusion;
+use windlass_api::runner::{Assignment, JobHappening};
+use windlass_kernel::Clock;
+use windlass_runtime::Runtime;
+use windlass_workflow::Workflow;
+
+use crate::control::Control;
+use crate::stop::{Stop, StopSwitch};
+use crate::unit::UnitSettings;
+
+/// Hears what a job does, in order.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    /// A line of its log, masked, without its time.
+    fn line(&self, line: &[u8]);
+
+    /// For a moment no line follows: what was held back may be shown.
+    fn pause(&self);
+
+    /// Something happened.
+    fn happened(&self, what: JobHappening);
+
+    /// A `run` step failed; what to do about it. Only asked of plain processes.
+    async fn failed(&self, step: FailedStep) -> AfterFailure {
+        let _ = step;
+        AfterFailure::Stop
+    }
+}
+
+/// A `run` step that failed, and where it ran.
+#[derive(Clone, Debug)]
+pub struct FailedStep {
+    /// Its name.
+    pub name: String,
+    /// Why it failed.
+    pub why: String,
+    /// The environment of its program.
+    pub env: BTreeMap<String, String>,
+    /// Its working directory.
+    pub cwd: PathBuf,
+    /// Its script's file.
+    pub script: PathBuf,
+}
+
+/// What is to follow a failed step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// It has failed.
+    Stop,
+    /// It is run once more.
+    Again,
+    /// It counts as a success.
+    GoOn,
+}
+
+/// Repositories of this machine that stand for those that a workflow names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceTrees {
+    /// The run's own repository: its working tree is what `actions/checkout` gives.
+    pub own: PathBuf,
+    /// Others, by `owner/repo@ref` or `owner/repo`, in lower case.
+    pub others: BTreeMap<String, PathBuf>,
+}
+
+impl SourceTrees {
+    /// The folder of another repository.
+    pub(crate) fn other(&self, repository: &str, git_ref: &str) -> Option<&PathBuf> {
+        let name = repository.to_lowercase();
+        let exact = self.others.get(&format!("{name}@{}", git_ref.to_lowercase()));
+        exact.or_else(|| self.others.get(&name))
+    }
+}
+
+/// A job to be carried out here.
+pub struct LocalJob {
+    /// What it is.
+    pub assignment: Assignment,
+    /// The workflow that it is of, as its assignment's text reads.
+    pub workflow: Arc<Workflow>,
+    /// Its folder: made if it is not there.
+    pub folder: PathBuf,
+    /// Whether the folder stays.
+    pub keep: bool,
+    /// This program, which a sandbox executes again.
+    pub exe: PathBuf,
+    /// What a unit is told.
+    pub settings: UnitSettings,
+    /// Where it runs.
+    pub sandboxes: Arc<dyn Runtime>,
+    /// Whether that is plain processes of this user: then files are looked at from here.
+    pub plain: bool,
+    /// Where its repositories are.
+    pub trees: Arc<SourceTrees>,
+    /// Whether the listener is asked about steps that fail.
+    pub ask: bool,
+}
+
+/// What differs in a job of this process.
+#[derive(Clone)]
+pub(crate) struct Local {
+    pub(crate) workflow: Arc<Workflow>,
+    pub(crate) plain: bool,
+    pub(crate) trees: Arc<SourceTrees>,
+    /// Who is asked about steps that fail.
+    pub(crate) asked: Option<Arc<dyn Listener>>,
+}
+
+/// Ends a job from outside. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct JobStop {
+    pub(crate) switch: StopSwitch,
+}
+
+impl JobStop {
+    /// The job is cancelled: what runs is ended, steps that always run still run.
+    pub fn cancel(&self, reason: &str) {
+        self.switch.set(Stop::Cancelled(reason.to_owned()));
+    }
+
+    /// Nothing of it runs any more.
+    pub fn force(&self, reason: &str) {
+        self.switch.set(Stop::Forced(reason.to_owned()));
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub struct LocalEnd {
+    /// How.
+    pub conclusion: Conclusion,
+    /// Why, when it is not a plain success.
+    pub reason: Option<String>,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
+    /// The environment's address.
+    pub environment_url: Option<String>,
+}
+
+/// Carries a job out. Its future may be large: box it where many are kept.
+///
+/// # Errors
+/// When the job's folder cannot be made; what goes wrong in the job itself is in its end.
+pub async fn run_local_job(
+    job: LocalJob,
+    control: Arc<dyn Control>,
+    listener: Arc<dyn Listener>,
+    stop: &JobStop,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<LocalEnd> {
+    std::fs::create_dir_all(&job.folder)?;
+    let (folder, keep) = (job.folder.clone(), job.keep);
+    let end = crate::unit::here(job, control, listener, stop.switch.clone(), clock).await;
+    if !keep {
+        // What is left of it is of no use to anybody; the next run has a folder of its own.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    Ok(LocalEnd {
+        conclusion: end.conclusion,
+        reason: end.reason,
+        outputs: end.outputs,
+        environment_url: end.environment_url,
+    })
+}

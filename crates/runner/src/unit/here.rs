@@ -1,0 +1,47 @@
+//! A job in this very process: see [`crate::local`].
+
+use std::sync::Arc;
+
+use windlass_kernel::Clock;
+use windlass_secrets::Masker;
+
+use super::{Ground, Unit};
+use crate::control::Control;
+use crate::folder::JobFolder;
+use crate::job::JobEnd;
+use crate::local::{Listener, Local, LocalJob};
+use crate::log::Log;
+use crate::report::Reporter;
+use crate::stop::StopSwitch;
+
+/// Carries out a job whose folder is there.
+pub(crate) async fn here(
+    job: LocalJob,
+    control: Arc<dyn Control>,
+    listener: Arc<dyn Listener>,
+    stop: StopSwitch,
+    clock: Arc<dyn Clock>,
+) -> JobEnd {
+    let assignment = job.assignment;
+    let secrets = assignment.secrets.values().map(|secret| secret.expose().as_str());
+    let masker = Masker::new(secrets.chain([assignment.token.expose().as_str()]));
+    let log = Log::heard(listener.clone(), masker, clock.clone(), job.settings.log_limit);
+    let reporter = Reporter::heard(listener.clone(), clock.clone());
+    let local = Local {
+        workflow: job.workflow,
+        plain: job.plain,
+        trees: job.trees,
+        asked: job.ask.then_some(listener),
+    };
+    let unit = Unit {
+        folder: JobFolder::at(&job.folder),
+        exe: job.exe,
+        settings: job.settings,
+        clock,
+        local: Some(local),
+    };
+    let ground = Ground { sandboxes: Ok(job.sandboxes), ready: None };
+    let end = Box::pin(unit.job(assignment, ground, control, &log, &reporter, &stop)).await;
+    log.flush();
+    end
+}

@@ -17,7 +17,7 @@ mod value;
 pub use ast::{Expr, Reference, ReferenceKind};
 pub use error::{EvalError, ExprError, ExprErrorKind};
 pub(crate) use eval::too_large;
-pub use eval::{MEMORY_LIMIT, Scope};
+pub use eval::{MEMORY_LIMIT, Scope, WORK_LIMIT};
 pub use function::{Function, StatusFunction};
 pub use object::Object;
 pub use parser::{CONTEXTS, MAX_DEPTH, MAX_LENGTH};

@@ -1,4 +1,4 @@
-use super::{EvalError, ExprError, Function, Scope, Value};
+use super::{CONTEXTS, EvalError, ExprError, Function, Scope, Value};
 
 /// A parsed expression. Its functions exist and have the right number of arguments; its contexts exist somewhere in
 /// the language, though perhaps not where it stands.
@@ -74,7 +74,12 @@ impl Comparison {
 impl Expr {
     /// Parses an expression (without `${{ }}`).
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        super::parser::parse(text)
+        Self::parse_over(text, |name| CONTEXTS.iter().any(|context| context.eq_ignore_ascii_case(name)))
+    }
+
+    /// As [`Expr::parse`], with the contexts for which `named` says yes instead of the language's own.
+    pub fn parse_over(text: &str, named: impl Fn(&str) -> bool) -> Result<Self, ExprError> {
+        super::parser::parse(text, &named)
     }
 
     /// Its text as given.

@@ -31,7 +31,7 @@ pub struct ExprError {
     pub kind: ExprErrorKind,
     /// Where: bytes from the beginning of the expression's text.
     pub position: usize,
-    /// In words, with the place within the trimmed expression.
+    /// In words, with the place within the trimmed expression (in UTF-16 units, from 1, as GitHub counts).
     pub message: String,
 }
 
@@ -64,7 +64,7 @@ impl ExprError {
         }
         let lead = text.len() - text.trim_start().len();
         let before = text.get(lead..position.max(lead)).unwrap_or_default();
-        let place = before.chars().count() + 1;
+        let place = before.encode_utf16().count() + 1;
         let message =
             format!("{what}: '{raw}'. Located at position {place} within expression: {}", text.trim());
         Self { kind, position, message }

@@ -1,12 +1,17 @@
+//! What an expression is worth over a scope: operators and dereferences. The functions are in [`call`].
+
+mod call;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::ast::{Comparison, Node};
-use super::value::{eq_ignore_case, fold};
-use super::{EvalError, Function, StatusFunction, Value, json};
+use super::{EvalError, StatusFunction, Value};
 
 /// How many bytes the values that one evaluation makes may take together: no expression is a bomb.
 pub const MEMORY_LIMIT: usize = 10 * 1024 * 1024;
+/// How many bytes of text one evaluation may look at: no expression takes the machine's time.
+pub const WORK_LIMIT: usize = 256 * 1024 * 1024;
 
 /// What an expression is evaluated over.
 pub trait Scope {
@@ -26,20 +31,24 @@ pub trait Scope {
     }
 }
 
-/// A value, and whether it is the outcome of `.*`, on which a property is taken from each item.
+/// A value, and whether it is the outcome of `.*`, on which a property is taken from each item. It stays so through
+/// `&&`, `||`, parentheses and `case`.
+#[derive(Clone)]
 struct Outcome {
     value: Value,
     filtered: bool,
 }
 
-struct Evaluation<'a> {
+/// One evaluation: what it may still use, and the contexts that it has read (so that each is one instance).
+pub(super) struct Evaluation<'a> {
     scope: &'a dyn Scope,
+    contexts: Vec<(&'a str, Value)>,
     memory: usize,
+    work: usize,
 }
 
 pub(super) fn evaluate(node: &Node, scope: &dyn Scope) -> Result<Value, EvalError> {
-    let mut evaluation = Evaluation { scope, memory: MEMORY_LIMIT };
-    evaluation.value(node)
+    Evaluation::new(scope).value(node)
 }
 
 pub(crate) fn too_large() -> EvalError {
@@ -48,27 +57,32 @@ pub(crate) fn too_large() -> EvalError {
     )
 }
 
-fn plain(value: Value) -> Outcome {
-    Outcome { value, filtered: false }
+fn plain(value: impl Into<Value>) -> Outcome {
+    Outcome { value: value.into(), filtered: false }
 }
 
-impl Evaluation<'_> {
-    fn value(&mut self, node: &Node) -> Result<Value, EvalError> {
+impl<'a> Evaluation<'a> {
+    pub(super) fn new(scope: &'a dyn Scope) -> Self {
+        Self { scope, contexts: Vec::new(), memory: MEMORY_LIMIT, work: WORK_LIMIT }
+    }
+
+    pub(super) fn value(&mut self, node: &'a Node) -> Result<Value, EvalError> {
         self.outcome(node).map(|o| o.value)
     }
 
-    fn outcome(&mut self, node: &Node) -> Result<Outcome, EvalError> {
+    fn outcome(&mut self, node: &'a Node) -> Result<Outcome, EvalError> {
         Ok(match node {
             Node::Literal(value) => plain(value.clone()),
-            Node::Context(name) => plain(
-                self.scope
-                    .context(name)
-                    .ok_or_else(|| EvalError::new(format!("the context '{name}' is not available here")))?,
-            ),
-            Node::Call(function, arguments) => plain(self.call(*function, arguments)?),
+            Node::Context(name) => plain(self.context(name)?),
+            Node::Call(function, arguments) => self.call(*function, arguments)?,
             Node::Index(of, index) => {
                 let of = self.outcome(of)?;
+                if of.value.is_scalar() {
+                    // What nothing is taken from is not looked at.
+                    return Ok(plain(Value::Null));
+                }
                 let index = self.value(index)?;
+                self.look(text_length(&index))?;
                 if of.filtered {
                     self.map(&of.value, |item| item_of(item, &index))?
                 } else {
@@ -79,36 +93,61 @@ impl Evaluation<'_> {
                 let of = self.outcome(of)?;
                 self.wildcard(&of)?
             }
-            Node::Not(operand) => plain(Value::Bool(!self.value(operand)?.truthy())),
+            Node::Not(operand) => plain(!self.value(operand)?.truthy()),
             Node::Compare(comparison, left, right) => {
                 let (left, right) = (self.value(left)?, self.value(right)?);
-                plain(Value::Bool(compare(*comparison, &left, &right)))
+                self.look_at(&left, &right)?;
+                plain(compare(*comparison, &left, &right))
             }
-            Node::And(operands) => plain(self.chain(operands, false)?),
-            Node::Or(operands) => plain(self.chain(operands, true)?),
+            Node::And(operands) => self.chain(operands, false)?,
+            Node::Or(operands) => self.chain(operands, true)?,
         })
     }
 
-    /// The first operand whose truth is `stop`, or the last.
-    fn chain(&mut self, operands: &[Node], stop: bool) -> Result<Value, EvalError> {
-        let mut value = Value::Null;
-        for operand in operands {
-            value = self.value(operand)?;
-            if value.truthy() == stop {
-                break;
-            }
+    fn context(&mut self, name: &'a str) -> Result<Value, EvalError> {
+        if let Some((_, value)) = self.contexts.iter().find(|(known, _)| *known == name) {
+            return Ok(value.clone());
         }
+        let value = self
+            .scope
+            .context(name)
+            .ok_or_else(|| EvalError::new(format!("the context '{name}' is not available here")))?;
+        self.contexts.push((name, value.clone()));
         Ok(value)
     }
 
+    /// The first operand whose truth is `stop`, or the last.
+    fn chain(&mut self, operands: &'a [Node], stop: bool) -> Result<Outcome, EvalError> {
+        let mut outcome = plain(Value::Null);
+        for operand in operands {
+            outcome = self.outcome(operand)?;
+            if outcome.value.truthy() == stop {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Counts bytes of a new value.
     fn spend(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.memory = self.memory.checked_sub(bytes).ok_or_else(too_large)?;
         Ok(())
     }
 
-    fn text(&mut self, text: String) -> Result<Value, EvalError> {
-        self.spend(text.len())?;
-        Ok(Value::from(text))
+    /// Counts bytes that are read.
+    fn look(&mut self, bytes: usize) -> Result<(), EvalError> {
+        self.work = self.work.checked_sub(bytes).ok_or_else(|| {
+            EvalError::new(
+                "The maximum allowed work was exceeded: the expression reads more than 256 MB of text",
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Counts what a comparison of the two reads.
+    fn look_at(&mut self, left: &Value, right: &Value) -> Result<(), EvalError> {
+        let (a, b) = (text_length(left), text_length(right));
+        self.look(if a > 0 && b > 0 { a.min(b) } else { a + b } + 1)
     }
 
     fn collect(&mut self, items: Vec<Value>) -> Result<Outcome, EvalError> {
@@ -117,139 +156,38 @@ impl Evaluation<'_> {
     }
 
     fn map(&mut self, items: &Value, f: impl Fn(&Value) -> Option<Value>) -> Result<Outcome, EvalError> {
-        let items = items.as_array().unwrap_or_default().iter().filter_map(f).collect();
-        self.collect(items)
+        let items = items.as_array().unwrap_or_default();
+        self.look(size_of_val(items))?;
+        self.collect(items.iter().filter_map(f).collect())
     }
 
     fn wildcard(&mut self, of: &Outcome) -> Result<Outcome, EvalError> {
-        let all = |value: &Value| match value {
-            Value::Array(items) => items.to_vec(),
-            Value::Object(object) => object.values().cloned().collect(),
-            _ => Vec::new(),
-        };
-        let items = match (&of.value, of.filtered) {
-            (Value::Array(items), true) => items.iter().flat_map(all).collect(),
-            (value, _) => all(value),
-        };
+        let mut items = Vec::new();
+        match (&of.value, of.filtered) {
+            (Value::Array(outer), true) => {
+                self.look(outer.len() * size_of::<Value>())?;
+                outer.iter().for_each(|item| all(item, &mut items));
+            }
+            (value, _) => all(value, &mut items),
+        }
         self.collect(items)
-    }
-
-    fn call(&mut self, function: Function, arguments: &[Node]) -> Result<Value, EvalError> {
-        if function == Function::Case {
-            return self.case(arguments);
-        }
-        let arguments = arguments.iter().map(|a| self.value(a)).collect::<Result<Vec<_>, _>>()?;
-        match (function, arguments.as_slice()) {
-            (Function::Contains, [search, item]) => Ok(Value::Bool(contains(search, item))),
-            (Function::StartsWith, [text, part]) => Ok(Value::Bool(affix(text, part, false))),
-            (Function::EndsWith, [text, part]) => Ok(Value::Bool(affix(text, part, true))),
-            (Function::Format, [template, rest @ ..]) => {
-                let text = self.format(&template.to_text(), rest)?;
-                Ok(Value::from(text))
-            }
-            (Function::Join, [list, rest @ ..]) => {
-                let separator = rest.first().map_or_else(|| ",".into(), Value::to_text);
-                self.join(list, &separator)
-            }
-            (Function::ToJson, [value]) => {
-                let text = json::write(value, self.memory).ok_or_else(too_large)?;
-                self.text(text)
-            }
-            (Function::FromJson, [text]) => {
-                let text = text.to_text();
-                self.spend(text.len())?;
-                let (value, size) = json::read(&text, self.memory)?;
-                self.spend(size)?;
-                Ok(value)
-            }
-            (Function::HashFiles, patterns) => {
-                let patterns: Vec<String> = patterns.iter().map(|p| p.to_text().to_string()).collect();
-                let hash = self.scope.hash_files(&patterns)?;
-                self.text(hash)
-            }
-            (Function::Status(status), arguments) => self.scope.status(status, arguments),
-            _ => {
-                Err(EvalError::new(format!("the function '{}' cannot take these arguments", function.name())))
-            }
-        }
-    }
-
-    fn case(&mut self, arguments: &[Node]) -> Result<Value, EvalError> {
-        let mut rest = arguments;
-        while let [predicate, value, more @ ..] = rest {
-            match self.value(predicate)? {
-                Value::Bool(true) => return self.value(value),
-                Value::Bool(false) => rest = more,
-                other => {
-                    let kind = super::explain::literal(&other);
-                    return Err(EvalError::new(format!(
-                        "a predicate of 'case' must be true or false, not {kind}"
-                    )));
-                }
-            }
-        }
-        match rest {
-            [default] => self.value(default),
-            _ => Err(EvalError::new("'case' needs a default")),
-        }
-    }
-
-    fn join(&mut self, list: &Value, separator: &str) -> Result<Value, EvalError> {
-        match list {
-            Value::Array(items) => {
-                let mut text = String::new();
-                for (i, item) in items.iter().enumerate() {
-                    let item = item.to_text();
-                    let separator = if i == 0 { "" } else { separator };
-                    self.spend(item.len() + separator.len())?;
-                    text.push_str(separator);
-                    text.push_str(&item);
-                }
-                Ok(Value::from(text))
-            }
-            Value::Object(_) => Ok(Value::from("")),
-            scalar => Ok(Value::String(scalar.to_text())),
-        }
-    }
-
-    fn format(&mut self, template: &str, arguments: &[Value]) -> Result<String, EvalError> {
-        let invalid = || EvalError::new(format!("The following format string is invalid: {template}"));
-        let mut text = String::new();
-        let mut rest = template;
-        while let Some(brace) = rest.find(['{', '}']) {
-            self.spend(brace + 1)?;
-            text.push_str(&rest[..brace]);
-            let opening = rest[brace..].starts_with('{');
-            let behind = &rest[brace + 1..];
-            if behind.starts_with(if opening { '{' } else { '}' }) {
-                text.push(if opening { '{' } else { '}' });
-                rest = &behind[1..];
-                continue;
-            }
-            if !opening {
-                return Err(invalid());
-            }
-            let (index, after) = behind.split_once('}').ok_or_else(invalid)?;
-            if index.is_empty() || !index.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(invalid());
-            }
-            let argument = index.parse::<usize>().ok().and_then(|i| arguments.get(i)).ok_or_else(|| {
-                EvalError::new(format!(
-                    "The following format string references more arguments than were supplied: {template}"
-                ))
-            })?;
-            let argument = argument.to_text();
-            self.spend(argument.len())?;
-            text.push_str(&argument);
-            rest = after;
-        }
-        self.spend(rest.len())?;
-        text.push_str(rest);
-        Ok(text)
     }
 }
 
-pub(super) fn compare(comparison: Comparison, left: &Value, right: &Value) -> bool {
+/// Adds the items or the properties' values.
+fn all(of: &Value, items: &mut Vec<Value>) {
+    match of {
+        Value::Array(array) => items.extend(array.iter().cloned()),
+        Value::Object(object) => items.extend(object.values().cloned()),
+        _ => {}
+    }
+}
+
+fn text_length(value: &Value) -> usize {
+    value.as_str().map_or(0, str::len)
+}
+
+fn compare(comparison: Comparison, left: &Value, right: &Value) -> bool {
     let is = |ordering| left.compare(right) == Some(ordering);
     match comparison {
         Comparison::Equal => left.loose_eq(right),
@@ -274,32 +212,4 @@ fn item_of(of: &Value, index: &Value) -> Option<Value> {
         }
         _ => None,
     }
-}
-
-fn contains(search: &Value, item: &Value) -> bool {
-    match search {
-        Value::Array(items) => items.iter().any(|i| i.loose_eq(item)),
-        Value::Object(_) => false,
-        _ if !item.is_scalar() => false,
-        scalar => folded(&scalar.to_text()).contains(&folded(&item.to_text())),
-    }
-}
-
-fn affix(text: &Value, part: &Value, end: bool) -> bool {
-    if !text.is_scalar() || !part.is_scalar() {
-        return false;
-    }
-    let (text, part) = (text.to_text(), part.to_text());
-    let length = part.chars().count();
-    let all = text.chars().count();
-    if length > all {
-        return false;
-    }
-    let skip = if end { all - length } else { 0 };
-    let piece: String = text.chars().skip(skip).take(length).collect();
-    eq_ignore_case(&piece, &part)
-}
-
-fn folded(text: &str) -> String {
-    text.chars().map(fold).collect()
 }

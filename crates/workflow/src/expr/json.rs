@@ -1,8 +1,9 @@
-//! `toJSON` and `fromJSON`. Reading is as lenient as GitHub's: comments, trailing commas and single quotes pass.
+//! `toJSON` and `fromJSON`. Reading is as lenient as GitHub's: comments, trailing commas, single quotes and bare keys
+//! pass. Only what follows the value does not, which GitHub's reader leaves unread: nothing is ignored here.
 
 use std::sync::Arc;
 
-use super::{EvalError, Object, Value, number};
+use super::{EvalError, Object, Value};
 
 /// How deep JSON may nest.
 const MAX_DEPTH: usize = 100;
@@ -93,6 +94,25 @@ pub(super) fn read(text: &str, limit: usize) -> Result<(Value, usize), EvalError
     }
 }
 
+/// A number of JSON; and what GitHub's reader takes besides: `.5`, `1.`, hexadecimal, octal, and what is none.
+fn number(word: &str) -> Option<f64> {
+    match word {
+        "NaN" => return Some(f64::NAN),
+        "Infinity" => return Some(f64::INFINITY),
+        "-Infinity" => return Some(f64::NEG_INFINITY),
+        _ => {}
+    }
+    if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        return plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().map(|bits| bits as i64 as f64);
+    }
+    if word.len() > 1 && word.starts_with('0') && !word[1..].starts_with(['.', 'e', 'E']) {
+        return u64::from_str_radix(word, 8).ok().map(|bits| bits as i64 as f64);
+    }
+    let plain = word.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    (plain && !word.starts_with('+')).then(|| word.parse().ok()).flatten()
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -171,11 +191,13 @@ impl Reader<'_> {
             "null" => Value::Null,
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
-            "NaN" => Value::Number(f64::NAN),
             "" => return Err(self.error(&format!("`{}` cannot begin a value", self.peek().unwrap_or(' ')))),
-            _ => match number::parse(word) {
-                n if n.is_nan() => return Err(self.error(&format!("`{word}` is no value"))),
-                n => Value::Number(n),
+            _ => match number(word) {
+                Some(n) => Value::Number(n),
+                None => {
+                    let shown: String = word.chars().take(40).collect();
+                    return Err(self.error(&format!("`{shown}` is no value")));
+                }
             },
         };
         self.at += end;
@@ -202,8 +224,8 @@ impl Reader<'_> {
             self.space()?;
             match self.take() {
                 Some('}') => return Ok(Value::from(object)),
-                Some(quote @ ('"' | '\'')) => {
-                    let key = self.string(quote)?;
+                Some(c) if c.is_ascii_alphabetic() || "\"'_$".contains(c) => {
+                    let key = self.key(c)?;
                     self.spend(64)?;
                     self.space()?;
                     if !self.take_if(":") {
@@ -214,10 +236,22 @@ impl Reader<'_> {
                     object.insert(key, value);
                     self.separator('}')?;
                 }
-                Some(c) => return Err(self.error(&format!("`{c}` stands where a key in quotes should"))),
+                Some(c) => return Err(self.error(&format!("`{c}` stands where a key should"))),
                 None => return Err(self.error("an object does not end")),
             }
         }
+    }
+
+    /// A key, whose first character was taken: in quotes, or a bare name.
+    fn key(&mut self, first: char) -> Result<String, EvalError> {
+        if first == '"' || first == '\'' {
+            return self.string(first);
+        }
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_$".contains(c)).unwrap_or(rest.len());
+        self.at += end;
+        self.spend(end)?;
+        Ok(format!("{first}{}", &rest[..end]))
     }
 
     /// A comma, or `end` ahead.

@@ -1,7 +1,7 @@
 //! Numbers to text and back, as .NET does it (`G15`), because that is what workflows see on GitHub.
 
 /// Reads a number as GitHub does: trimmed; empty is 0; decimal with sign, fraction and exponent; `0x` and `0o` with
-/// 32 bits (so `0xFFFFFFFF` is −1); `Infinity`, `-Infinity`; anything else is NaN.
+/// 32 bits (so `0xFFFFFFFF` is −1); `Infinity` with or without a sign, in any case; anything else is NaN.
 pub(crate) fn parse(text: &str) -> f64 {
     let text = text.trim();
     if text.is_empty() {
@@ -15,14 +15,20 @@ pub(crate) fn parse(text: &str) -> f64 {
         let bits = if plain { u32::from_str_radix(digits, radix).ok() } else { None };
         bits.map_or(f64::NAN, |bits| f64::from(bits as i32))
     };
-    match text {
-        "Infinity" | "+Infinity" => f64::INFINITY,
-        "-Infinity" => f64::NEG_INFINITY,
-        _ => match (text.strip_prefix("0x"), text.strip_prefix("0o")) {
-            (Some(digits), _) => wrap(digits, 16),
-            (_, Some(digits)) => wrap(digits, 8),
-            _ => f64::NAN,
-        },
+    if let Some(digits) = text.strip_prefix("0x") {
+        return wrap(digits, 16);
+    }
+    if let Some(digits) = text.strip_prefix("0o") {
+        return wrap(digits, 8);
+    }
+    let (negative, size) = match text.strip_prefix('-') {
+        Some(size) => (true, size),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    match (size.eq_ignore_ascii_case("infinity"), negative) {
+        (true, true) => f64::NEG_INFINITY,
+        (true, false) => f64::INFINITY,
+        _ => f64::NAN,
     }
 }
 
@@ -34,8 +40,9 @@ pub(crate) fn format(n: f64) -> String {
     if n.is_infinite() {
         return if n > 0.0 { "Infinity" } else { "-Infinity" }.into();
     }
-    if n == 0.0 {
-        return "0".into();
+    if n.fract() == 0.0 && n.abs() < 1e15 {
+        // Most numbers; and −0, which is written as 0.
+        return (n as i64).to_string();
     }
     let scientific = format!("{:.14e}", n.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));

@@ -2,15 +2,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Value;
+use super::value::{eq_ignore_case, folded};
 
-/// A mapping that keeps the order of its keys and looks them up ignoring ASCII case; or exactly, as the `env`
-/// context does.
+/// A mapping that keeps the order of its keys and looks them up ignoring case; or exactly, as the `env` context does.
 #[derive(Clone, Debug, Default)]
 pub struct Object {
     entries: Vec<(Arc<str>, Value)>,
+    /// Where each key stands; empty while there are so few that they are looked through one by one.
     index: HashMap<String, usize>,
     exact: bool,
 }
+
+/// How many entries are looked through one by one.
+const FEW: usize = 12;
 
 impl Object {
     /// An empty mapping that ignores case.
@@ -30,24 +34,27 @@ impl Object {
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.index.get(&self.slot(key)).map(|i| &self.entries[*i].1)
+        self.place(key).map(|i| &self.entries[i].1)
     }
 
     /// Whether there is a `key`.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.index.contains_key(&self.slot(key))
+        self.place(key).is_some()
     }
 
     /// Sets `key`. One that is there keeps its place and its spelling.
     pub fn insert(&mut self, key: impl AsRef<str>, value: Value) {
         let key = key.as_ref();
-        let slot = self.slot(key);
-        match self.index.get(&slot) {
-            Some(i) => self.entries[*i].1 = value,
-            None => {
-                self.index.insert(slot, self.entries.len());
-                self.entries.push((key.into(), value));
-            }
+        if let Some(i) = self.place(key) {
+            self.entries[i].1 = value;
+            return;
+        }
+        self.entries.push((key.into(), value));
+        let last = self.entries.len() - 1;
+        if last == FEW {
+            self.index = self.entries.iter().enumerate().map(|(i, (key, _))| (self.slot(key), i)).collect();
+        } else if last > FEW {
+            self.index.insert(self.slot(key), last);
         }
     }
 
@@ -76,8 +83,16 @@ impl Object {
         self.entries.is_empty()
     }
 
+    fn place(&self, key: &str) -> Option<usize> {
+        if self.entries.len() > FEW {
+            return self.index.get(&self.slot(key)).copied();
+        }
+        let same = |other: &str| if self.exact { other == key } else { eq_ignore_case(other, key) };
+        self.entries.iter().position(|(other, _)| same(other))
+    }
+
     fn slot(&self, key: &str) -> String {
-        if self.exact { key.to_owned() } else { key.to_ascii_lowercase() }
+        if self.exact { key.to_owned() } else { folded(key) }
     }
 }
 

@@ -1,11 +1,11 @@
-//! A Pratt parser. It keeps the depth of what it has built beside each node, so that no text can make a tree (or this
-//! parser's own stack) deeper than the limit.
+//! Tokens to a tree. What is open (parentheses, calls, subscripts) stands on a stack of its own, so that no text can use
+//! up the machine's; and a tree never gets deeper than the limit.
 
 use super::ast::{Comparison, Node};
-use super::lexer::{self, Kind, Token};
+use super::lexer::{Kind, Lexer, Token};
 use super::{Expr, ExprError, ExprErrorKind, Function, Reference, ReferenceKind, Value};
 
-/// The longest expression, in characters.
+/// The longest expression, in UTF-16 units (which are characters, but for the rarest).
 pub const MAX_LENGTH: usize = 21_000;
 /// The deepest tree.
 pub const MAX_DEPTH: usize = 50;
@@ -14,84 +14,96 @@ pub const CONTEXTS: [&str; 12] = [
     "github", "env", "vars", "secrets", "inputs", "matrix", "job", "jobs", "steps", "needs", "runner",
     "strategy",
 ];
-/// Parentheses make no node, but they do use this parser's stack.
-const MAX_NESTING: usize = 200;
 
+/// A part of the tree.
 struct Built {
     node: Node,
     depth: usize,
+    /// The reference that it is, if it is a context and nothing else.
+    context: Option<usize>,
 }
 
-struct Parser<'a> {
+#[derive(Clone, Copy, PartialEq)]
+enum Operator {
+    Or,
+    And,
+    Compare(Comparison),
+    Not,
+}
+
+/// Why a frame is open.
+enum Opening {
+    /// It is the whole expression.
+    Whole,
+    /// `(`.
+    Group,
+    /// `name(`; with the arguments so far, and the function's place among the references.
+    Call(Function, usize, Vec<Built>),
+    /// `[` behind this.
+    Index(Built),
+}
+
+/// Operands and operators that wait for their turn.
+struct Frame {
+    opening: Opening,
+    operands: Vec<Built>,
+    operators: Vec<Operator>,
+}
+
+struct Parser<'a, 'n> {
     text: &'a str,
-    tokens: Vec<Token<'a>>,
-    next: usize,
-    nesting: usize,
+    /// Which contexts there are.
+    named: &'n dyn Fn(&str) -> bool,
+    /// Those around the innermost.
+    outer: Vec<Frame>,
+    frame: Frame,
     references: Vec<Reference>,
+    last: Option<Token<'a>>,
+    too_deep: bool,
 }
 
-pub(super) fn parse(text: &str) -> Result<Expr, ExprError> {
-    if text.chars().count() > MAX_LENGTH {
+pub(super) fn parse(text: &str, named: &dyn Fn(&str) -> bool) -> Result<Expr, ExprError> {
+    if text.trim().encode_utf16().count() > MAX_LENGTH {
         return Err(ExprError::new(ExprErrorKind::ExceededMaxLength, "", 0, text));
     }
-    let tokens = lexer::tokens(text)?;
-    let mut parser = Parser { text, tokens, next: 0, nesting: 0, references: Vec::new() };
-    let built = parser.expression(0)?;
-    if let Some(token) = parser.peek() {
-        return Err(parser.unexpected(&token));
+    let mut parser = Parser {
+        text,
+        named,
+        outer: Vec::new(),
+        frame: Frame::new(Opening::Whole),
+        references: Vec::new(),
+        last: None,
+        too_deep: false,
+    };
+    let mut lexer = Lexer::new(text);
+    while let Some(token) = lexer.next() {
+        parser.take(&token)?;
+        parser.last = Some(token);
     }
-    Ok(Expr { text: text.to_owned(), root: built.node, references: parser.references })
+    let root = parser.end()?;
+    Ok(Expr { text: text.to_owned(), root, references: parser.references })
 }
 
-/// How tightly an infix operator binds; higher is tighter.
-fn binding(symbol: &str) -> Option<u8> {
-    Some(match symbol {
-        "||" => 1,
-        "&&" => 2,
-        "==" | "!=" => 3,
-        "<" | "<=" | ">" | ">=" => 4,
-        _ => return None,
-    })
-}
-
-fn comparison(symbol: &str) -> Comparison {
-    match symbol {
-        "==" => Comparison::Equal,
-        "!=" => Comparison::NotEqual,
-        "<" => Comparison::Less,
-        "<=" => Comparison::LessOrEqual,
-        ">" => Comparison::Greater,
-        _ => Comparison::GreaterOrEqual,
-    }
-}
-
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<Token<'a>> {
-        self.tokens.get(self.next).cloned()
-    }
-
-    fn take(&mut self) -> Result<Token<'a>, ExprError> {
-        let token = self.peek().ok_or_else(|| self.ended())?;
-        self.next += 1;
-        Ok(token)
-    }
-
-    fn take_if(&mut self, symbol: &str) -> bool {
-        let found =
-            matches!(self.tokens.get(self.next), Some(Token { kind: Kind::Symbol(s), .. }) if *s == symbol);
-        self.next += usize::from(found);
-        found
-    }
-
-    fn expect(&mut self, symbol: &str) -> Result<(), ExprError> {
-        let token = self.take()?;
-        if matches!(token.kind, Kind::Symbol(s) if s == symbol) {
-            Ok(())
-        } else {
-            Err(self.unexpected(&token))
+impl Operator {
+    /// How tightly it binds; higher is tighter.
+    fn binding(self) -> u8 {
+        match self {
+            Self::Or => 1,
+            Self::And => 2,
+            Self::Compare(Comparison::Equal | Comparison::NotEqual) => 3,
+            Self::Compare(_) => 4,
+            Self::Not => 5,
         }
     }
+}
 
+impl Frame {
+    fn new(opening: Opening) -> Self {
+        Self { opening, operands: Vec::new(), operators: Vec::new() }
+    }
+}
+
+impl<'a> Parser<'a, '_> {
     fn error(&self, kind: ExprErrorKind, token: &Token<'_>) -> ExprError {
         ExprError::new(kind, token.raw, token.position, self.text)
     }
@@ -100,141 +112,203 @@ impl<'a> Parser<'a> {
         self.error(ExprErrorKind::UnexpectedSymbol, token)
     }
 
-    fn ended(&self) -> ExprError {
-        match self.tokens.last() {
-            Some(token) => self.error(ExprErrorKind::UnexpectedEndOfExpression, token),
-            None => ExprError {
-                kind: ExprErrorKind::UnexpectedEndOfExpression,
-                position: 0,
-                message: "An expression was expected".into(),
-            },
+    fn push(&mut self, node: Node, below: usize) {
+        let mut depth = below + 1;
+        let mut node = node;
+        if depth > MAX_DEPTH {
+            // Another error further on is told first, as on GitHub; the tree that will not be used stays flat.
+            self.too_deep = true;
+            (node, depth) = (Node::Literal(Value::Null), 1);
         }
+        self.frame.operands.push(Built { node, depth, context: None });
     }
 
-    fn too_deep(&self) -> ExprError {
-        let position = self.tokens.get(self.next.saturating_sub(1)).map_or(0, |t| t.position);
-        ExprError::new(ExprErrorKind::ExceededMaxDepth, "", position, self.text)
+    /// The operand that stands last. The lexer lets nothing that needs one pass without.
+    fn pop(&mut self) -> Built {
+        let nothing = Built { node: Node::Literal(Value::Null), depth: 1, context: None };
+        self.frame.operands.pop().unwrap_or(nothing)
     }
 
-    fn build(&self, node: Node, below: usize) -> Result<Built, ExprError> {
-        let depth = below + 1;
-        if depth > MAX_DEPTH { Err(self.too_deep()) } else { Ok(Built { node, depth }) }
+    fn open(&mut self, opening: Opening) {
+        self.outer.push(std::mem::replace(&mut self.frame, Frame::new(opening)));
     }
 
-    fn expression(&mut self, least: u8) -> Result<Built, ExprError> {
-        self.nesting += 1;
-        if self.nesting > MAX_NESTING {
-            return Err(self.too_deep());
-        }
-        let mut left = self.operand()?;
-        while let Some(Token { kind: Kind::Symbol(symbol), .. }) = self.peek() {
-            let Some(power) = binding(symbol).filter(|power| *power > least) else { break };
-            self.next += 1;
-            left = match power {
-                1 | 2 => self.chain(left, symbol, power)?,
-                _ => {
-                    let right = self.expression(power)?;
-                    let below = left.depth.max(right.depth);
-                    let node = Node::Compare(comparison(symbol), Box::new(left.node), Box::new(right.node));
-                    self.build(node, below)?
+    /// Closes the innermost frame.
+    fn close(&mut self) -> Opening {
+        let outer = self.outer.pop().unwrap_or_else(|| Frame::new(Opening::Whole));
+        std::mem::replace(&mut self.frame, outer).opening
+    }
+
+    fn take(&mut self, token: &Token<'a>) -> Result<(), ExprError> {
+        let behind = self.last.as_ref().map(|last| &last.kind);
+        match &token.kind {
+            Kind::Unexpected => return Err(self.unexpected(token)),
+            // `[*` must be closed at once: everything else has no meaning.
+            kind if behind == Some(&Kind::Star) && self.starred() && *kind != Kind::CloseIndex => {
+                return Err(self.unexpected(token));
+            }
+            Kind::Literal(value) => self.push(Node::Literal(value.clone()), 0),
+            Kind::Name => self.context(token)?,
+            Kind::Function => return self.function(token),
+            Kind::Property => {
+                let of = self.pop();
+                self.access(of, Node::Literal(Value::from(token.raw)), 1);
+            }
+            Kind::Star => {
+                if behind == Some(&Kind::Dot) {
+                    let of = self.pop();
+                    self.push(Node::Wildcard(Box::new(of.node)), of.depth);
                 }
-            };
+            }
+            Kind::Group => self.open(Opening::Group),
+            Kind::Call | Kind::Dot => {}
+            Kind::Index => {
+                let of = self.pop();
+                self.open(Opening::Index(of));
+            }
+            Kind::Not => self.frame.operators.push(Operator::Not),
+            Kind::Compare(comparison) => self.infix(Operator::Compare(*comparison)),
+            Kind::And => self.infix(Operator::And),
+            Kind::Or => self.infix(Operator::Or),
+            Kind::Comma => return self.comma(token),
+            Kind::Close => return self.parenthesis(token),
+            Kind::CloseIndex => return self.bracket(token),
         }
-        self.nesting -= 1;
-        Ok(left)
+        Ok(())
     }
 
-    /// `a && b && c` is one node with three operands, as on GitHub, where a long chain is not deep.
-    fn chain(&mut self, first: Built, symbol: &str, power: u8) -> Result<Built, ExprError> {
-        let mut below = first.depth;
-        let mut operands = vec![first.node];
-        loop {
-            let operand = self.expression(power)?;
-            below = below.max(operand.depth);
-            operands.push(operand.node);
-            if !self.take_if(symbol) {
-                break;
-            }
-        }
-        let node = if symbol == "&&" { Node::And(operands) } else { Node::Or(operands) };
-        self.build(node, below)
+    /// Whether the subscript that is open is `[*`.
+    fn starred(&self) -> bool {
+        matches!(self.frame.opening, Opening::Index(_)) && self.frame.operands.is_empty()
     }
 
-    fn operand(&mut self) -> Result<Built, ExprError> {
-        let token = self.take()?;
-        let built = match &token.kind {
-            Kind::Literal(value) => return self.build(Node::Literal(value.clone()), 0),
-            Kind::Symbol("!") => {
-                // Tighter than every infix operator; and a chain of them is as deep as it is long.
-                let inner = self.expression(u8::MAX)?;
-                return self.build(Node::Not(Box::new(inner.node)), inner.depth);
-            }
-            Kind::Symbol("(") => {
-                let inner = self.expression(0)?;
-                self.expect(")")?;
-                inner
-            }
-            Kind::Symbol(_) => return Err(self.unexpected(&token)),
-            Kind::Name => self.context(&token)?,
-            Kind::Function => self.call(&token)?,
-        };
-        self.accesses(built)
-    }
-
-    fn context(&mut self, token: &Token<'_>) -> Result<Built, ExprError> {
-        if !CONTEXTS.iter().any(|c| c.eq_ignore_ascii_case(token.raw)) {
+    fn context(&mut self, token: &Token<'_>) -> Result<(), ExprError> {
+        if !(self.named)(token.raw) {
             return Err(self.error(ExprErrorKind::UnrecognizedNamedValue, token));
         }
-        self.references.push(Reference {
-            kind: ReferenceKind::Context,
-            name: token.raw.to_owned(),
-            position: token.position,
-            property: self.property_ahead(),
-            arguments: 0,
-        });
-        self.build(Node::Context(token.raw.to_ascii_lowercase()), 0)
-    }
-
-    /// The property that follows, where it is written out.
-    fn property_ahead(&self) -> Option<String> {
-        match &self.tokens[self.next..] {
-            [dot, name, ..] if dot.kind == Kind::Symbol(".") && name.kind == Kind::Name => {
-                Some(name.raw.to_owned())
-            }
-            [open, Token { kind: Kind::Literal(Value::String(key)), .. }, close, ..]
-                if open.kind == Kind::Symbol("[") && close.kind == Kind::Symbol("]") =>
-            {
-                Some(key.to_string())
-            }
-            _ => None,
+        let place = self.refer(token, ReferenceKind::Context);
+        self.push(Node::Context(token.raw.to_ascii_lowercase()), 0);
+        if let Some(built) = self.frame.operands.last_mut() {
+            built.context = Some(place);
         }
+        Ok(())
     }
 
-    fn call(&mut self, token: &Token<'_>) -> Result<Built, ExprError> {
-        let function = Function::by_name(token.raw)
-            .ok_or_else(|| self.error(ExprErrorKind::UnrecognizedFunction, token))?;
-        let place = self.references.len();
+    fn refer(&mut self, token: &Token<'_>, kind: ReferenceKind) -> usize {
         self.references.push(Reference {
-            kind: ReferenceKind::Function(function),
+            kind,
             name: token.raw.to_owned(),
             position: token.position,
             property: None,
             arguments: 0,
         });
-        self.expect("(")?;
-        let mut arguments = Vec::new();
+        self.references.len() - 1
+    }
+
+    fn function(&mut self, token: &Token<'_>) -> Result<(), ExprError> {
+        let function = Function::by_name(token.raw)
+            .ok_or_else(|| self.error(ExprErrorKind::UnrecognizedFunction, token))?;
+        let place = self.refer(token, ReferenceKind::Function(function));
+        self.open(Opening::Call(function, place, Vec::new()));
+        Ok(())
+    }
+
+    /// `of[index]`, where `index` is `depth` deep.
+    fn access(&mut self, of: Built, index: Node, depth: usize) {
+        if let (Some(place), Node::Literal(Value::String(name))) = (of.context, &index) {
+            self.references[place].property = Some(name.to_string());
+        }
+        let below = of.depth.max(depth);
+        self.push(Node::Index(Box::new(of.node), Box::new(index)), below);
+    }
+
+    fn infix(&mut self, operator: Operator) {
+        self.reduce(operator.binding());
+        self.frame.operators.push(operator);
+    }
+
+    /// Applies the operators of this frame that bind at least so tightly.
+    fn reduce(&mut self, binding: u8) {
+        while let Some(operator) = self.frame.operators.pop_if(|operator| operator.binding() >= binding) {
+            let right = self.pop();
+            if operator == Operator::Not {
+                self.push(Node::Not(Box::new(right.node)), right.depth);
+                continue;
+            }
+            let left = self.pop();
+            match operator {
+                Operator::Compare(comparison) => {
+                    let below = left.depth.max(right.depth);
+                    let node = Node::Compare(comparison, Box::new(left.node), Box::new(right.node));
+                    self.push(node, below);
+                }
+                _ => self.chain(operator, left, right),
+            }
+        }
+    }
+
+    /// `a && b && c` is one node with three operands, as on GitHub, where a long chain is not deep; and so it is with
+    /// parentheses around a part of it.
+    fn chain(&mut self, operator: Operator, left: Built, right: Built) {
         let mut below = 0;
-        if !self.take_if(")") {
-            loop {
-                let argument = self.expression(0)?;
-                below = below.max(argument.depth);
-                arguments.push(argument.node);
-                if !self.take_if(",") {
-                    self.expect(")")?;
-                    break;
+        let mut operands = Vec::new();
+        for built in [left, right] {
+            match (operator, built.node) {
+                (Operator::And, Node::And(inner)) | (Operator::Or, Node::Or(inner)) => {
+                    below = below.max(built.depth - 1);
+                    if operands.is_empty() {
+                        operands = inner;
+                    } else {
+                        operands.extend(inner);
+                    }
+                }
+                (_, node) => {
+                    below = below.max(built.depth);
+                    operands.push(node);
                 }
             }
         }
+        let node = if operator == Operator::And { Node::And(operands) } else { Node::Or(operands) };
+        self.push(node, below);
+    }
+
+    fn comma(&mut self, token: &Token<'_>) -> Result<(), ExprError> {
+        self.reduce(0);
+        let argument = self.pop();
+        match &mut self.frame.opening {
+            Opening::Call(_, _, arguments) => {
+                arguments.push(argument);
+                Ok(())
+            }
+            _ => Err(self.unexpected(token)),
+        }
+    }
+
+    fn parenthesis(&mut self, token: &Token<'_>) -> Result<(), ExprError> {
+        let none = self.last.as_ref().is_some_and(|last| last.kind == Kind::Call);
+        self.reduce(0);
+        match self.frame.opening {
+            Opening::Group if !none => {
+                let inner = self.pop();
+                self.close();
+                self.frame.operands.push(inner);
+                Ok(())
+            }
+            Opening::Call(..) => {
+                let last = (!none).then(|| self.pop());
+                match self.close() {
+                    Opening::Call(function, place, mut arguments) => {
+                        arguments.extend(last);
+                        self.call(function, place, arguments)
+                    }
+                    _ => Err(self.unexpected(token)),
+                }
+            }
+            _ => Err(self.unexpected(token)),
+        }
+    }
+
+    fn call(&mut self, function: Function, place: usize, arguments: Vec<Built>) -> Result<(), ExprError> {
         let (fewest, most) = function.arity();
         let kind = match arguments.len() {
             n if n < fewest => Some(ExprErrorKind::TooFewParameters),
@@ -242,40 +316,52 @@ impl<'a> Parser<'a> {
             n if function == Function::Case && n % 2 == 0 => Some(ExprErrorKind::EvenParameters),
             _ => None,
         };
+        let reference = &mut self.references[place];
+        reference.arguments = arguments.len();
         if let Some(kind) = kind {
-            return Err(self.error(kind, token));
+            return Err(ExprError::new(kind, &reference.name, reference.position, self.text));
         }
-        self.references[place].arguments = arguments.len();
-        self.build(Node::Call(function, arguments), below)
+        let below = arguments.iter().map(|argument| argument.depth).max().unwrap_or(0);
+        self.push(Node::Call(function, arguments.into_iter().map(|argument| argument.node).collect()), below);
+        Ok(())
     }
 
-    /// `.name`, `.*`, `[index]`, `[*]`, as many as follow.
-    fn accesses(&mut self, mut built: Built) -> Result<Built, ExprError> {
-        loop {
-            if self.take_if(".") {
-                if self.take_if("*") {
-                    built = self.build(Node::Wildcard(Box::new(built.node)), built.depth)?;
-                    continue;
-                }
-                let name = self.take()?;
-                if name.kind != Kind::Name {
-                    return Err(self.unexpected(&name));
-                }
-                let key = Node::Literal(Value::from(name.raw));
-                built = self.build(Node::Index(Box::new(built.node), Box::new(key)), built.depth)?;
-            } else if self.take_if("[") {
-                if self.take_if("*") {
-                    self.expect("]")?;
-                    built = self.build(Node::Wildcard(Box::new(built.node)), built.depth)?;
-                    continue;
-                }
-                let index = self.expression(0)?;
-                self.expect("]")?;
-                let below = built.depth.max(index.depth);
-                built = self.build(Node::Index(Box::new(built.node), Box::new(index.node)), below)?;
-            } else {
-                return Ok(built);
+    fn bracket(&mut self, token: &Token<'_>) -> Result<(), ExprError> {
+        self.reduce(0);
+        let starred = self.last.as_ref().is_some_and(|last| last.kind == Kind::Star) && self.starred();
+        if !matches!(self.frame.opening, Opening::Index(_)) {
+            return Err(self.unexpected(token));
+        }
+        let index = (!starred).then(|| self.pop());
+        if let Opening::Index(of) = self.close() {
+            match index {
+                Some(index) => self.access(of, index.node, index.depth),
+                None => self.push(Node::Wildcard(Box::new(of.node)), of.depth),
             }
         }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<Node, ExprError> {
+        let Some(last) = self.last.take() else {
+            return Err(ExprError {
+                kind: ExprErrorKind::UnexpectedEndOfExpression,
+                position: 0,
+                message: "An expression was expected".into(),
+            });
+        };
+        let whole = matches!(
+            last.kind,
+            Kind::Literal(_) | Kind::Name | Kind::Property | Kind::Star | Kind::Close | Kind::CloseIndex
+        );
+        if !whole || !self.outer.is_empty() {
+            return Err(self.error(ExprErrorKind::UnexpectedEndOfExpression, &last));
+        }
+        self.reduce(0);
+        let root = self.pop();
+        if self.too_deep {
+            return Err(ExprError::new(ExprErrorKind::ExceededMaxDepth, "", 0, self.text));
+        }
+        Ok(root.node)
     }
 }

@@ -1,2 +1,3 @@
+mod exact;
 mod language;
 mod property;

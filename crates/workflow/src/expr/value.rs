@@ -156,21 +156,57 @@ impl Value {
     }
 }
 
-/// One character in upper case, where that is one character too: the simple mapping of .NET's ordinal comparison.
+/// One character in upper case: the simple mapping of .NET's ordinal comparison, in which the dotless i and the long s
+/// stay what they are.
 pub(crate) fn fold(c: char) -> char {
-    if c.is_ascii() {
-        return c.to_ascii_uppercase();
+    match c {
+        _ if c.is_ascii() => c.to_ascii_uppercase(),
+        'ı' | 'ſ' => c,
+        // Their full mappings are two characters, their simple ones are these.
+        '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}' => shifted(c, 8),
+        '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => shifted(c, 9),
+        _ => {
+            let mut upper = c.to_uppercase();
+            match (upper.next(), upper.next()) {
+                (Some(u), None) => u,
+                _ => c,
+            }
+        }
     }
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(u), None) => u,
-        _ => c,
-    }
+}
+
+fn shifted(c: char, by: u32) -> char {
+    char::from_u32(u32::from(c) + by).unwrap_or(c)
+}
+
+/// A text in upper case.
+pub(crate) fn folded(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_uppercase() } else { text.chars().map(fold).collect() }
 }
 
 /// Whether two texts are the same but for case.
 pub(crate) fn eq_ignore_case(a: &str, b: &str) -> bool {
-    a.chars().map(fold).eq(b.chars().map(fold))
+    if a.eq_ignore_ascii_case(b) {
+        return true;
+    }
+    !(a.is_ascii() && b.is_ascii()) && a.chars().map(fold).eq(b.chars().map(fold))
+}
+
+/// Whether `part` stands in `text`, ignoring case.
+pub(super) fn contains_ignore_case(text: &str, part: &str) -> bool {
+    folded(text).contains(&folded(part))
+}
+
+/// Whether `text` begins with `part`, ignoring case.
+pub(super) fn starts_ignore_case(text: &str, part: &str) -> bool {
+    let mut text = text.chars();
+    part.chars().all(|c| text.next().is_some_and(|t| fold(t) == fold(c)))
+}
+
+/// Whether `text` ends with `part`, ignoring case.
+pub(super) fn ends_ignore_case(text: &str, part: &str) -> bool {
+    let mut text = text.chars().rev();
+    part.chars().rev().all(|c| text.next().is_some_and(|t| fold(t) == fold(c)))
 }
 
 fn utf16(text: &str) -> impl Iterator<Item = u16> + '_ {

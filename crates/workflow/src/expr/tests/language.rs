@@ -91,7 +91,8 @@ fn literals_operators_and_comparison() {
         ("'abc' >= 1", json!(false)),
         ("null < null", json!(false)),
         ("true > false", json!(true)),
-        ("github.event == github.event", json!(false)), // each read is an instance of its own in this scope
+        ("github.event == github.event", json!(true)),
+        ("github == github && github.event != fromJSON(toJSON(github.event))", json!(true)),
         ("fromJSON('[]') == fromJSON('[]')", json!(false)),
         ("matrix.list > 1", json!(false)),
     ]);
@@ -209,7 +210,7 @@ fn json_is_laid_out_as_on_github() {
 fn errors_in_githubs_words() {
     let deep = "!".repeat(50) + "true";
     let parens = "(".repeat(5_000);
-    let long = " ".repeat(21_001);
+    let long = format!("'{}'", "x".repeat(20_999));
     let table: &[(&str, &str, usize)] = &[
         ("foo.bar", "Unrecognized named-value: 'foo'. Located at position 1 within expression: foo.bar", 0),
         (" a && foo ", "Unrecognized named-value: 'a'. Located at position 1 within expression: a && foo", 1),
@@ -243,13 +244,38 @@ fn errors_in_githubs_words() {
             0,
         ),
         ("", "An expression was expected", 0),
-        (&deep, "Exceeded max expression depth 50", 50),
-        (&parens, "Exceeded max expression depth 50", 199),
+        (&deep, "Exceeded max expression depth 50", 0),
         (&long, "Exceeded max expression length 21000", 0),
         ("True", "Unrecognized named-value: 'True'. Located at position 1 within expression: True", 0),
         ("github.*.[0]", "Unexpected symbol: '['. Located at position 10 within expression: github.*.[0]", 9),
+        // What comes first is told first.
+        (
+            "foo == \"x\"",
+            "Unrecognized named-value: 'foo'. Located at position 1 within expression: foo == \"x\"",
+            0,
+        ),
+        (
+            "'😀' == foo",
+            "Unrecognized named-value: 'foo'. Located at position 9 within expression: '😀' == foo",
+            10,
+        ),
+        ("true()", "Unexpected symbol: '('. Located at position 5 within expression: true()", 4),
+        ("github..5", "Unexpected symbol: '.'. Located at position 8 within expression: github..5", 7),
+        ("join('a',)", "Unexpected symbol: ')'. Located at position 10 within expression: join('a',)", 9),
+        ("(1, 2)", "Unexpected symbol: ','. Located at position 3 within expression: (1, 2)", 2),
+        ("()", "Unexpected symbol: ')'. Located at position 2 within expression: ()", 1),
+        ("(1]", "Unexpected symbol: ']'. Located at position 3 within expression: (1]", 2),
+        ("github[]", "Unexpected symbol: ']'. Located at position 8 within expression: github[]", 7),
+        ("github[*.a]", "Unexpected symbol: '.'. Located at position 9 within expression: github[*.a]", 8),
+        ("a'b'", "Unexpected symbol: 'a'b''. Located at position 1 within expression: a'b'", 0),
+        ("github.", "Unexpected end of expression: '.'. Located at position 7 within expression: github.", 6),
         ("'x'.y", "Unexpected symbol: '.'. Located at position 4 within expression: 'x'.y", 3),
     ];
+    let unclosed = Expr::parse(&parens).expect_err("not closed").message;
+    assert!(
+        unclosed.starts_with("Unexpected end of expression: '('. Located at position 5000 "),
+        "{unclosed}"
+    );
     for (text, message, position) in table {
         let error = Expr::parse(text).expect_err(text);
         assert_eq!((error.message.as_str(), error.position), (*message, *position));
@@ -261,14 +287,23 @@ fn evaluation_errors_say_what() {
     let table = [
         ("fromJSON('')", "fromJSON: the text is empty"),
         ("fromJSON('[1')", "fromJSON: the text ends where `,` or `]` should stand (line 1, column 3)"),
-        ("fromJSON('{a: 1}')", "fromJSON: `a` stands where a key in quotes should (line 1, column 3)"),
+        ("fromJSON('{1: 1}')", "fromJSON: `1` stands where a key should (line 1, column 3)"),
+        ("fromJSON('[1] [2]')", "fromJSON: `[` stands behind the end of the value (line 1, column 5)"),
+        ("fromJSON('  ')", "fromJSON: the text is empty"),
+        ("fromJSON('[+1]')", "fromJSON: `+1` is no value (line 1, column 2)"),
         (
             "format('{1}', 'a')",
             "The following format string references more arguments than were supplied: {1}",
         ),
-        ("format('{0:x}', 'a')", "The following format string is invalid: {0:x}"),
+        ("format('{0:x}', 'a')", "The format specifiers 'x' are not valid: {0:x}"),
+        ("format('{0x}', 'a')", "The following format string is invalid: {0x}"),
+        ("format('{256}', 'a')", "The following format string is invalid: {256}"),
+        ("format('{', 'a')", "The following format string is invalid: {"),
+        ("format('{0', 'a')", "The following format string is invalid: {0"),
+        ("format('{ 0}', 'a')", "The following format string is invalid: { 0}"),
+        ("format('{0:}}', 'a')", "The following format string is invalid: {0:}}"),
         ("format('}', 'a')", "The following format string is invalid: }"),
-        ("case(1, 2, 3)", "a predicate of 'case' must be true or false, not 1"),
+        ("case(1, 2, 3)", "case predicate must evaluate to a boolean value, not 1"),
         ("hashFiles('x')", "the function 'hashFiles' is not available here"),
         ("secrets.X", "the context 'secrets' is not available here"),
     ];

@@ -30,6 +30,8 @@ pub(crate) struct Effects {
     pub(crate) paths: Vec<String>,
     /// Why a command failed, which fails the step.
     pub(crate) failure: Option<String>,
+    /// The last `::error::`, masked.
+    pub(crate) last_error: Option<String>,
 }
 
 /// Where a step's annotations and log lines go.
@@ -160,7 +162,12 @@ impl Rules {
                 }
                 return;
             }
-            Name::Notice | Name::Warning | Name::Error => return annotate(voice, command),
+            Name::Notice | Name::Warning | Name::Error => {
+                if command.name == Name::Error {
+                    self.effects.last_error = Some(voice.log.masked(&command.data));
+                }
+                return annotate(voice, command);
+            }
             Name::Group => return voice.log.write(&format!("##[group]{}", command.data)),
             Name::EndGroup => return voice.log.write("##[endgroup]"),
             Name::AddMask => {

@@ -38,7 +38,12 @@ impl Job {
                 env.insert(format!("GITHUB_{}", name.to_ascii_uppercase()), value.to_text().to_string());
             }
         }
+        if !frame.action.is_empty() {
+            env.insert("GITHUB_ACTION".into(), frame.action.clone());
+        }
         if let Some(composite) = &frame.composite {
+            env.insert("GITHUB_ACTION_REPOSITORY".into(), composite.repository.clone());
+            env.insert("GITHUB_ACTION_REF".into(), composite.git_ref.clone());
             env.insert("GITHUB_ACTION_PATH".into(), composite.path.clone());
         }
         env.insert("GITHUB_ACTIONS".into(), "true".into());

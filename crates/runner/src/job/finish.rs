@@ -6,38 +6,12 @@ use windlass_api::Conclusion;
 use windlass_workflow::model::Job as JobModel;
 
 use super::{Entry, Job, JobEnd, Progress};
-use crate::action::Post;
-use crate::context::{Frame, Status, StepScope};
+use crate::context::{Frame, StepScope};
 
 /// The most that a job's outputs may come to, in bytes.
 const LARGEST_OUTPUTS: usize = 1 << 20;
 
 impl Job {
-    /// Runs what an action left to be done after all steps.
-    pub(super) async fn post(&self, progress: &mut Progress, post: Post, number: u32) {
-        let name = format!("Post {}", post.name);
-        let entry = Entry::begin(number, &name, &self.log, &self.reporter, self.now());
-        let voice = self.voice(number);
-        let status = self.status(progress);
-        let skipped =
-            self.stop.now().is_final() || (post.action.post_needs_success() && status != Status::Success);
-        let conclusion = if skipped {
-            Conclusion::Skipped
-        } else {
-            voice.say(&format!("Post job cleanup: {}", post.name));
-            match self.run_post(progress, &post, voice.clone()).await {
-                Ok(()) => Conclusion::Success,
-                Err(e) => {
-                    voice.error(&e.to_string());
-                    progress.failed = true;
-                    progress.reason.get_or_insert_with(|| format!("step `{name}` failed: {e}"));
-                    Conclusion::Failure
-                }
-            }
-        };
-        entry.end(conclusion, conclusion, &self.log, &self.reporter, self.now());
-    }
-
     /// "Complete job": outputs, environment address, and the end of everything in the sandbox.
     pub(super) async fn complete(&self, progress: &mut Progress, model: &JobModel, number: u32) -> JobEnd {
         let entry = Entry::begin(number, "Complete job", &self.log, &self.reporter, self.now());

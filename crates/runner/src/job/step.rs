@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use windlass_api::Conclusion;
 use windlass_api::runner::JobHappening;
 use windlass_runtime::{Exec, Output};
-use windlass_workflow::model::{Run, Step, StepKind};
+use windlass_workflow::model::{Run, Setting, Step, StepKind};
 
 use super::step_files::StepFiles;
 use super::{Entry, Job, Progress, default_name, waiting};
@@ -27,10 +27,19 @@ pub(crate) struct Going {
     pub(crate) patience: Patience,
     /// The step's own variables, and all others that expressions see.
     pub(crate) visible: BTreeMap<String, String>,
+    /// Those of the step, and of the steps that use the action in which it stands.
+    pub(crate) own: BTreeMap<String, String>,
     /// What the step's name is.
     pub(crate) name: String,
+    /// Which step it is: its number among the job's, and below a composite action among that action's.
+    pub(crate) key: String,
+    /// `github.action`
+    pub(crate) action: String,
+    pub(crate) continue_on_error: Setting<bool>,
     /// Its `timeout-minutes`.
     minutes: Option<f64>,
+    /// Whether it said itself why it failed.
+    pub(crate) told: bool,
     /// By this its processes are found.
     pub(crate) mark: String,
     /// What its commands, files or action brought about.
@@ -38,18 +47,25 @@ pub(crate) struct Going {
 }
 
 /// What came of a step.
-struct Came {
-    outcome: Conclusion,
-    conclusion: Conclusion,
-    outputs: BTreeMap<String, String>,
+pub(super) struct Came {
+    pub(super) outcome: Conclusion,
+    pub(super) conclusion: Conclusion,
+    pub(super) outputs: BTreeMap<String, String>,
     /// Why it failed.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Job {
     /// A step of the job itself: reported as one.
-    pub(super) async fn top_step(&self, progress: &mut Progress, step: &Step, number: u32) {
+    pub(super) async fn top_step(
+        &self,
+        progress: &mut Progress,
+        step: &Step,
+        number: u32,
+        (index, action): (usize, String),
+    ) {
         let mut frame = std::mem::take(&mut progress.frame);
+        frame.action = action;
         let name = self.name(progress, &frame, step);
         let voice = self.voice(number);
         match self.holds(progress, &frame, step) {
@@ -66,7 +82,10 @@ impl Job {
             verdict => {
                 let entry = Entry::begin(number, &name, &self.log, &self.reporter, self.now());
                 let came = match verdict {
-                    Ok(_) => self.go(progress, &mut frame, step, name.clone(), voice).await,
+                    Ok(_) => {
+                        let key = index.to_string();
+                        self.go(progress, &mut frame, step, (name.clone(), key), voice).await
+                    }
                     Err(why) => {
                         voice.error(&why);
                         Came::failed(why)
@@ -91,13 +110,15 @@ impl Job {
         progress: &'a mut Progress,
         frame: &'a mut Frame,
         step: &'a Step,
-        voice: Voice,
+        key: String,
+        outer: &'a Going,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let name = self.name(progress, frame, step);
+            let voice = outer.voice.clone();
             let came = match self.holds(progress, frame, step) {
                 Ok(false) => Came::skipped(),
-                Ok(true) => self.go(progress, frame, step, name, voice).await,
+                Ok(true) => self.go(progress, frame, step, (name, key), voice).await,
                 Err(why) => {
                     voice.error(&why);
                     Came::failed(why)
@@ -110,7 +131,7 @@ impl Job {
         })
     }
 
-    fn name(&self, progress: &Progress, frame: &Frame, step: &Step) -> String {
+    pub(super) fn name(&self, progress: &Progress, frame: &Frame, step: &Step) -> String {
         let env = Self::visible_env(progress, frame);
         let scope = self.step_scope(progress, frame, &env, None);
         let own = step.name.as_ref().and_then(|name| scope.text(&name.value).ok());
@@ -118,7 +139,7 @@ impl Job {
         self.log.masked(&name)
     }
 
-    fn step_scope<'a>(
+    pub(crate) fn step_scope<'a>(
         &'a self,
         progress: &Progress,
         frame: &'a Frame,
@@ -169,10 +190,10 @@ impl Job {
         progress: &mut Progress,
         frame: &mut Frame,
         step: &Step,
-        name: String,
+        (name, key): (String, String),
         voice: Voice,
     ) -> Came {
-        let mut going = match self.prepare(progress, frame, step, name, voice.clone()) {
+        let mut going = match self.prepare_step(progress, frame, step, name, key, voice.clone()) {
             Ok(going) => going,
             Err(why) => {
                 voice.error(&why);
@@ -189,61 +210,107 @@ impl Job {
         };
         let result = match &step.kind {
             StepKind::Run(run) => self.script(progress, frame, run, &mut going, &files).await,
-            StepKind::Uses(uses) => self.uses(progress, frame, uses, &mut going).await,
+            StepKind::Uses(uses) => self.uses(progress, frame, uses, &mut going, &files).await,
+            _ => Err(PlaceError::Failed("background steps are not waited for within actions".to_owned())),
         };
-        let summary = files.collect(&self.place, &voice, &mut going.effects);
+        self.collect(progress, frame, going, result, &files)
+    }
+
+    /// Takes in what a step brought about, by its files too.
+    pub(super) fn collect(
+        &self,
+        progress: &mut Progress,
+        frame: &Frame,
+        mut going: Going,
+        result: Result<(), PlaceError>,
+        files: &StepFiles,
+    ) -> Came {
+        let summary = files.collect(&self.place, &going.voice, &mut going.effects);
         if let Some(markdown) = summary {
             self.reporter.tell(JobHappening::Summary { markdown });
         }
         let result = match (result, going.effects.failure.take()) {
-            (Ok(()), Some(why)) => Err(PlaceError::Failed(why)),
+            (Ok(()), Some(why)) => {
+                // It was said when it was found.
+                going.told = true;
+                Err(PlaceError::Failed(why))
+            }
             (result, _) => result,
         };
         Self::apply(progress, &mut going);
-        self.judge(progress, frame, step, going, result)
+        self.judge(progress, frame, going, result)
     }
 
-    fn prepare(
+    /// A step that is about to run, without variables.
+    pub(super) fn going(&self, name: &str, key: &str, voice: Voice) -> Going {
+        Going {
+            voice,
+            patience: self.last_patience(),
+            visible: BTreeMap::new(),
+            own: BTreeMap::new(),
+            name: name.to_owned(),
+            key: key.to_owned(),
+            action: String::new(),
+            continue_on_error: Setting::Literal(false),
+            minutes: None,
+            told: false,
+            mark: format!("{}.{}", self.assignment.job, self.next_serial()),
+            effects: Effects::default(),
+        }
+    }
+
+    pub(super) fn prepare_step(
         &self,
         progress: &Progress,
         frame: &Frame,
         step: &Step,
         name: String,
+        key: String,
         voice: Voice,
     ) -> Result<Going, String> {
         let mut visible = Self::visible_env(progress, frame);
-        let mut patience = self.last_patience();
-        let scope = self.step_scope(progress, frame, &visible, Some(&patience));
+        let mut going = self.going(&name, &key, voice);
+        let scope = self.step_scope(progress, frame, &visible, Some(&going.patience));
         let own = scope.map(&step.env).map_err(|e| format!("`env` cannot be evaluated: {e}"))?;
         let minutes = step.timeout_minutes.as_ref().map(|setting| scope.number(setting)).transpose();
-        let minutes = minutes.map_err(|e| format!("`timeout-minutes` cannot be evaluated: {e}"))?;
-        visible.extend(own);
+        going.minutes = minutes.map_err(|e| format!("`timeout-minutes` cannot be evaluated: {e}"))?;
+        visible.extend(own.iter().cloned());
+        going.visible = visible;
+        going.own = frame.composite.as_ref().map(|composite| composite.own.clone()).unwrap_or_default();
+        going.own.extend(own);
+        going.action.clone_from(&frame.action);
+        going.continue_on_error = step.continue_on_error.clone();
         // A step that would also run in a cancelled job is not interrupted by the cancellation.
-        patience.survives_cancel = self.holds_if(progress, frame, step, Status::Cancelled).unwrap_or(false);
-        let limit = minutes.filter(|m| *m > 0.0).and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
-        patience.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let mark = format!("{}.{}", self.assignment.job, self.next_serial());
-        Ok(Going { voice, patience, visible, name, minutes, mark, effects: Effects::default() })
+        going.patience.survives_cancel =
+            self.holds_if(progress, frame, step, Status::Cancelled).unwrap_or(false);
+        let limit = going.minutes.filter(|m| *m > 0.0);
+        let limit = limit.and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
+        going.patience.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Ok(going)
     }
 
     /// Carries over what a step set for those that follow.
     fn apply(progress: &mut Progress, going: &mut Going) {
         progress.env.extend(going.effects.env.drain(..).filter(|(name, _)| crate::env_file::may_set(name)));
         progress.paths.append(&mut going.effects.paths);
+        if !going.effects.state.is_empty() {
+            progress.states.entry(going.key.clone()).or_default().extend(going.effects.state.drain(..));
+        }
     }
 
     fn judge(
         &self,
         progress: &Progress,
         frame: &Frame,
-        step: &Step,
         going: Going,
         result: Result<(), PlaceError>,
     ) -> Came {
         let (outcome, reason) = match result {
             Ok(()) => (Conclusion::Success, None),
             Err(PlaceError::Failed(why)) => {
-                going.voice.error(&why);
+                if !going.told {
+                    going.voice.error(&why);
+                }
                 (Conclusion::Failure, Some(why))
             }
             Err(PlaceError::Interrupted(Interruption::TimedOut)) => {
@@ -260,7 +327,7 @@ impl Job {
         let mut conclusion = outcome;
         if outcome == Conclusion::Failure {
             let scope = self.step_scope(progress, frame, &going.visible, Some(&going.patience));
-            match scope.flag(&step.continue_on_error) {
+            match scope.flag(&going.continue_on_error) {
                 Ok(true) => conclusion = Conclusion::Success,
                 Ok(false) => {}
                 Err(e) => going.voice.error(&format!("`continue-on-error` cannot be evaluated: {e}")),
@@ -291,11 +358,27 @@ impl Job {
         going.voice.log.say(&header(&script, &shell.shown, &own));
 
         let mut env = self.program_env(progress, frame, &going.visible, &going.mark);
-        let unsecure =
-            env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         env.extend(files.env());
-        debug_assert!(env.contains_key(MARK));
         let exec = Exec { env, ..Exec::new(shell.argv(&file.to_string_lossy())) }.cwd(cwd);
+        match self.execute(progress, going, exec).await? {
+            exit if exit.success() => Ok(()),
+            windlass_runtime::Exit::OutOfMemory => Err(PlaceError::Failed(
+                "The process was killed: the job's memory limit was reached.".to_owned(),
+            )),
+            exit => Err(PlaceError::Failed(format!("Process completed with exit code {}.", exit.code()))),
+        }
+    }
+
+    /// Runs a step's program: what it writes is the step's output, commands in it take effect.
+    pub(crate) async fn execute(
+        &self,
+        progress: &mut Progress,
+        going: &mut Going,
+        exec: Exec,
+    ) -> Result<windlass_runtime::Exit, PlaceError> {
+        debug_assert!(exec.env.contains_key(MARK));
+        let unsecure =
+            exec.env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let matchers = std::mem::take(&mut progress.matchers);
         let mut transcript = Transcript::new(going.voice.clone(), unsecure, matchers);
         let ran = self.place.run(exec, &going.patience, &mut |bytes| transcript.feed(bytes)).await;
@@ -307,13 +390,7 @@ impl Job {
             tokio::spawn(drain(leftover, self.log.clone()));
         }
         match ran.ended {
-            Ended::Exit(exit) if exit.success() => Ok(()),
-            Ended::Exit(windlass_runtime::Exit::OutOfMemory) => Err(PlaceError::Failed(
-                "The process was killed: the job's memory limit was reached.".to_owned(),
-            )),
-            Ended::Exit(exit) => {
-                Err(PlaceError::Failed(format!("Process completed with exit code {}.", exit.code())))
-            }
+            Ended::Exit(exit) => Ok(exit),
             Ended::Interrupted(why) => Err(PlaceError::Interrupted(why)),
         }
     }
@@ -348,12 +425,12 @@ impl Job {
 }
 
 impl Came {
-    fn skipped() -> Self {
+    pub(super) fn skipped() -> Self {
         let outputs = BTreeMap::new();
         Self { outcome: Conclusion::Skipped, conclusion: Conclusion::Skipped, outputs, reason: None }
     }
 
-    fn failed(why: String) -> Self {
+    pub(super) fn failed(why: String) -> Self {
         let outputs = BTreeMap::new();
         Self { outcome: Conclusion::Failure, conclusion: Conclusion::Failure, outputs, reason: Some(why) }
     }

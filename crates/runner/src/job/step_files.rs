@@ -23,13 +23,13 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// The files of one step.
-pub(super) struct StepFiles {
+pub(crate) struct StepFiles {
     paths: BTreeMap<&'static str, PathBuf>,
 }
 
 impl StepFiles {
     /// Makes them, empty.
-    pub(super) fn create(place: &Place, serial: u32) -> io::Result<Self> {
+    pub(crate) fn create(place: &Place, serial: u32) -> io::Result<Self> {
         let mut paths = BTreeMap::new();
         for (variable, stem) in FILES {
             let path = place.layout.commands.join(format!("{stem}_{serial}"));
@@ -40,12 +40,12 @@ impl StepFiles {
     }
 
     /// The variables that name them.
-    pub(super) fn env(&self) -> impl Iterator<Item = (String, String)> + '_ {
+    pub(crate) fn env(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.paths.iter().map(|(name, path)| ((*name).to_owned(), path.to_string_lossy().into_owned()))
     }
 
     /// Reads what the step wrote into them. Gives its summary. What is wrong fails the step.
-    pub(super) fn collect(&self, place: &Place, voice: &Voice, effects: &mut Effects) -> Option<String> {
+    pub(crate) fn collect(&self, place: &Place, voice: &Voice, effects: &mut Effects) -> Option<String> {
         let fail = |variable: &str, why: String| {
             voice.error(&format!("Unable to process file command '{variable}' successfully."));
             voice.error(&why);

@@ -3,5 +3,6 @@
 mod actions;
 mod fixture;
 mod git_server;
+mod javascript;
 mod steps;
 mod stops;

@@ -24,6 +24,8 @@ impl Availability {
     pub const SECRETS: Self = Self(1 << 6);
     /// `env`
     pub const ENV: Self = Self(1 << 10);
+    /// `jobs`
+    pub const JOBS: Self = Self(1 << 11);
     /// The functions `success`, `failure`, `always`, `cancelled`.
     pub const STATUS: Self = Self(STATUS_BIT);
     /// The function `hashFiles`.

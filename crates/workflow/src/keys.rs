@@ -18,6 +18,20 @@ pub enum Place {
     Push,
     /// `on.pull_request`
     PullRequest,
+    /// `on.workflow_run`
+    WorkflowRun,
+    /// `on.repository_dispatch`
+    RepositoryDispatch,
+    /// `on.workflow_call`
+    Called,
+    /// `on.workflow_call.inputs.<id>`
+    CallInput,
+    /// `on.workflow_call.outputs.<id>`
+    CallOutput,
+    /// `on.workflow_call.secrets.<id>`
+    CallSecret,
+    /// Any other event behind `on`; which of the keys it has stands in [`crate::events`].
+    Activity,
     /// `on.workflow_dispatch`
     Dispatch,
     /// `on.workflow_dispatch.inputs.<id>`
@@ -44,6 +58,14 @@ pub enum Place {
     Strategy,
     /// `jobs.<id>.environment`
     Environment,
+    /// `jobs.<id>.container`
+    Container,
+    /// `jobs.<id>.services.<id>`
+    Service,
+    /// `credentials` of a container or service.
+    Credentials,
+    /// `jobs.<id>.snapshot`
+    Snapshot,
     /// An item of `jobs.<id>.steps`.
     Step,
     /// An action's metadata file itself.
@@ -69,6 +91,13 @@ impl Place {
             Self::Workflow => "(workflow)",
             Self::Push => "on.push",
             Self::PullRequest => "on.pull_request",
+            Self::WorkflowRun => "on.workflow_run",
+            Self::RepositoryDispatch => "on.repository_dispatch",
+            Self::Called => "on.workflow_call",
+            Self::CallInput => "on.workflow_call.inputs.<id>",
+            Self::CallOutput => "on.workflow_call.outputs.<id>",
+            Self::CallSecret => "on.workflow_call.secrets.<id>",
+            Self::Activity => "on.<event>",
             Self::Dispatch => "on.workflow_dispatch",
             Self::DispatchInput => "on.workflow_dispatch.inputs.<id>",
             Self::Schedule => "on.schedule[*]",
@@ -82,6 +111,10 @@ impl Place {
             Self::RunsOn => "jobs.<id>.runs-on",
             Self::Strategy => "jobs.<id>.strategy",
             Self::Environment => "jobs.<id>.environment",
+            Self::Container => "jobs.<id>.container",
+            Self::Service => "jobs.<id>.services.<id>",
+            Self::Credentials => "jobs.<id>.container.credentials",
+            Self::Snapshot => "jobs.<id>.snapshot",
             Self::Step => "jobs.<id>.steps[*]",
             Self::Action => "(action)",
             Self::ActionInput => "inputs.<id>",

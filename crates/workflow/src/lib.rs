@@ -4,6 +4,7 @@ pub mod action;
 pub mod availability;
 pub mod cron;
 pub mod diagnostic;
+pub mod events;
 pub mod expr;
 pub mod glob;
 pub mod keys;
@@ -17,4 +18,5 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Position, Severity, Span};
 pub use model::Workflow;
-pub use parse::{Parsed, parse, parse_action, parse_bytes};
+pub use parse::{Parsed, parse, parse_action, parse_admitting, parse_bytes};
+pub use supported::Admit;

@@ -4,6 +4,8 @@
 //! the run goes on is an expression. Every impossible state (a step that both runs and uses, a job without
 //! `runs-on`) has no value. Made by [`crate::parse()`] only.
 
+mod call;
+mod container;
 pub(crate) mod graph;
 mod job;
 mod step;
@@ -13,9 +15,11 @@ use crate::diagnostic::Span;
 use crate::template::Template;
 use crate::trigger::Triggers;
 
-pub use job::{Environment, Job, JobKind, RunsOn, Strategy};
+pub use call::{Call, CallSecrets, WorkflowRef};
+pub use container::{Container, ContainerSetting, Credentials, List, Service, Services};
+pub use job::{Environment, Job, JobKind, RunsOn, Snapshot, Strategy};
 pub use step::{ActionRef, Run, Step, StepKind, Uses};
-pub use value::{Entry, Map, Setting, Spanned, Tree};
+pub use value::{ComputedEntry, Entry, Map, MapPart, Setting, Spanned, Tree, TreeName};
 
 /// A workflow.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Workflow {
     pub defaults: RunDefaults,
     /// `concurrency` of the run.
     pub concurrency: Option<Concurrency>,
+    /// `cache-mode` of its jobs.
+    pub cache_mode: Option<CacheMode>,
     /// `jobs`, in the file's order; never empty, without cycles.
     pub jobs: Vec<Job>,
 }
@@ -56,15 +62,40 @@ pub struct RunDefaults {
     pub working_directory: Option<Spanned<Template>>,
 }
 
-/// `concurrency`: at most one at a time runs in a group, and one waits.
+/// `cache-mode`: what jobs may do with caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Restore only.
+    Read,
+    /// Restore and save.
+    Write,
+    /// Save only.
+    WriteOnly,
+    /// Nothing.
+    None,
+}
+
+/// `concurrency`: at most one at a time runs in a group, and others wait.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concurrency {
     /// The group's name; it ignores case.
     pub group: Spanned<Template>,
     /// Whether a newer one also cancels the one that runs.
     pub cancel_in_progress: Setting<bool>,
+    /// How many wait.
+    pub queue: Queue,
     /// Where it stands.
     pub span: Span,
+}
+
+/// `concurrency.queue`: how many wait in a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Queue {
+    /// One: a newer one takes its place, and it is cancelled.
+    #[default]
+    Single,
+    /// Up to 100, first come first served; what comes when all places are taken is cancelled.
+    Max,
 }
 
 /// `permissions` of the job token.

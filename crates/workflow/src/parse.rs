@@ -1,13 +1,19 @@
 //! Text to workflow: one reading that finds all that is wrong, each with its line and column.
 
 mod action;
+mod call;
+mod called;
+mod container;
+mod dispatch;
 mod expression;
 mod graph;
 mod job;
+mod map;
 mod matrix;
 mod on;
 mod reader;
 mod refer;
+mod schedule;
 mod setting;
 mod step;
 
@@ -15,6 +21,7 @@ use crate::action::ParsedAction;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::keys::Place;
 use crate::model::Workflow;
+use crate::supported::Admit;
 use crate::yaml::{Limits, Node, Source, load};
 use reader::Reader;
 
@@ -34,16 +41,21 @@ impl Parsed {
     }
 }
 
-/// Reads a workflow. `file` is what the file is called; it is only kept.
+/// Reads a workflow as Windlass runs it. `file` is what the file is called; it is only kept.
 ///
 /// Total: any text gives a workflow or errors, in time that grows with the text.
 pub fn parse(file: &str, text: &str) -> Parsed {
+    parse_admitting(file, text, Admit::Supported)
+}
+
+/// As [`parse`], but it says what is admitted.
+pub fn parse_admitting(file: &str, text: &str, admit: Admit) -> Parsed {
     let root = match load(text, &Limits::WORKFLOW) {
         Ok(root) => root,
         Err(diagnostics) => return Parsed { workflow: None, diagnostics },
     };
     let source = Source::new(text);
-    let mut reader = Reader::new(&source);
+    let mut reader = Reader::new(&source, admit);
     let workflow = reader.workflow(file, &root);
     let workflow = if reader.has_errors() { None } else { workflow };
     let diagnostics = reader.finish();
@@ -59,7 +71,7 @@ pub fn parse_action(text: &str) -> ParsedAction {
         Err(diagnostics) => return ParsedAction { action: None, diagnostics },
     };
     let source = Source::new(text);
-    let mut reader = Reader::new(&source);
+    let mut reader = Reader::new(&source, Admit::Supported);
     let action = reader.action_meta(&root);
     let action = if reader.has_errors() { None } else { action };
     ParsedAction { action, diagnostics: reader.finish() }
@@ -94,6 +106,7 @@ impl Reader<'_> {
         let defaults = fields.get("defaults").and_then(|field| self.defaults(field, Place::Defaults));
         let concurrency =
             fields.get("concurrency").and_then(|field| self.concurrency(field, Place::Concurrency));
+        let cache_mode = fields.get("cache-mode").and_then(|field| self.cache_mode(field));
         let jobs = fields.get("jobs").and_then(|field| self.jobs(field));
         let workflow = Workflow {
             file: file.to_owned(),
@@ -104,6 +117,7 @@ impl Reader<'_> {
             env: env.unwrap_or_default(),
             defaults: defaults.unwrap_or_default(),
             concurrency,
+            cache_mode,
             jobs: jobs?,
         };
         self.check_graph(&workflow);

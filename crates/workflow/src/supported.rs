@@ -81,14 +81,47 @@ pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[
     (Place::Step, "parallel", "parallel steps"),
 ];
 
-/// Forms that are refused for now, wherever they stand.
-pub const FORMS_NOT_YET: &[(&str, &str)] = &[
-    ("uses: docker://IMAGE", "Docker actions"),
-    ("uses: $/PATH", "actions of the workflow's own repository and commit"),
-    ("uses: OWNER/REPO@REF of any other action", "remote actions that are not built in"),
-    ("${{ EXPRESSION }}: …", "expressions as keys"),
-    ("strategy: ${{ EXPRESSION }}, defaults.run: ${{ EXPRESSION }}", "the whole of it as one expression"),
+/// A form of the language that no single key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// `uses: docker://IMAGE`
+    DockerAction,
+    /// `uses: $/PATH`
+    OwnAction,
+    /// `uses: OWNER/REPO@REF` of an action that is not built in.
+    RemoteAction,
+    /// An expression as a key.
+    ComputedKey,
+    /// One expression for the whole of `strategy` or `defaults.run`.
+    WholeMapping,
+}
+
+/// Forms that are refused for now, wherever they stand: taking a row out lets the parser take the form.
+pub const FORMS_NOT_YET: &[(Form, &str, &str)] = &[
+    (Form::DockerAction, "uses: docker://IMAGE", "Docker actions"),
+    (Form::OwnAction, "uses: $/PATH", "actions of the workflow's own repository and commit"),
+    (Form::ComputedKey, "${{ EXPRESSION }}: …", "expressions as keys"),
+    (
+        Form::WholeMapping,
+        "strategy: ${{ EXPRESSION }}, defaults.run: ${{ EXPRESSION }}",
+        "the whole of it as one expression",
+    ),
 ];
+
+/// What a reading of a file admits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admit {
+    /// What Windlass runs; all else is refused. What every run uses.
+    #[default]
+    Supported,
+    /// The whole language.
+    Everything,
+}
+
+/// What a form that is refused for now would ask for; `None` for one that works.
+pub fn form_not_yet(form: Form) -> Option<&'static str> {
+    FORMS_NOT_YET.iter().find(|(row, ..)| *row == form).map(|(.., meaning)| *meaning)
+}
 
 /// The sentence that refuses something of the language.
 pub fn refusal(what: &str, meaning: &str) -> String {
@@ -113,10 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn no_event_is_in_both_lists() {
-        for event in EVENTS {
-            assert!(!EVENTS_NOT_YET.contains(event), "{event}");
+    fn every_event_is_in_exactly_one_list() {
+        for row in crate::events::EVENTS {
+            let lists = [EVENTS, EVENTS_NOT_YET];
+            let found = lists.iter().filter(|list| list.contains(&row.name)).count();
+            assert_eq!(found, 1, "{}", row.name);
         }
+        assert_eq!(EVENTS.len() + EVENTS_NOT_YET.len(), crate::events::EVENTS.len());
     }
 
     #[test]

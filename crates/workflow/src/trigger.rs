@@ -1,5 +1,7 @@
 //! What starts a workflow: `on`, and whether an event does.
 
+mod called;
+mod event;
 mod input;
 mod skip;
 
@@ -10,6 +12,8 @@ use crate::diagnostic::Span;
 use crate::glob::Filter;
 use crate::model::Spanned;
 
+pub use called::{CallInput, CallInputKind, CallOutput, CallSecret, Called};
+pub use event::{Activity, RepositoryDispatch, TriggerEvent, WorkflowRun};
 pub use input::{Input, InputKind, MAX_INPUTS};
 pub use skip::skip_instruction;
 
@@ -20,6 +24,16 @@ pub struct Triggers {
     pub push: Option<Push>,
     /// `pull_request`
     pub pull_request: Option<PullRequest>,
+    /// `pull_request_target`
+    pub pull_request_target: Option<PullRequest>,
+    /// `workflow_call`
+    pub call: Option<Called>,
+    /// `workflow_run`
+    pub workflow_run: Option<WorkflowRun>,
+    /// `repository_dispatch`
+    pub repository_dispatch: Option<RepositoryDispatch>,
+    /// All other events, in the file's order.
+    pub activities: Vec<Activity>,
     /// `workflow_dispatch`
     pub dispatch: Option<Dispatch>,
     /// `schedule`, in the file's order.
@@ -39,7 +53,7 @@ pub struct Push {
     pub span: Span,
 }
 
-/// `on.pull_request`
+/// `on.pull_request`, `on.pull_request_target`
 #[derive(Clone, Debug, PartialEq)]
 pub struct PullRequest {
     /// `types`: what happened to it.
@@ -50,11 +64,6 @@ pub struct PullRequest {
     pub paths: Option<NameFilter>,
     /// Where it stands.
     pub span: Span,
-}
-
-impl PullRequest {
-    /// The types when none are named.
-    pub const DEFAULT_TYPES: [&'static str; 3] = ["opened", "synchronize", "reopened"];
 }
 
 /// `on.workflow_dispatch`
@@ -103,41 +112,6 @@ impl NameFilter {
     }
 }
 
-/// Something that happened. Those with `changed_files` know none (`None`) when the list could not be made: then
-/// filters by path pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TriggerEvent<'a> {
-    /// A branch or tag moved.
-    Push {
-        /// The full ref, such as `refs/heads/main`.
-        git_ref: &'a str,
-        /// Whether it is gone.
-        deleted: bool,
-        /// The paths that changed between before and after.
-        changed_files: Option<&'a [String]>,
-        /// The message of the commit at its tip.
-        head_commit_message: &'a str,
-    },
-    /// Something happened to a change that is proposed for a branch.
-    PullRequest {
-        /// What, such as `opened`.
-        action: &'a str,
-        /// The branch that it is to be merged into, such as `main`.
-        base_branch: &'a str,
-        /// The paths that it changes.
-        changed_files: Option<&'a [String]>,
-        /// The message of the commit at its tip.
-        head_commit_message: &'a str,
-    },
-    /// Someone started it by hand.
-    Dispatch,
-    /// A time has come.
-    Schedule {
-        /// The `cron` text whose time it is.
-        cron: &'a str,
-    },
-}
-
 /// Whether an event starts a workflow, and why (not).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -175,6 +149,26 @@ impl Triggers {
                         .unwrap_or_else(|| request.decide(action, base_branch, changed_files)),
                 }
             }
+            TriggerEvent::PullRequestTarget { action, base_branch, changed_files } => {
+                match &self.pull_request_target {
+                    None => Decision::no("the workflow does not run on pull_request_target"),
+                    Some(request) => request.decide(action, base_branch, changed_files),
+                }
+            }
+            TriggerEvent::WorkflowRun { workflow, action, head_branch } => match &self.workflow_run {
+                None => Decision::no("the workflow does not run on workflow_run"),
+                Some(run) => run.decide(workflow, action, head_branch),
+            },
+            TriggerEvent::RepositoryDispatch { event_type } => match &self.repository_dispatch {
+                None => Decision::no("the workflow does not run on repository_dispatch"),
+                Some(dispatch) => dispatch.decide(event_type),
+            },
+            TriggerEvent::Activity { event, action, branch } => {
+                match self.activities.iter().find(|activity| activity.event == event) {
+                    None => Decision::no(format!("the workflow does not run on {event}")),
+                    Some(activity) => activity.decide(action, branch),
+                }
+            }
             TriggerEvent::Dispatch if self.dispatch.is_some() => Decision::yes("started by hand"),
             TriggerEvent::Dispatch => {
                 Decision::no("the workflow cannot be started by hand: it has no 'workflow_dispatch' in 'on'")
@@ -201,15 +195,18 @@ impl Triggers {
 
     /// The names of the events that start it.
     pub fn names(&self) -> Vec<&'static str> {
-        [
+        let own = [
             ("push", self.push.is_some()),
             ("pull_request", self.pull_request.is_some()),
+            ("pull_request_target", self.pull_request_target.is_some()),
             ("workflow_dispatch", self.dispatch.is_some()),
             ("schedule", !self.schedule.is_empty()),
-        ]
-        .into_iter()
-        .filter_map(|(name, there)| there.then_some(name))
-        .collect()
+            ("workflow_call", self.call.is_some()),
+            ("workflow_run", self.workflow_run.is_some()),
+            ("repository_dispatch", self.repository_dispatch.is_some()),
+        ];
+        let own = own.into_iter().filter_map(|(name, there)| there.then_some(name));
+        own.chain(self.activities.iter().map(|activity| activity.event)).collect()
     }
 }
 

@@ -92,8 +92,9 @@ fn jobs() {
     assert_eq!(test.permissions, Some(Permissions::ReadAll));
     assert_eq!(test.concurrency.as_ref().map(|found| found.group.text()), Some("test-${{ matrix.os }}"));
     let deploy = workflow.job("deploy").expect("the job");
-    assert_eq!(deploy.runs_on.group.as_ref().map(|group| group.text()), Some("big"));
-    assert_eq!(deploy.runs_on.labels[0].text(), "x64");
+    let runs_on = deploy.runs_on.as_ref().expect("runs-on");
+    assert_eq!(runs_on.group.as_ref().map(|group| group.text()), Some("big"));
+    assert_eq!(runs_on.labels[0].text(), "x64");
     let environment = deploy.environment.as_ref().expect("an environment");
     assert_eq!(environment.name.text(), "production");
     assert_eq!(environment.url.as_ref().map(|url| url.text()), Some("https://${{ steps.d.outputs.host }}"));
@@ -175,5 +176,6 @@ fn actions() {
 fn anchors_give_equal_jobs() {
     let workflow = parse("w.yml", &text("anchors.yml")).workflow.expect("no error");
     assert_eq!(workflow.jobs[0].kind, workflow.jobs[1].kind);
-    assert_eq!(workflow.job("b").map(|job| job.runs_on.labels[0].text()), Some("x"));
+    let runs_on = workflow.job("b").and_then(|job| job.runs_on.as_ref());
+    assert_eq!(runs_on.map(|runs_on| runs_on.labels[0].text()), Some("x"));
 }

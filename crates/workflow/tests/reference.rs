@@ -10,10 +10,17 @@ use windlass_workflow::supported::{
 };
 use windlass_workflow::{parse, yaml};
 
-const PLACES: [Place; 22] = [
+const PLACES: [Place; 33] = [
     Place::Workflow,
     Place::Push,
     Place::PullRequest,
+    Place::Called,
+    Place::CallInput,
+    Place::CallOutput,
+    Place::CallSecret,
+    Place::WorkflowRun,
+    Place::RepositoryDispatch,
+    Place::Activity,
     Place::Dispatch,
     Place::DispatchInput,
     Place::Schedule,
@@ -25,6 +32,10 @@ const PLACES: [Place; 22] = [
     Place::RunsOn,
     Place::Strategy,
     Place::Environment,
+    Place::Container,
+    Place::Service,
+    Place::Credentials,
+    Place::Snapshot,
     Place::Step,
     Place::Action,
     Place::ActionInput,
@@ -95,7 +106,7 @@ fn refused(page: &mut String) {
     for (place, name, meaning) in KEYS_NOT_YET {
         _ = writeln!(page, "| `{name}` in `{}` | {meaning} |", place.path());
     }
-    for (form, meaning) in FORMS_NOT_YET {
+    for (_, form, meaning) in FORMS_NOT_YET {
         _ = writeln!(page, "| `{form}` | {meaning} |");
     }
     page.push_str("| the other events and actions below | |\n\nThis file:\n\n```yaml\n");

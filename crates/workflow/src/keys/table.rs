@@ -19,6 +19,8 @@ impl KeyRow {
 }
 
 const LIT: A = A::LITERAL;
+/// What a registry's user and password may read.
+const CREDENTIALS: A = A::LEG.with(A::SECRETS).with(A::ENV);
 
 /// All keys.
 pub const KEYS: &[KeyRow] = &[
@@ -44,6 +46,30 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::PullRequest, "branches-ignore", TextOrList, LIT),
     row(Place::PullRequest, "paths", TextOrList, LIT),
     row(Place::PullRequest, "paths-ignore", TextOrList, LIT),
+    //
+    row(Place::WorkflowRun, "workflows", TextOrList, LIT).required(),
+    row(Place::WorkflowRun, "types", TextOrList, LIT),
+    row(Place::WorkflowRun, "branches", TextOrList, LIT),
+    row(Place::WorkflowRun, "branches-ignore", TextOrList, LIT),
+    row(Place::RepositoryDispatch, "types", TextOrList, LIT),
+    row(Place::Activity, "types", TextOrList, LIT),
+    row(Place::Activity, "branches", TextOrList, LIT),
+    row(Place::Activity, "branches-ignore", TextOrList, LIT),
+    row(Place::Activity, "names", TextOrList, LIT),
+    row(Place::Activity, "versions", TextOrList, LIT),
+    //
+    row(Place::Called, "inputs", OptionalMapping, LIT),
+    row(Place::Called, "outputs", OptionalMapping, LIT),
+    row(Place::Called, "secrets", OptionalMapping, LIT),
+    row(Place::CallInput, "description", Text, LIT),
+    row(Place::CallInput, "type", Text, LIT).required(),
+    row(Place::CallInput, "required", Boolean, LIT),
+    row(Place::CallInput, "default", Scalar, A::RUN),
+    row(Place::CallInput, "deprecationMessage", Text, LIT),
+    row(Place::CallOutput, "description", Text, LIT),
+    row(Place::CallOutput, "value", Text, A::RUN.with(A::JOBS)).required(),
+    row(Place::CallSecret, "description", Text, LIT),
+    row(Place::CallSecret, "required", Boolean, LIT),
     //
     row(Place::Dispatch, "inputs", OptionalMapping, LIT),
     row(Place::DispatchInput, "description", Text, LIT),
@@ -100,6 +126,25 @@ pub const KEYS: &[KeyRow] = &[
     row(Place::Environment, "name", Text, A::LEG).required(),
     row(Place::Environment, "url", Text, A::JOB.without(A::SECRETS)),
     row(Place::Environment, "deployment", Boolean, A::LEG),
+    row(Place::Container, "image", Text, A::LEG).required(),
+    row(Place::Container, "credentials", Mapping, CREDENTIALS),
+    row(Place::Container, "env", Mapping, A::JOB),
+    row(Place::Container, "ports", List, A::LEG),
+    row(Place::Container, "volumes", List, A::LEG),
+    row(Place::Container, "options", Text, A::LEG),
+    row(Place::Service, "image", Text, A::LEG).required(),
+    row(Place::Service, "credentials", Mapping, CREDENTIALS),
+    row(Place::Service, "env", Mapping, A::JOB),
+    row(Place::Service, "ports", List, A::LEG),
+    row(Place::Service, "volumes", List, A::LEG),
+    row(Place::Service, "options", Text, A::LEG),
+    row(Place::Service, "entrypoint", Text, A::LEG),
+    row(Place::Service, "command", Text, A::LEG),
+    row(Place::Credentials, "username", Text, CREDENTIALS).required(),
+    row(Place::Credentials, "password", Text, CREDENTIALS).required(),
+    row(Place::Snapshot, "image-name", Text, A::LEG).required(),
+    row(Place::Snapshot, "version", Text, A::LEG),
+    row(Place::Snapshot, "if", Condition, A::LEG),
     //
     row(Place::Step, "id", Text, LIT),
     row(Place::Step, "name", Text, A::STEP),

@@ -1,6 +1,9 @@
 //! Jobs.
 
-use super::{Concurrency, Map, Permissions, RunDefaults, Setting, Spanned, Step, Tree};
+use super::{
+    CacheMode, Call, Concurrency, ContainerSetting, Map, Permissions, RunDefaults, Services, Setting,
+    Spanned, Step, StepKind, Tree,
+};
 use crate::diagnostic::Span;
 use crate::template::{Condition, Template};
 
@@ -15,8 +18,8 @@ pub struct Job {
     pub needs: Vec<Spanned<String>>,
     /// `if`; absent means `success()`.
     pub condition: Option<Spanned<Condition>>,
-    /// `runs-on`.
-    pub runs_on: RunsOn,
+    /// `runs-on`; absent exactly when the job calls a workflow.
+    pub runs_on: Option<RunsOn>,
     /// `strategy`.
     pub strategy: Option<Strategy>,
     /// `env` of its steps.
@@ -27,6 +30,8 @@ pub struct Job {
     pub outputs: Map,
     /// `timeout-minutes`; absent means 360.
     pub timeout_minutes: Option<Setting<f64>>,
+    /// `cancel-timeout-minutes`: how long cancelling may take; absent means 5.
+    pub cancel_timeout_minutes: Option<Setting<f64>>,
     /// `continue-on-error`.
     pub continue_on_error: Setting<bool>,
     /// `concurrency` of the job.
@@ -35,6 +40,14 @@ pub struct Job {
     pub environment: Option<Environment>,
     /// `permissions` of its token, instead of the workflow's.
     pub permissions: Option<Permissions>,
+    /// `container` that its steps run in.
+    pub container: Option<ContainerSetting>,
+    /// `services` beside it.
+    pub services: Services,
+    /// `snapshot`: an image made of the runner when the job has ended.
+    pub snapshot: Option<Snapshot>,
+    /// `cache-mode`, instead of the workflow's.
+    pub cache_mode: Option<CacheMode>,
     /// What it does.
     pub kind: JobKind,
     /// Where it stands.
@@ -42,10 +55,30 @@ pub struct Job {
 }
 
 impl Job {
-    /// Its steps.
+    /// Its steps; none when it calls a workflow.
     pub fn steps(&self) -> &[Step] {
         match &self.kind {
             JobKind::Steps(steps) => steps,
+            JobKind::Call(_) => &[],
+        }
+    }
+
+    /// Its steps, those of `parallel` too.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps().iter().flat_map(|step| {
+            let inner = match &step.kind {
+                StepKind::Parallel(steps) => steps.as_slice(),
+                _ => &[],
+            };
+            std::iter::once(step).chain(inner)
+        })
+    }
+
+    /// The workflow that it calls.
+    pub fn call(&self) -> Option<&Call> {
+        match &self.kind {
+            JobKind::Call(call) => Some(call),
+            JobKind::Steps(_) => None,
         }
     }
 }
@@ -55,6 +88,8 @@ impl Job {
 pub enum JobKind {
     /// Its steps, in order; never empty.
     Steps(Vec<Step>),
+    /// The jobs of another workflow.
+    Call(Call),
 }
 
 /// `runs-on`: the labels that a runner must have, all of them.
@@ -88,6 +123,19 @@ pub struct Environment {
     pub name: Spanned<Template>,
     /// Its address, evaluated when the job has ended.
     pub url: Option<Spanned<Template>>,
+    /// `deployment`: whether a deployment is recorded.
+    pub deployment: Setting<bool>,
     /// Where it stands.
     pub span: Span,
+}
+
+/// `snapshot`: an image made of the runner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The image's name.
+    pub image_name: Spanned<Template>,
+    /// `version`: `1.*`.
+    pub version: Option<Spanned<Template>>,
+    /// `if`
+    pub condition: Option<Spanned<Condition>>,
 }

@@ -23,6 +23,8 @@ pub struct Step {
     pub continue_on_error: Setting<bool>,
     /// `timeout-minutes`; absent means as long as the job may take.
     pub timeout_minutes: Option<Setting<f64>>,
+    /// `background`: the steps behind it do not wait for it. Only of [`StepKind::Run`] and [`StepKind::Uses`].
+    pub background: bool,
     /// Where it stands.
     pub span: Span,
 }
@@ -34,6 +36,15 @@ pub enum StepKind {
     Run(Run),
     /// `uses`
     Uses(Uses),
+    /// `wait`: for background steps before it, by their ids; never empty.
+    Wait(Vec<Spanned<String>>),
+    /// `wait-all`: for all background steps before it.
+    WaitAll,
+    /// `cancel`: a background step before it, by its id.
+    Cancel(Spanned<String>),
+    /// `parallel`: these at once, and all are waited for. Each is a [`StepKind::Run`] or [`StepKind::Uses`]; never
+    /// empty.
+    Parallel(Vec<Step>),
 }
 
 /// A script.
@@ -75,6 +86,11 @@ pub enum ActionRef {
         /// The branch, tag or commit.
         git_ref: String,
     },
+    /// `$/path`: a folder of the repository and the commit that the file with this step is from.
+    Own {
+        /// The folder, without the leading `$/`; empty for the repository's root.
+        path: String,
+    },
     /// `docker://image`
     Docker {
         /// The image.
@@ -101,6 +117,14 @@ impl ActionRef {
         if let Some(path) = text.strip_prefix("./").or_else(|| text.strip_prefix(".\\")) {
             return Ok(Self::Local { path: path.trim_end_matches('/').to_owned() });
         }
+        if let Some(path) = text.strip_prefix("$/") {
+            if path.contains('@') {
+                return Err(format!(
+                    "'{text}' has no ref of its own: it is of the commit that the file is from"
+                ));
+            }
+            return Ok(Self::Own { path: path.trim_end_matches('/').to_owned() });
+        }
         let (name, git_ref) = text.split_once('@').ok_or_else(expected)?;
         let mut parts = name.split('/').filter(|part| !part.is_empty());
         let (Some(owner), Some(repo)) = (parts.next(), parts.next()) else { return Err(expected()) };
@@ -123,7 +147,7 @@ impl ActionRef {
                 let slash = if path.is_empty() { "" } else { "/" };
                 Some(format!("{owner}/{repo}{slash}{path}").to_lowercase())
             }
-            Self::Local { .. } | Self::Docker { .. } => None,
+            Self::Local { .. } | Self::Own { .. } | Self::Docker { .. } => None,
         }
     }
 }
@@ -132,6 +156,7 @@ impl fmt::Display for ActionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local { path } => write!(f, "./{path}"),
+            Self::Own { path } => write!(f, "$/{path}"),
             Self::Repository { owner, repo, path, git_ref } => {
                 let slash = if path.is_empty() { "" } else { "/" };
                 write!(f, "{owner}/{repo}{slash}{path}@{git_ref}")
@@ -154,6 +179,7 @@ mod tests {
             ("./.github/actions/x/", None, "./.github/actions/x"),
             ("./", None, "./"),
             ("docker://alpine:3", None, "docker://alpine:3"),
+            ("$/actions/x/", None, "$/actions/x"),
         ] {
             let action = ActionRef::parse(text).unwrap();
             assert_eq!(action.repository_name().as_deref(), name, "{text}");
@@ -168,6 +194,7 @@ mod tests {
             "/a/b@v1",
             "@v1",
             "docker://",
+            "$/x@v1",
         ] {
             assert!(ActionRef::parse(text).is_err(), "{text}");
         }

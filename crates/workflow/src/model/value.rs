@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::diagnostic::Span;
-use crate::expr::{EvalError, Scope, Value};
+use crate::expr::{EvalError, Object, Scope, Value};
 use crate::template::Template;
 
 /// A value and where it stands in the file. It can be used as the value.
@@ -39,6 +39,29 @@ pub enum Map {
     Entries(Vec<Entry>),
     /// One expression for the whole mapping; it must give an object.
     Expression(Spanned<Template>),
+    /// Some names are known only when their expressions are evaluated, in the file's order; a later one of the same
+    /// name wins. Read it with [`Map::render`].
+    Computed(Vec<MapPart>),
+}
+
+/// A part of a [`Map::Computed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum MapPart {
+    /// A name that is written out.
+    Entry(Entry),
+    /// A name that an expression gives.
+    Computed(ComputedEntry),
+    /// `${{ insert }}`: the entries of another mapping.
+    Insert(Map),
+}
+
+/// An entry whose name an expression gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComputedEntry {
+    /// The name.
+    pub name: Spanned<Template>,
+    /// The text.
+    pub value: Spanned<Template>,
 }
 
 impl Default for Map {
@@ -52,8 +75,56 @@ impl Map {
     pub fn entries(&self) -> &[Entry] {
         match self {
             Self::Entries(entries) => entries,
-            Self::Expression(_) => &[],
+            Self::Expression(_) | Self::Computed(_) => &[],
         }
+    }
+
+    /// Its names and values over a scope, in order. A name may come again: then the later one holds.
+    ///
+    /// # Errors
+    /// The first expression's that has no value, or what gave something else than an object or a name.
+    pub fn render(&self, scope: &dyn Scope) -> Result<Vec<(String, Value)>, EvalError> {
+        let mut found = Vec::new();
+        self.render_into(scope, &mut found)?;
+        Ok(found)
+    }
+
+    fn render_into(&self, scope: &dyn Scope, found: &mut Vec<(String, Value)>) -> Result<(), EvalError> {
+        match self {
+            Self::Entries(entries) => {
+                for entry in entries {
+                    found.push((entry.name.value.clone(), entry.value.render(scope)?));
+                }
+            }
+            Self::Expression(template) => match template.render(scope)? {
+                Value::Object(object) => {
+                    found.extend(object.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+                }
+                Value::Null => {}
+                other => {
+                    let shown = other.to_text();
+                    return Err(EvalError::new(format!("a mapping was expected, not '{shown}'")));
+                }
+            },
+            Self::Computed(parts) => {
+                for part in parts {
+                    match part {
+                        MapPart::Entry(entry) => {
+                            found.push((entry.name.value.clone(), entry.value.render(scope)?));
+                        }
+                        MapPart::Computed(entry) => {
+                            let name = entry.name.render(scope)?;
+                            if !name.is_scalar() {
+                                return Err(EvalError::new("a name was expected, not a list or a mapping"));
+                            }
+                            found.push((name.to_text().to_string(), entry.value.render(scope)?));
+                        }
+                        MapPart::Insert(map) => map.render_into(scope, found)?,
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// An entry's text by its name, ignoring case.
@@ -88,6 +159,19 @@ pub enum Tree {
     Sequence(Vec<Tree>),
     /// Names and values, in the file's order.
     Mapping(Vec<(Spanned<String>, Tree)>),
+    /// Names and values, some of whose names are expressions; `${{ insert }}` is one, whose value is merged in.
+    Computed(Vec<(TreeName, Tree)>),
+}
+
+/// A name of a [`Tree::Computed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum TreeName {
+    /// Written out.
+    Literal(Spanned<String>),
+    /// An expression gives it.
+    Expression(Spanned<Template>),
+    /// `${{ insert }}`: the value's own names and values stand here.
+    Insert(Span),
 }
 
 impl Tree {
@@ -109,6 +193,7 @@ impl Tree {
                 };
                 Value::object(pairs.iter().map(render).collect::<Result<Vec<_>, _>>()?)
             }
+            Self::Computed(pairs) => computed(pairs, scope)?,
         })
     }
 
@@ -116,7 +201,7 @@ impl Tree {
     pub fn literal(&self) -> Option<Value> {
         Some(match self {
             Self::Literal(value) => value.value.clone(),
-            Self::Expression(_) => return None,
+            Self::Expression(_) | Self::Computed(_) => return None,
             Self::Sequence(items) => {
                 Value::array(items.iter().map(Self::literal).collect::<Option<Vec<_>>>()?)
             }
@@ -127,4 +212,24 @@ impl Tree {
             }
         })
     }
+}
+
+fn computed(pairs: &[(TreeName, Tree)], scope: &dyn Scope) -> Result<Value, EvalError> {
+    let mut object = Object::new();
+    for (name, tree) in pairs {
+        let value = tree.render(scope)?;
+        match (name, value) {
+            (TreeName::Literal(name), value) => object.insert(&name.value, value),
+            (TreeName::Expression(name), value) => object.insert(&name.render_text(scope)?, value),
+            (TreeName::Insert(_), Value::Object(inner)) => {
+                object.extend(inner.iter().map(|(name, value)| (name, value.clone())));
+            }
+            (TreeName::Insert(_), Value::Null) => {}
+            (TreeName::Insert(_), other) => {
+                let shown = other.to_text();
+                return Err(EvalError::new(format!("a mapping was expected, not '{shown}'")));
+            }
+        }
+    }
+    Ok(Value::from(object))
 }

@@ -1,9 +1,9 @@
 //! Jobs.
 
 use super::reader::{Field, Fields, Reader};
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::keys::{Place, key};
-use crate::model::{Environment, Job, JobKind, RunsOn, Setting, Spanned};
+use crate::model::{CacheMode, Environment, Job, JobKind, RunsOn, Setting, Spanned};
 use crate::template::Template;
 use crate::yaml::{Key, Node, Pair, Value};
 
@@ -34,15 +34,14 @@ impl Reader<'_> {
     fn job(&mut self, key: &Key, node: &Node) -> Option<Job> {
         let calls = node.get("uses").is_some();
         // A reusable workflow is refused once, by its `uses`.
-        let but: &[&str] = if calls { &["with", "secrets"] } else { &[] };
-        let fields = self.fields_but(node, Place::Job, but)?;
-        if calls {
-            return None;
-        }
-        for missing in ["runs-on", "steps"] {
+        let fields = self.fields_but(node, Place::Job, &["with", "secrets"])?;
+        for missing in ["runs-on", "steps"].into_iter().filter(|_| !calls) {
             if !fields.written(missing) {
                 self.error(key.span, format!("Required property is missing: {missing}"));
             }
+        }
+        if !calls {
+            self.refuse_keys_of_calls(&fields);
         }
         let mut get = JobFields { reader: self, fields: &fields };
         let name = get.template("name");
@@ -54,30 +53,68 @@ impl Reader<'_> {
         let defaults = get.field("defaults", |reader, field| reader.defaults(field, Place::JobDefaults));
         let outputs = get.field("outputs", Reader::map);
         let timeout_minutes = get.field("timeout-minutes", |reader, field| reader.number(field, 1.0));
+        let cancel_timeout_minutes =
+            get.field("cancel-timeout-minutes", |reader, field| reader.number(field, 1.0));
         let continue_on_error = get.field("continue-on-error", Reader::boolean);
         let concurrency =
             get.field("concurrency", |reader, field| reader.concurrency(field, Place::JobConcurrency));
         let environment = get.field("environment", Reader::environment);
         let permissions = get.field("permissions", Reader::permissions);
+        let container = get.field("container", Reader::container);
+        let services = get.field("services", Reader::services);
+        let snapshot = get.field("snapshot", Reader::snapshot);
+        let cache_mode = get.field("cache-mode", Reader::cache_mode);
         let steps = get.field("steps", Reader::steps);
+        let kind = if calls { JobKind::Call(self.call(&fields)?) } else { JobKind::Steps(steps?) };
         Some(Job {
             id: Spanned { value: key.text.clone(), span: key.span },
             name,
             needs: needs.unwrap_or_default(),
             condition,
-            runs_on: runs_on?,
+            runs_on: if calls { None } else { Some(runs_on?) },
             strategy,
             env: env.unwrap_or_default(),
             defaults: defaults.unwrap_or_default(),
             outputs: outputs.unwrap_or_default(),
             timeout_minutes,
+            cancel_timeout_minutes,
             continue_on_error: continue_on_error.unwrap_or(Setting::Literal(false)),
             concurrency,
             environment,
             permissions,
-            kind: JobKind::Steps(steps?),
+            container,
+            services: services.unwrap_or_default(),
+            snapshot,
+            cache_mode,
+            kind,
             span: Span { start: key.span.start, end: node.span.end },
         })
+    }
+
+    fn refuse_keys_of_calls(&mut self, fields: &Fields<'_>) {
+        for name in ["with", "secrets"] {
+            if let Some(field) = fields.get(name) {
+                let finding = Diagnostic::error(field.key.span, format!("Unexpected value '{name}'"));
+                self.report(finding.with_help("it goes with a job's 'uses'"));
+            }
+        }
+    }
+
+    /// `cache-mode`
+    pub(super) fn cache_mode(&mut self, field: Field<'_>) -> Option<CacheMode> {
+        let text = self.literal(field.node)?;
+        let known = [
+            ("read", CacheMode::Read),
+            ("write", CacheMode::Write),
+            ("write-only", CacheMode::WriteOnly),
+            ("none", CacheMode::None),
+        ];
+        let found = known.iter().find(|(name, _)| *name == text.value).map(|(_, mode)| *mode);
+        if found.is_none() {
+            let finding = Diagnostic::error(text.span, format!("Unexpected value '{}'", text.value));
+            self.report(finding.with_help("a cache mode is read, write, write-only or none"));
+        }
+        found
     }
 
     fn needs(&mut self, field: Field<'_>) -> Vec<Spanned<String>> {
@@ -128,10 +165,14 @@ impl Reader<'_> {
 
     fn environment(&mut self, field: Field<'_>) -> Option<Environment> {
         let span = field.node.span;
+        let mut deployment = Setting::Literal(true);
         let (name, url) = if let Value::Mapping(_) = &field.node.value {
             let fields = self.fields(field.node, Place::Environment)?;
             let name = fields.get("name").and_then(|field| self.template(field.row, field.node));
             let url = fields.get("url").and_then(|field| self.template(field.row, field.node));
+            if let Some(found) = fields.get("deployment").and_then(|field| self.boolean(field)) {
+                deployment = found;
+            }
             (name?, url)
         } else {
             let row = key(Place::Environment, "name")?;
@@ -139,7 +180,7 @@ impl Reader<'_> {
         };
         // An empty name is no environment.
         let empty = name.literal().is_some_and(|name| name.trim().is_empty());
-        (!empty).then_some(Environment { name, url, span })
+        (!empty).then_some(Environment { name, url, deployment, span })
     }
 
     /// An id of a job, a step or an input.

@@ -1,17 +1,17 @@
 //! `strategy`, and what can be told of a matrix before it is evaluated.
 
 use super::reader::{Field, Fields, Reader, is_expression};
+use super::setting::{derived, property};
 use crate::diagnostic::Span;
 use crate::expr::Value;
 use crate::keys::Place;
-use crate::matrix::{MatrixError, MatrixInput, expand};
+use crate::matrix::{MAX_LEGS, MatrixError, MatrixInput, expand};
 use crate::model::{Setting, Spanned, Strategy, Tree};
 
 impl Reader<'_> {
     pub(super) fn strategy(&mut self, field: Field<'_>) -> Option<Strategy> {
         if is_expression(field.node, field.row) {
-            self.refuse_whole(field);
-            return None;
+            return self.whole_strategy(field);
         }
         let fields: Fields<'_> = self.fields(field.node, Place::Strategy)?;
         let matrix = fields.get("matrix").and_then(|field| self.matrix(field));
@@ -25,13 +25,29 @@ impl Reader<'_> {
         })
     }
 
+    /// One expression for the strategy is one expression for each of its keys, with what holds when it gives none.
+    fn whole_strategy(&mut self, field: Field<'_>) -> Option<Strategy> {
+        let whole = self.whole_mapping(field)?;
+        let text = whole.sole()?.text().trim().to_owned();
+        let fail_fast = derived(&whole, &format!("({text})['fail-fast'] != false"))?;
+        let max_parallel = derived(&whole, &format!("({text})['max-parallel'] || {MAX_LEGS}"))?;
+        Some(Strategy {
+            matrix: property(&whole, "matrix").map(Tree::Expression),
+            fail_fast: Setting::Expression(fail_fast),
+            max_parallel: Some(Setting::Expression(max_parallel)),
+            span: field.node.span,
+        })
+    }
+
     fn matrix(&mut self, field: Field<'_>) -> Option<Tree> {
         if is_expression(field.node, field.row) {
             return self.whole(field.row, field.node).map(Tree::Expression);
         }
         let before = self.count();
         let tree = self.tree(field.row, field.node)?;
-        let Tree::Mapping(entries) = &tree else { return None };
+        let Tree::Mapping(entries) = &tree else {
+            return matches!(tree, Tree::Computed(_)).then_some(tree);
+        };
         for (name, vector) in entries {
             self.check_vector(name, vector);
         }
@@ -49,7 +65,7 @@ impl Reader<'_> {
             Tree::Sequence(items) if combinations => {
                 for item in items {
                     match item {
-                        Tree::Mapping(_) => {}
+                        Tree::Mapping(_) | Tree::Computed(_) => {}
                         Tree::Expression(template) if template.sole().is_some() => {}
                         other => self.error(span(other).unwrap_or(name.span), "A mapping was expected"),
                     }
@@ -59,7 +75,7 @@ impl Reader<'_> {
                 self.error(name.span, MatrixError::EmptyVector(name.value.clone()).to_string());
             }
             Tree::Sequence(_) => {}
-            Tree::Mapping(_) => self.error(name.span, "A mapping was not expected"),
+            Tree::Mapping(_) | Tree::Computed(_) => self.error(name.span, "A mapping was not expected"),
             Tree::Literal(value) => self.unexpected(value.span, &value.value.to_text()),
             Tree::Expression(template) => self.unexpected(template.span, template.text()),
         }
@@ -104,5 +120,6 @@ fn span(tree: &Tree) -> Option<Span> {
         Tree::Expression(template) => Some(template.span),
         Tree::Sequence(items) => items.first().and_then(span),
         Tree::Mapping(pairs) => pairs.first().map(|(name, _)| name.span),
+        Tree::Computed(pairs) => pairs.first().and_then(|(_, tree)| span(tree)),
     }
 }

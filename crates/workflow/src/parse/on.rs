@@ -1,45 +1,16 @@
 //! `on`: what starts the workflow.
 
-use jiff::tz::TimeZone;
-
-use super::reader::{Field, Fields, Reader, evaluated};
-use crate::cron::Schedule;
+use super::reader::{Field, Fields, Reader, unexpected};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::expr::Value as Evaluated;
+use crate::events::{self, EventRow};
 use crate::glob::{Filter, Pattern};
-use crate::keys::Place;
-use crate::model::Spanned;
+use crate::keys::{Place, keys_of};
 use crate::supported;
-use crate::trigger::{
-    Dispatch, Input, InputKind, MAX_INPUTS, NameFilter, PullRequest, Push, Scheduled, Triggers,
-};
-use crate::yaml::{Key, Node, Pair, Resolved, Style, Value};
+use crate::trigger::{Activity, NameFilter, PullRequest, Push, RepositoryDispatch, Triggers, WorkflowRun};
+use crate::yaml::{Key, Node, Pair, Style, Value};
 
-/// What can happen to a pull request.
-const PULL_REQUEST_TYPES: [&str; 22] = [
-    "opened",
-    "synchronize",
-    "reopened",
-    "assigned",
-    "unassigned",
-    "labeled",
-    "unlabeled",
-    "edited",
-    "closed",
-    "converted_to_draft",
-    "ready_for_review",
-    "locked",
-    "unlocked",
-    "milestoned",
-    "demilestoned",
-    "review_requested",
-    "review_request_removed",
-    "auto_merge_enabled",
-    "auto_merge_disabled",
-    "enqueued",
-    "dequeued",
-    "stacked",
-];
+/// The longest type of a `repository_dispatch`, in characters.
+const LONGEST_TYPE: usize = 100;
 
 impl Reader<'_> {
     pub(super) fn triggers(&mut self, field: Field<'_>) -> Triggers {
@@ -77,21 +48,27 @@ impl Reader<'_> {
     }
 
     fn event(&mut self, triggers: &mut Triggers, key: &Key, node: &Node) {
+        let Some(row) = events::event(&key.text) else {
+            return self.unknown_key(key, events::EVENTS.iter().map(|row| row.name));
+        };
+        if supported::EVENTS_NOT_YET.contains(&row.name) {
+            let meaning = format!("events that start runs: {}", supported::EVENTS.join(", "));
+            self.refuse(key.span, &format!("the event '{}'", row.name), &meaning);
+        }
         let empty = Node { value: Value::Mapping(Vec::new()), span: key.span };
         let body = if node.is_null() { &empty } else { node };
-        match key.text.as_str() {
+        match row.name {
             "push" => triggers.push = self.push(key.span, body),
-            "pull_request" => triggers.pull_request = self.pull_request(key.span, body),
+            "pull_request" => triggers.pull_request = self.pull_request(row, key.span, body),
+            "pull_request_target" => triggers.pull_request_target = self.pull_request(row, key.span, body),
             "workflow_dispatch" => triggers.dispatch = self.dispatch(key.span, body),
+            "workflow_call" => triggers.call = self.called(key.span, body),
+            "workflow_run" => triggers.workflow_run = self.workflow_run(row, key.span, body),
+            "repository_dispatch" => {
+                triggers.repository_dispatch = self.repository_dispatch(key.span, body);
+            }
             "schedule" => triggers.schedule = self.schedule(node),
-            other if supported::EVENTS_NOT_YET.contains(&other) => {
-                let meaning = format!("events that start runs: {}", supported::EVENTS.join(", "));
-                self.error(key.span, supported::refusal(&format!("the event '{other}'"), &meaning));
-            }
-            _ => {
-                let known = supported::EVENTS.iter().chain(supported::EVENTS_NOT_YET).copied();
-                self.unknown_key(key, known);
-            }
+            _ => triggers.activities.extend(self.activity(row, key.span, body)),
         }
     }
 
@@ -105,26 +82,80 @@ impl Reader<'_> {
         })
     }
 
-    fn pull_request(&mut self, span: Span, node: &Node) -> Option<PullRequest> {
+    fn pull_request(&mut self, row: &EventRow, span: Span, node: &Node) -> Option<PullRequest> {
         let fields = self.fields(node, Place::PullRequest)?;
-        let mut types = Vec::new();
-        for name in fields.get("types").map(|field| self.words(field.node)).unwrap_or_default() {
-            if PULL_REQUEST_TYPES.contains(&name.as_str()) {
-                types.push(name.value);
-            } else {
-                let finding = Diagnostic::error(name.span, format!("Unexpected value '{}'", name.value));
-                self.report(finding.with_suggestion(&name.value, PULL_REQUEST_TYPES));
-            }
-        }
-        if types.is_empty() {
-            types.extend(PullRequest::DEFAULT_TYPES.map(str::to_owned));
-        }
         Some(PullRequest {
-            types,
+            types: self.types(row, &fields),
             branches: self.filter(&fields, "branches", "branches-ignore"),
             paths: self.filter(&fields, "paths", "paths-ignore"),
             span,
         })
+    }
+
+    fn workflow_run(&mut self, row: &EventRow, span: Span, node: &Node) -> Option<WorkflowRun> {
+        let fields = self.fields(node, Place::WorkflowRun)?;
+        let field = fields.get("workflows")?;
+        let workflows = self.words(field.node);
+        if workflows.is_empty() {
+            self.error(field.key.span, "'workflows' names no workflow");
+        }
+        Some(WorkflowRun {
+            workflows,
+            types: self.types(row, &fields),
+            branches: self.filter(&fields, "branches", "branches-ignore"),
+            span,
+        })
+    }
+
+    fn repository_dispatch(&mut self, span: Span, node: &Node) -> Option<RepositoryDispatch> {
+        let fields = self.fields(node, Place::RepositoryDispatch)?;
+        let types = fields.get("types").map(|field| self.words(field.node)).unwrap_or_default();
+        for name in types.iter().filter(|name| name.chars().count() > LONGEST_TYPE) {
+            self.error(name.span, format!("The event's type is longer than {LONGEST_TYPE} characters"));
+        }
+        Some(RepositoryDispatch { types: types.into_iter().map(|name| name.value).collect(), span })
+    }
+
+    /// An event without rules of its own: which keys it has stands in its row.
+    fn activity(&mut self, row: &'static EventRow, span: Span, node: &Node) -> Option<Activity> {
+        let fields = self.fields(node, Place::Activity)?;
+        let has = |name: &str| row.filters.contains(&name) || (name == "types" && !row.types.is_empty());
+        for key in keys_of(Place::Activity).filter(|key| !has(key.name)) {
+            if let Some(field) = fields.get(key.name) {
+                let possible: Vec<&str> =
+                    keys_of(Place::Activity).map(|key| key.name).filter(|name| has(name)).collect();
+                let help = match possible.is_empty() {
+                    true => format!("'{}' takes nothing", row.name),
+                    false => format!("'{}' takes {}", row.name, possible.join(", ")),
+                };
+                self.report(Diagnostic::error(field.key.span, unexpected(key.name)).with_help(help));
+            }
+        }
+        Some(Activity {
+            event: row.name,
+            types: self.types(row, &fields),
+            branches: self.filter(&fields, "branches", "branches-ignore"),
+            names: fields.get("names").and_then(|field| self.patterns(field)).map(NameFilter::Only),
+            versions: fields.get("versions").and_then(|field| self.patterns(field)).map(NameFilter::Only),
+            span,
+        })
+    }
+
+    /// What must have happened: the types that are named, or those that hold when none are.
+    fn types(&mut self, row: &EventRow, fields: &Fields<'_>) -> Vec<String> {
+        let mut types = Vec::new();
+        for name in fields.get("types").map(|field| self.words(field.node)).unwrap_or_default() {
+            if row.types.contains(&name.as_str()) {
+                types.push(name.value);
+            } else if !row.types.is_empty() {
+                let finding = Diagnostic::error(name.span, format!("Unexpected value '{}'", name.value));
+                self.report(finding.with_suggestion(&name.value, row.types.iter().copied()));
+            }
+        }
+        if types.is_empty() {
+            types.extend(row.defaults().iter().map(|name| (*name).to_owned()));
+        }
+        types
     }
 
     fn filter(&mut self, fields: &Fields<'_>, only: &str, except: &str) -> Option<NameFilter> {
@@ -163,135 +194,5 @@ impl Reader<'_> {
             self.report(finding.with_help("a pattern with '!' needs one without it before it, such as '**'"));
         }
         Some(filter)
-    }
-
-    fn schedule(&mut self, node: &Node) -> Vec<Scheduled> {
-        let Some(items) = self.items(node) else { return Vec::new() };
-        if items.is_empty() {
-            self.error(node.span, "Required property is missing: cron");
-        }
-        items.iter().filter_map(|item| self.scheduled(item)).collect()
-    }
-
-    fn scheduled(&mut self, node: &Node) -> Option<Scheduled> {
-        let fields = self.fields(node, Place::Schedule)?;
-        let zone = fields.get("timezone").and_then(|field| self.time_zone(field));
-        let cron = fields.get("cron").and_then(|field| self.literal(field.node))?;
-        match Schedule::parse(&cron) {
-            Ok(schedule) => {
-                if schedule.is_too_frequent() {
-                    let message = "The schedule is due more often than every five minutes";
-                    self.report(Diagnostic::warning(cron.span, message));
-                }
-                Some(Scheduled { cron, schedule, zone: zone.unwrap_or(TimeZone::UTC) })
-            }
-            Err(error) => {
-                self.error(cron.span, error.to_string());
-                None
-            }
-        }
-    }
-
-    fn time_zone(&mut self, field: Field<'_>) -> Option<TimeZone> {
-        let name = self.word(field.node)?;
-        let zone = TimeZone::get(&name).ok();
-        if zone.is_none() {
-            let finding =
-                Diagnostic::error(name.span, format!("the time zone '{}' is not known", name.value));
-            self.report(finding.with_help("write its IANA name, such as 'Europe/Paris'"));
-        }
-        zone
-    }
-
-    fn dispatch(&mut self, span: Span, node: &Node) -> Option<Dispatch> {
-        let fields = self.fields(node, Place::Dispatch)?;
-        let mut inputs = Vec::new();
-        if let Some(field) = fields.get("inputs").filter(|field| !field.node.is_null()) {
-            let pairs = self.pairs(field.node)?;
-            if pairs.len() > MAX_INPUTS {
-                self.error(field.key.span, format!("'inputs' has more than {MAX_INPUTS} inputs"));
-                return None;
-            }
-            for Pair { key, value } in pairs {
-                self.check_id(&key.text, key.span);
-                inputs.extend(self.input(key, value));
-            }
-        }
-        Some(Dispatch { inputs, span })
-    }
-
-    fn input(&mut self, key: &Key, node: &Node) -> Option<Input> {
-        let empty = Node { value: Value::Mapping(Vec::new()), span: key.span };
-        let body = if node.is_null() { &empty } else { node };
-        let fields = self.fields(body, Place::DispatchInput)?;
-        let description = fields.get("description").and_then(|field| self.literal(field.node));
-        let required = fields.get("required").is_some_and(|field| self.flag(field));
-        let kind = self.input_kind(key, &fields)?;
-        let default = fields.get("default").and_then(|field| self.input_default(&kind, field));
-        Some(Input {
-            name: Spanned { value: key.text.clone(), span: key.span },
-            description: description.map(|text| text.value),
-            kind,
-            required,
-            default,
-        })
-    }
-
-    fn input_kind(&mut self, key: &Key, fields: &Fields<'_>) -> Option<InputKind> {
-        let options = fields.get("options").map(|field| self.words(field.node));
-        let options = options.map(|found| found.into_iter().map(|text| text.value).collect::<Vec<_>>());
-        let Some(field) = fields.get("type") else { return Some(InputKind::String) };
-        let name = self.literal(field.node)?;
-        match name.as_str() {
-            "string" => Some(InputKind::String),
-            "boolean" => Some(InputKind::Boolean),
-            "number" => Some(InputKind::Number),
-            "environment" => Some(InputKind::Environment),
-            "choice" => match options {
-                Some(options) if !options.is_empty() => Some(InputKind::Choice(options)),
-                _ => {
-                    self.error(key.span, "Missing 'options' for choice input");
-                    None
-                }
-            },
-            other => {
-                let possible = ["string", "boolean", "number", "choice", "environment"];
-                let finding = Diagnostic::error(name.span, format!("Unexpected value '{other}'"));
-                self.report(finding.with_suggestion(other, possible));
-                None
-            }
-        }
-    }
-
-    fn input_default(&mut self, kind: &InputKind, field: Field<'_>) -> Option<Evaluated> {
-        let scalar = self.scalar(field.node)?;
-        let text = self.literal(field.node)?;
-        if text.is_empty() {
-            return None;
-        }
-        let fits = match (kind, scalar.resolved) {
-            (InputKind::Boolean, Resolved::Bool(_)) | (InputKind::Number, Resolved::Number(_)) => {
-                return Some(evaluated(scalar));
-            }
-            _ => kind.from_text(&text),
-        };
-        match fits {
-            Ok(value) => Some(value),
-            Err(why) => {
-                self.error(field.node.span, format!("'default' {why}"));
-                None
-            }
-        }
-    }
-
-    /// A boolean without an expression.
-    pub(crate) fn flag(&mut self, field: Field<'_>) -> bool {
-        let Some(scalar) = self.scalar(field.node) else { return false };
-        if let Resolved::Bool(value) = scalar.resolved {
-            return value;
-        }
-        let finding = Diagnostic::error(field.node.span, format!("Unexpected value '{}'", scalar.text));
-        self.report(finding.with_help("write true or false, without quotes"));
-        false
     }
 }

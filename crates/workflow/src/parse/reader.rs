@@ -4,8 +4,8 @@
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::Value as Evaluated;
 use crate::keys::{KeyRow, Place, keys_of};
-use crate::model::{Entry, Map, Setting, Spanned, Tree};
-use crate::supported;
+use crate::model::{Setting, Spanned};
+use crate::supported::{self, Admit, Form};
 use crate::template::Template;
 use crate::yaml::{Key, Node, Pair, Resolved, Scalar, Source, Value};
 
@@ -15,6 +15,7 @@ const MAX_FINDINGS: usize = 100;
 /// Reads one file.
 pub(crate) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
+    admit: Admit,
     findings: Vec<Diagnostic>,
     left_out: usize,
 }
@@ -58,8 +59,8 @@ impl<'n> Fields<'n> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(source: &'a Source<'a>) -> Self {
-        Self { source, findings: Vec::new(), left_out: 0 }
+    pub(crate) fn new(source: &'a Source<'a>, admit: Admit) -> Self {
+        Self { source, admit, findings: Vec::new(), left_out: 0 }
     }
 
     /// All that was found, in the file's order.
@@ -106,6 +107,27 @@ impl<'a> Reader<'a> {
         self.report(Diagnostic::error(span, message));
     }
 
+    /// Reports what is of the language and not run yet.
+    pub(super) fn refuse(&mut self, span: Span, what: &str, meaning: &str) {
+        if self.admit == Admit::Supported {
+            self.error(span, supported::refusal(what, meaning));
+        }
+    }
+
+    /// As [`Self::refuse`], for a form; whether it was refused.
+    pub(super) fn refuse_form(&mut self, form: Form, span: Span, what: &str) -> bool {
+        let refused = supported::form_not_yet(form).filter(|_| self.admit == Admit::Supported);
+        if let Some(meaning) = refused {
+            self.error(span, supported::refusal(what, meaning));
+        }
+        refused.is_some()
+    }
+
+    /// What this reading admits.
+    pub(super) fn admits_everything(&self) -> bool {
+        self.admit == Admit::Everything
+    }
+
     pub(super) fn unexpected(&mut self, span: Span, value: &str) {
         self.error(span, unexpected(value));
     }
@@ -133,9 +155,9 @@ impl<'a> Reader<'a> {
             if let Some(meaning) = supported::key_not_yet(place, row.name)
                 && !but.contains(&row.name)
             {
-                self.error(key.span, supported::refusal(&format!("'{}'", row.name), meaning));
-            } else if let Some(message) = row.kind.misfit(&value.value).filter(|_| !is_expression(value, row))
-            {
+                self.refuse(key.span, &format!("'{}'", row.name), meaning);
+            }
+            if let Some(message) = row.kind.misfit(&value.value).filter(|_| !is_expression(value, row)) {
                 self.error(value.span, message);
             } else {
                 fields.usable.push(Field { row, key, node: value });
@@ -192,8 +214,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn unknown_key<'w>(&mut self, key: &Key, possible: impl IntoIterator<Item = &'w str>) {
         if key.text.contains("${{") {
-            return self
-                .error(key.span, supported::refusal(&format!("'{}'", key.text), "expressions as keys"));
+            return self.error(key.span, "A template expression is not allowed in this context");
         }
         let finding = Diagnostic::error(key.span, unexpected(&key.text));
         self.report(finding.with_suggestion(&key.text, possible));
@@ -280,72 +301,6 @@ impl<'a> Reader<'a> {
         }
         Some(Setting::Expression(template))
     }
-
-    /// A mapping of names to texts.
-    pub(super) fn map(&mut self, field: Field<'_>) -> Option<Map> {
-        if is_expression(field.node, field.row) {
-            return self.whole(field.row, field.node).map(Map::Expression);
-        }
-        let mut entries = Vec::new();
-        for Pair { key, value } in self.pairs(field.node)? {
-            if key.text.contains("${{") {
-                self.unknown_key(key, []);
-                continue;
-            }
-            let name = Spanned { value: key.text.clone(), span: key.span };
-            if let Some(value) = self.template(field.row, value) {
-                entries.push(Entry { name, value });
-            }
-        }
-        Some(Map::Entries(entries))
-    }
-
-    /// One expression for what would be a mapping or a list.
-    pub(super) fn whole(&mut self, row: &KeyRow, node: &Node) -> Option<Spanned<Template>> {
-        let template = self.template(row, node)?;
-        if template.sole().is_none() {
-            self.unexpected(node.span, template.text());
-            return None;
-        }
-        Some(template)
-    }
-
-    /// Data of any shape.
-    pub(super) fn tree(&mut self, row: &KeyRow, node: &Node) -> Option<Tree> {
-        Some(match &node.value {
-            Value::Scalar(scalar) if scalar.text.contains("${{") => {
-                Tree::Expression(self.template(row, node)?)
-            }
-            Value::Scalar(scalar) => {
-                self.warn_of_lost_digits(scalar, node.span);
-                Tree::Literal(Spanned { value: evaluated(scalar), span: node.span })
-            }
-            Value::Sequence(items) => {
-                Tree::Sequence(items.iter().filter_map(|item| self.tree(row, item)).collect())
-            }
-            Value::Mapping(pairs) => {
-                let mut entries = Vec::with_capacity(pairs.len());
-                for Pair { key, value } in pairs {
-                    if key.text.contains("${{") {
-                        self.unknown_key(key, []);
-                    } else if let Some(tree) = self.tree(row, value) {
-                        entries.push((Spanned { value: key.text.clone(), span: key.span }, tree));
-                    }
-                }
-                Tree::Mapping(entries)
-            }
-        })
-    }
-
-    fn warn_of_lost_digits(&mut self, scalar: &Scalar, span: Span) {
-        let Resolved::Number(value) = scalar.resolved else { return };
-        let text = &scalar.text;
-        if text.contains('.') && text.ends_with('0') && !text.contains(['e', 'E']) {
-            let shown = crate::yaml::number_text(value);
-            let warning = Diagnostic::warning(span, format!("'{text}' is the number {shown} here"));
-            self.report(warning.with_help(format!("write '{text}' with quotes to keep it as it is")));
-        }
-    }
 }
 
 /// Whether an expression stands where a mapping or a list would, and may.
@@ -364,7 +319,7 @@ pub(super) fn evaluated(scalar: &Scalar) -> Evaluated {
 }
 
 /// The language's message about a value that cannot stand where it does, kept to a line.
-fn unexpected(value: &str) -> String {
+pub(super) fn unexpected(value: &str) -> String {
     let line = value.lines().next().unwrap_or("");
     let shown: String = line.chars().take(100).collect();
     let more = if shown.len() < value.len() { "…" } else { "" };

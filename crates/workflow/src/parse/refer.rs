@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, ReferenceKind};
-use crate::model::{Entry, Job, Map, Spanned, Step, StepKind, Workflow};
+use crate::model::{CallSecrets, Entry, Job, JobKind, Map, MapPart, Spanned, Step, StepKind, Workflow};
 use crate::template::{Condition, Template};
 
 impl Reader<'_> {
@@ -35,7 +35,7 @@ impl Reader<'_> {
     /// `steps.X` where no step of the job has that id.
     fn check_step_names(&mut self, job: &Job) {
         let ids: Vec<&str> =
-            job.steps().iter().filter_map(|step| step.id.as_ref()).map(|id| id.as_str()).collect();
+            job.all_steps().filter_map(|step| step.id.as_ref()).map(|id| id.as_str()).collect();
         let known: HashSet<String> = ids.iter().map(|id| id.to_lowercase()).collect();
         for place in expressions(job) {
             for (span, name) in self.properties(&place, "steps", &known) {
@@ -87,13 +87,22 @@ fn expressions(job: &Job) -> Vec<At<'_>> {
         job.concurrency.as_ref().map(|concurrency| &concurrency.group),
     ];
     templates.into_iter().flatten().for_each(|template| from_template(template, &mut found));
-    job.runs_on.labels.iter().for_each(|template| from_template(template, &mut found));
+    let labels = job.runs_on.iter().flat_map(|runs_on| &runs_on.labels);
+    labels.for_each(|template| from_template(template, &mut found));
+    match &job.kind {
+        JobKind::Steps(steps) => steps.iter().for_each(|step| from_step(step, &mut found)),
+        JobKind::Call(call) => {
+            from_map(&call.with, &mut found);
+            if let CallSecrets::Named(secrets) = &call.secrets {
+                from_map(secrets, &mut found);
+            }
+        }
+    }
     if let Some(condition) = &job.condition {
         found.push(of_condition(condition));
     }
     from_map(&job.env, &mut found);
     from_map(&job.outputs, &mut found);
-    job.steps().iter().for_each(|step| from_step(step, &mut found));
     found
 }
 
@@ -109,6 +118,8 @@ fn from_step<'w>(step: &'w Step, found: &mut Vec<At<'w>>) {
             run.working_directory.iter().for_each(|template| from_template(template, found));
         }
         StepKind::Uses(uses) => from_map(&uses.with, found),
+        StepKind::Parallel(steps) => steps.iter().for_each(|step| from_step(step, found)),
+        StepKind::Wait(_) | StepKind::WaitAll | StepKind::Cancel(_) => {}
     }
 }
 
@@ -120,6 +131,14 @@ fn from_map<'w>(map: &'w Map, found: &mut Vec<At<'w>>) {
                 from_template(value, found);
             }
         }
+        Map::Computed(parts) => parts.iter().for_each(|part| match part {
+            MapPart::Entry(entry) => from_template(&entry.value, found),
+            MapPart::Computed(entry) => {
+                from_template(&entry.name, found);
+                from_template(&entry.value, found);
+            }
+            MapPart::Insert(map) => from_map(map, found),
+        }),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::reader::{Field, Reader, is_expression};
 use crate::diagnostic::Diagnostic;
 use crate::keys::{Place, key};
-use crate::model::{Access, Concurrency, Permissions, RunDefaults, Setting, Spanned};
-use crate::supported;
+use crate::model::{Access, Concurrency, Permissions, Queue, RunDefaults, Setting, Spanned};
+use crate::supported::Form;
 use crate::template::Template;
 use crate::yaml::{Node, Pair, Value};
 
@@ -88,8 +88,7 @@ impl Reader<'_> {
         let run = fields.get("run")?;
         let inner = if place == Place::JobDefaults { Place::JobRunDefaults } else { Place::RunDefaults };
         if is_expression(run.node, run.row) {
-            self.refuse_whole(run);
-            return None;
+            return self.whole_defaults(run);
         }
         let fields = self.fields(run.node, inner)?;
         Some(RunDefaults {
@@ -98,6 +97,24 @@ impl Reader<'_> {
                 .get("working-directory")
                 .and_then(|field| self.template(field.row, field.node)),
         })
+    }
+
+    /// One expression for all defaults is one expression for each.
+    fn whole_defaults(&mut self, run: Field<'_>) -> Option<RunDefaults> {
+        let whole = self.whole_mapping(run)?;
+        Some(RunDefaults {
+            shell: property(&whole, "shell"),
+            working_directory: property(&whole, "working-directory"),
+        })
+    }
+
+    /// One expression where keys would stand.
+    pub(super) fn whole_mapping(&mut self, field: Field<'_>) -> Option<Spanned<Template>> {
+        let what = format!("an expression for the whole of '{}'", field.row.name);
+        if self.refuse_form(Form::WholeMapping, field.node.span, &what) {
+            return None;
+        }
+        self.whole(field.row, field.node)
     }
 
     /// The name of a shell, or a command line with `{0}`.
@@ -121,11 +138,30 @@ impl Reader<'_> {
             let group = fields.get("group").and_then(|field| self.group(field));
             let cancel = fields.get("cancel-in-progress").and_then(|field| self.boolean(field));
             let cancel_in_progress = cancel.unwrap_or(Setting::Literal(false));
-            return Some(Concurrency { group: group?, cancel_in_progress, span: field.node.span });
+            let queue = fields.get("queue").and_then(|field| self.queue(field)).unwrap_or_default();
+            if queue == Queue::Max && cancel_in_progress == Setting::Literal(true) {
+                let message = "'queue: max' cannot be combined with 'cancel-in-progress: true'.";
+                self.error(fields.span_of("queue"), message);
+            }
+            return Some(Concurrency { group: group?, cancel_in_progress, queue, span: field.node.span });
         }
         let row = key(place, "group")?;
         let group = self.group(Field { row, ..field })?;
-        Some(Concurrency { group, cancel_in_progress: Setting::Literal(false), span: field.node.span })
+        let (cancel_in_progress, queue) = (Setting::Literal(false), Queue::Single);
+        Some(Concurrency { group, cancel_in_progress, queue, span: field.node.span })
+    }
+
+    fn queue(&mut self, field: Field<'_>) -> Option<Queue> {
+        let text = self.literal(field.node)?;
+        match text.as_str() {
+            "single" => Some(Queue::Single),
+            "max" => Some(Queue::Max),
+            other => {
+                let finding = Diagnostic::error(text.span, format!("Unexpected value '{other}'"));
+                self.report(finding.with_help("it is 'single' or 'max'"));
+                None
+            }
+        }
     }
 
     fn group(&mut self, field: Field<'_>) -> Option<Spanned<Template>> {
@@ -142,10 +178,15 @@ impl Reader<'_> {
         }
         Some(group)
     }
+}
 
-    /// Refuses one expression where a mapping is needed for now.
-    pub(super) fn refuse_whole(&mut self, field: Field<'_>) {
-        let what = format!("an expression for the whole of '{}'", field.row.name);
-        self.error(field.node.span, supported::refusal(&what, "write the mapping out"));
-    }
+/// The expression that reads a property of what another gives.
+pub(super) fn property(whole: &Spanned<Template>, name: &str) -> Option<Spanned<Template>> {
+    derived(whole, &format!("({})['{name}']", whole.sole()?.text().trim()))
+}
+
+/// An expression made of another, at its place.
+pub(super) fn derived(whole: &Spanned<Template>, expression: &str) -> Option<Spanned<Template>> {
+    let value = Template::parse(&format!("${{{{ {expression} }}}}")).ok()?;
+    Some(Spanned { value, span: whole.span })
 }

@@ -11,6 +11,7 @@ mod oidc;
 mod password;
 mod principal;
 mod runtime_token;
+mod signed;
 mod token;
 
 pub use account::{Role, User, UserError};
@@ -24,4 +25,5 @@ pub use oidc::{ID_TOKEN_LIFE, IdClaims, SIGNING_KEY_LIFE, SIGNING_KEY_SHOWN, Sig
 pub use password::{MIN_PASSWORD_CHARS, PasswordError, PasswordHash, verify_password};
 pub use principal::{Principal, Scope};
 pub use runtime_token::{is_runtime_token, runtime_token_hash};
+pub use signed::AddressKey;
 pub use token::{TokenKind, TokenText, TokenTextError, constant_time_eq};

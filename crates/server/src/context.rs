@@ -72,6 +72,8 @@ pub(crate) struct Locks {
     pub(crate) lines: tokio::sync::Mutex<()>,
     /// Hashing passwords takes tens of megabytes each, and anybody may ask for it.
     pub(crate) hashing: Semaphore,
+    /// Searching through a job's log.
+    pub(crate) searching: Semaphore,
     /// The instances that are being ended.
     ending: Mutex<HashSet<InstanceId>>,
 }
@@ -86,6 +88,7 @@ impl Default for Locks {
             logs: tokio::sync::Mutex::default(),
             lines: tokio::sync::Mutex::default(),
             hashing: Semaphore::new(2),
+            searching: Semaphore::new(1),
             ending: Mutex::default(),
         }
     }

@@ -34,7 +34,7 @@ async function refresh() {
   if (fetching) { again = true; return; }
   fetching = true;
   try {
-    const answer = await fetch(location.href, { headers: { "x-windlass-live": "1", accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { location.reload(); return; }
     if (!answer.ok) return;
     const text = await answer.text();
@@ -46,12 +46,6 @@ async function refresh() {
   }
 }
 function merge(fresh) {
-  for (const list of fresh.querySelectorAll("[data-live-list]")) {
-    const here = document.getElementById(list.id);
-    if (!here) continue;
-    for (const child of [...list.children]) if (child.id && !document.getElementById(child.id)) here.append(document.importNode(child, true));
-    if (here.children.length) document.getElementById("nosteps")?.remove();
-  }
   for (const part of fresh.querySelectorAll("[data-live]")) {
     const here = document.getElementById(part.id);
     if (!here || here.innerHTML === part.innerHTML) continue;
@@ -80,91 +74,14 @@ function stopFollowing() { pause(); delete document.body.dataset.follows; }
 document.addEventListener("visibilitychange", () => { if (document.hidden) pause(); else if (document.body.dataset.follows) { follow(); refresh(); } });
 follow();
 
-// A job's log: read on from where the page stands.
-const log = document.querySelector("[data-log]");
-// Beyond this many bytes a browser grows slow: the raw log is the better reader.
-const LONGEST = 12e6;
-async function readOn() {
-  const d = log.dataset;
-  if (d.ended === "true" || document.hidden) return;
-  const answer = await fetch(`${d.log}?offset=${d.offset}&line=${d.line}&inside=${d.inside}`);
-  if (!answer.ok) return;
-  const part = await answer.json();
-  let missing = false;
-  for (const piece of part.pieces) {
-    const lines = log.querySelector(`.lines[data-step="${piece.step}"]`);
-    if (!lines) { missing = piece.step !== 0; if (missing) break; continue; }
-    const group = piece.inside ? [...lines.querySelectorAll(":scope > details.grp")].at(-1) : null;
-    (group || lines).insertAdjacentHTML("beforeend", piece.html);
-    const step = lines.closest("details.step");
-    if (step && wantsFollow()) step.open = true;
-  }
-  if (missing) { await refresh(); return; }
-  Object.assign(d, { offset: part.next.offset, line: part.next.line, inside: part.next.inside, ended: part.ended && !part.more });
-  if (part.pieces.length) {
-    find();
-    if (wantsFollow()) [...log.querySelectorAll("details.step[open] .lines > :last-child")].at(-1)?.scrollIntoView({ block: "nearest" });
-  }
-  if (part.more && Number(d.offset) < LONGEST) return readOn();
-  if (!part.more) document.getElementById("more")?.remove();
-}
-function wantsFollow() { return document.getElementById("follow").checked && !location.hash; }
-let reading = false;
-async function keepReading() {
-  if (reading) return;
-  reading = true;
-  try { await readOn(); } catch { /* Asked again in a second. */ } finally { reading = false; }
-}
+// A place on the page that an address names.
 function show(id) {
   const line = id ? document.getElementById(id) : null;
   for (let e = line; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
-  if (line?.tagName === "DETAILS") line.open = true;
   line?.scrollIntoView({ block: "center" });
 }
-let wanted = "";
-function find() {
-  const count = document.getElementById("logfound");
-  for (const m of log.querySelectorAll("mark")) m.replaceWith(m.firstChild);
-  let hits = 0;
-  for (const line of log.querySelectorAll(".l")) {
-    const text = line.querySelector(":scope > span"), fits = wanted && text.textContent.toLowerCase().includes(wanted);
-    line.classList.toggle("no", Boolean(wanted) && !fits);
-    if (fits) { hits += 1; if (hits <= 2000) highlight(text); }
-  }
-  for (const group of log.querySelectorAll(".grp")) {
-    const any = group.querySelector(".l:not(.no)");
-    group.classList.toggle("no", !any);
-    if (wanted && any) group.open = true;
-  }
-  if (wanted) for (const step of log.querySelectorAll("details.step")) step.open = Boolean(step.querySelector(".l:not(.no)"));
-  count.textContent = wanted ? (hits === 1 ? "1 line" : hits + " lines") : "";
-}
-function highlight(span) {
-  span.normalize();
-  const walker = document.createTreeWalker(span, NodeFilter.SHOW_TEXT), nodes = [];
-  while (walker.nextNode()) nodes.push(walker.currentNode);
-  for (const node of nodes) {
-    const at = node.data.toLowerCase().indexOf(wanted);
-    if (at < 0) continue;
-    const hit = node.splitText(at);
-    hit.splitText(wanted.length);
-    const mark = document.createElement("mark");
-    hit.replaceWith(mark);
-    mark.append(hit);
-  }
-}
-if (log) {
-  keepReading().then(() => show(location.hash.slice(1)));
-  setInterval(keepReading, 1000);
-  // Whoever turns back to read is left where they are.
-  addEventListener("wheel", (e) => { if (e.deltaY < 0) document.getElementById("follow").checked = false; }, { passive: true });
-  addEventListener("hashchange", () => show(location.hash.slice(1)));
-  let delay;
-  document.getElementById("logfind").addEventListener("input", (e) => {
-    clearTimeout(delay);
-    delay = setTimeout(() => { wanted = e.target.value.toLowerCase(); find(); }, 150);
-  });
-} else if (location.hash.length > 1) show(decodeURIComponent(location.hash.slice(1)));
+if (location.hash.length > 1 && !document.getElementById("log")) show(decodeURIComponent(location.hash.slice(1)));
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // A service's log: follow it.
 const out = document.getElementById("out");

@@ -1,134 +1,27 @@
-//! A job's log as lines of a page: numbers to link to, times, colours (ECMA-48 "select graphic rendition"), groups that
-//! fold. It is made piece by piece, so that a long log is never held whole, and every piece is well-formed.
-
-use windlass_api::StepView;
+//! A job's log as lines of a page: times, colours (ECMA-48 "select graphic rendition"), the marks of groups and
+//! annotations. Every line stands for itself, so that any window of a long log can be shown.
 
 use crate::view::escape;
 
-/// Where a log's rendering stands between two pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Position {
-    /// The next byte to read.
-    pub(crate) offset: u64,
-    /// The number of the next line, from 1.
-    pub(crate) line: u64,
-    /// Whether the next line stands in a group.
-    pub(crate) inside: bool,
-}
-
-/// Lines of one step, ready for the page.
+/// A line, ready for the page.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Piece {
-    /// The step's number; 0 for lines before the first step.
-    pub(crate) step: u32,
-    /// Whether these lines go on in the group that the piece before left open.
-    pub(crate) inside: bool,
-    /// The markup.
+pub(crate) struct Line {
+    /// What kind of line it is: `bad`, `warn`, `run`, `dim`, `cmd`, `grp` (a group's title), `end` (a group's end), or
+    /// nothing special.
+    pub(crate) class: &'static str,
+    /// The time of day, with milliseconds.
+    pub(crate) time: String,
+    /// The text as markup.
     pub(crate) html: String,
 }
 
-/// The longest line that is shown whole, in bytes.
-const LONGEST: usize = 16 << 10;
-
-impl Position {
-    /// The beginning of a log.
-    pub(crate) const START: Self = Self { offset: 0, line: 1, inside: false };
-}
-
-/// Renders the whole lines at the beginning of `text` (and the rest too if `ended`), and says where to go on.
-pub(crate) fn render(text: &[u8], from: Position, steps: &[StepView], ended: bool) -> (Vec<Piece>, Position) {
-    let mut writer = Writer { pieces: Vec::new(), at: from, step: None };
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (line, length) = match memchr(rest) {
-            Some(end) => (&rest[..end], end + 1),
-            None if ended || rest.len() > LONGEST * 4 => (rest, rest.len()),
-            None => break,
-        };
-        let step = step_at(steps, writer.at.offset);
-        writer.line(&String::from_utf8_lossy(&line[..line.len().min(LONGEST)]), line.len() > LONGEST, step);
-        writer.at.offset += length as u64;
-        rest = &rest[length..];
-    }
-    writer.close();
-    (writer.pieces, writer.at)
-}
-
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|b| *b == b'\n')
-}
-
-/// The step whose part of the log holds a byte: the last one that had begun to write by then.
-fn step_at(steps: &[StepView], offset: u64) -> u32 {
-    let mut begun = steps.iter().filter(|s| s.started_at.is_some() && s.log_start <= offset);
-    begun.next_back().map_or(0, |s| s.number)
-}
-
-struct Writer {
-    pieces: Vec<Piece>,
-    at: Position,
-    step: Option<u32>,
-}
-
-impl Writer {
-    fn line(&mut self, line: &str, cut: bool, step: u32) {
-        if self.step != Some(step) {
-            if self.step.is_some() {
-                self.close();
-                self.at.inside = false;
-            }
-            self.pieces.push(Piece { step, inside: self.at.inside, html: String::new() });
-            self.step = Some(step);
-        }
-        let number = self.at.line;
-        self.at.line += 1;
-        let (time, text) = split_time(line.trim_end_matches('\r'));
-        let text = text.rsplit('\r').next().unwrap_or(text);
-        let (kind, text) = command(text);
-        if self.at.inside && matches!(kind, Kind::Group | Kind::EndGroup) {
-            self.leave_group(step);
-        }
-        if kind == Kind::EndGroup {
-            return;
-        }
-        let Some(piece) = self.pieces.last_mut() else { return };
-        let time = time.map(|t| format!("<time>{}</time>", escape(t))).unwrap_or_default();
-        let more = if cut { "<em> … the line is longer: see the raw log</em>" } else { "" };
-        let row = format!(
-            "<div class=\"l{}\" id=\"L{number}\"><a href=\"#L{number}\">{number}</a>{time}<span>{}{more}</span></div>",
-            kind.class(),
-            ansi(text)
-        );
-        if kind == Kind::Group {
-            piece.html.push_str("<details class=\"grp\"><summary>");
-            piece.html.push_str(&row);
-            piece.html.push_str("</summary>");
-            self.at.inside = true;
-        } else {
-            piece.html.push_str(&row);
-        }
-    }
-
-    /// Ends the group that is open; lines behind it need a piece of their own if the group began in an earlier one.
-    fn leave_group(&mut self, step: u32) {
-        self.at.inside = false;
-        let Some(piece) = self.pieces.last_mut() else { return };
-        if piece.inside {
-            self.pieces.push(Piece { step, inside: false, html: String::new() });
-        } else {
-            piece.html.push_str("</details>");
-        }
-    }
-
-    /// Closes what the last piece left open, so that it is well-formed by itself.
-    fn close(&mut self) {
-        if let Some(piece) = self.pieces.last_mut()
-            && self.at.inside
-            && !piece.inside
-        {
-            piece.html.push_str("</details>");
-        }
-    }
+/// A line of a log as it was written.
+pub(crate) fn line(raw: &str) -> Line {
+    let (time, text) = split_time(raw.trim_end_matches('\r'));
+    // What a carriage return leads back over is not seen on a terminal either.
+    let text = text.rsplit('\r').next().unwrap_or(text);
+    let (kind, text) = command(text);
+    Line { class: kind.class(), time: time.unwrap_or_default().to_owned(), html: ansi(text) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,12 +39,14 @@ enum Kind {
 impl Kind {
     fn class(self) -> &'static str {
         match self {
-            Self::Error => " bad",
-            Self::Warning => " warn",
-            Self::Notice => " run",
-            Self::Debug => " dim",
-            Self::Command => " cmd",
-            Self::Plain | Self::Group | Self::EndGroup => "",
+            Self::Error => "bad",
+            Self::Warning => "warn",
+            Self::Notice => "run",
+            Self::Debug => "dim",
+            Self::Command => "cmd",
+            Self::Group => "grp",
+            Self::EndGroup => "end",
+            Self::Plain => "",
         }
     }
 }
@@ -339,35 +234,29 @@ fn nearest(rgb: [u16; 3]) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use windlass_api::State;
-    use windlass_kernel::Timestamp;
-
     use super::*;
 
-    fn step(number: u32, log_start: u64) -> StepView {
-        StepView {
-            number,
-            name: String::new(),
-            state: State::Running,
-            outcome: None,
-            conclusion: None,
-            started_at: Some(Timestamp::default()),
-            finished_at: None,
-            log_start,
-            log_end: None,
-        }
-    }
-
-    fn whole(text: &str) -> String {
-        render(text.as_bytes(), Position::START, &[step(1, 0)], true).0.into_iter().map(|p| p.html).collect()
-    }
-
     #[test]
-    fn a_line_has_its_number_its_time_and_inert_text() {
-        let html = whole("2026-11-20T11:25:42.1234567Z <script>x</script>\nplain\n");
-        assert!(html.contains("id=\"L1\"") && html.contains("<time>11:25:42.123</time>"), "{html}");
-        assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
-        assert!(html.contains("<a href=\"#L2\">2</a><span>plain</span>"), "{html}");
+    fn a_line_has_its_kind_its_time_and_inert_text() {
+        let cases = [
+            (
+                "2026-11-20T11:25:42.1234567Z <script>x</script>",
+                "",
+                "11:25:42.123",
+                "&lt;script&gt;x&lt;/script&gt;",
+            ),
+            ("plain", "", "", "plain"),
+            ("2026-11-20T11:25:42Z ##[error]no", "bad", "11:25:42", "no"),
+            ("##[group]Run x", "grp", "", "Run x"),
+            ("##[endgroup]", "end", "", ""),
+            ("[command]git fetch", "cmd", "", "git fetch"),
+            ("10 %\r20 %\r", "", "", "20 %"),
+            ("2026-11-20T11:25:42.1234567Z", "", "11:25:42.123", ""),
+        ];
+        for (raw, class, time, html) in cases {
+            let expected = Line { class, time: time.into(), html: html.into() };
+            assert_eq!(line(raw), expected, "{raw}");
+        }
     }
 
     #[test]
@@ -385,40 +274,5 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(ansi(text), expected, "{text:?}");
         }
-    }
-
-    #[test]
-    fn groups_fold_and_pieces_are_well_formed_wherever_they_are_cut() {
-        let text = "a\n##[group]G\nb\nc\n##[endgroup]\nd\n##[error]e\n";
-        let html = whole(text);
-        assert_eq!(html.matches("<details").count(), 1);
-        assert_eq!(html.matches("</details>").count(), 1);
-        assert!(html.find("</details>").unwrap() < html.find(">d<").unwrap());
-        assert!(html.contains("class=\"l bad\""));
-        let lines = whole(text).matches("class=\"l").count();
-        for cut in 0..=text.len() {
-            let (first, at) = render(&text.as_bytes()[..cut], Position::START, &[step(1, 0)], false);
-            let (second, end) = render(&text.as_bytes()[at.offset as usize..], at, &[step(1, 0)], true);
-            assert_eq!(end.offset, text.len() as u64);
-            let mut count = 0;
-            for piece in first.iter().chain(&second) {
-                assert_eq!(
-                    piece.html.matches("<details").count(),
-                    piece.html.matches("</details>").count(),
-                    "cut {cut}"
-                );
-                count += piece.html.matches("class=\"l").count();
-            }
-            assert_eq!(count, lines, "cut {cut}");
-            assert_eq!(second.first().is_some_and(|p| p.inside), at.inside, "cut {cut}");
-        }
-    }
-
-    #[test]
-    fn lines_go_to_the_step_that_wrote_them() {
-        let (pieces, at) =
-            render(b"one\ntwo\nthree\nfou", Position::START, &[step(1, 0), step(2, 4), step(3, 8)], false);
-        assert_eq!(pieces.iter().map(|p| p.step).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(at, Position { offset: 14, line: 4, inside: false });
     }
 }

@@ -204,11 +204,6 @@ pub(crate) fn show(page: &impl Template) -> Shown {
     }
 }
 
-/// Whether the page asks only for what changed: logs are left out then.
-pub(crate) fn only_changes(headers: &HeaderMap) -> bool {
-    headers.contains_key("x-windlass-live")
-}
-
 impl From<Problem> for PageError {
     fn from(problem: Problem) -> Self {
         Self(problem)

@@ -5,6 +5,7 @@ pub(crate) mod assets;
 mod audit;
 mod delivery;
 mod home;
+mod jobs;
 mod projects;
 mod reference;
 mod runs;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<Web> {
         .merge(workflows::routes())
         .merge(settings::routes())
         .merge(runs::routes())
+        .merge(jobs::routes())
         .merge(delivery::routes())
         .merge(services::routes())
         .merge(audit::routes())

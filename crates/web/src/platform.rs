@@ -167,6 +167,27 @@ pub trait Platform: Send + Sync + 'static {
         offset: u64,
         limit: u64,
     ) -> Answer<Download>;
+    /// How long a job's log is, and its parts.
+    async fn log_outline(&self, who: &Principal, run: &str, job: &str) -> Answer<api::LogOutline>;
+    /// At most `count` lines of a job's log, from the line `from` on.
+    async fn log_window(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        from: u64,
+        count: usize,
+    ) -> Answer<api::LogWindow>;
+    /// The lines of a job's log that hold `text` (in any case), from the line `from` on; at most `limit`.
+    async fn log_search(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        text: &str,
+        from: u64,
+        limit: usize,
+    ) -> Answer<api::LogHits>;
     /// An artifact's archive.
     async fn artifact(&self, who: &Principal, artifact: &str) -> Answer<Download>;
 

@@ -376,18 +376,25 @@ async fn downloads_name_their_file_and_logs_are_shown() {
 }
 
 #[tokio::test]
-async fn a_jobs_log_comes_in_pieces() {
+async fn a_jobs_log_comes_by_lines() {
     let site = Site::new();
-    let job = format!("/runs/{0}/jobs/job_{1}1/part", fake::data::GREEN, &fake::data::GREEN[4..]);
-    let (status, all) = site.call("GET", &format!("{job}?offset=0&line=1"), Value::Null).await;
-    assert_eq!(status, 200);
-    let steps: Vec<u64> =
-        all["pieces"].as_array().unwrap().iter().map(|p| p["step"].as_u64().unwrap()).collect();
-    assert_eq!(steps, [1, 2, 3, 4, 5]);
-    assert_eq!((all["ended"].as_bool(), all["more"].as_bool()), (Some(true), Some(false)));
-    let end = all["next"]["offset"].as_u64().unwrap();
-    let (_, rest) = site.call("GET", &format!("{job}?offset={end}&line=9"), Value::Null).await;
-    assert_eq!((rest["pieces"].as_array().unwrap().len(), rest["next"]["line"].as_u64()), (0, Some(9)));
+    let job = format!("/runs/{0}/jobs/job_{1}1/log", fake::data::GREEN, &fake::data::GREEN[4..]);
+    let (status, shape) = site.call("GET", &format!("{job}/shape"), Value::Null).await;
+    assert_eq!((status.as_u16(), shape["ended"].as_bool()), (200, Some(true)));
+    let numbers = |key: &str| -> Vec<u64> {
+        shape["steps"].as_array().unwrap().iter().map(|s| s[key].as_u64().unwrap()).collect()
+    };
+    assert_eq!((numbers("number"), numbers("first")[1]), (vec![1, 2, 3, 4, 5], 3));
+    assert_eq!(shape["groups"], json!([{ "first": 5, "last": 8, "marked": true }]));
+    let (_, window) = site.call("GET", &format!("{job}/lines?from=5&count=2"), Value::Null).await;
+    assert_eq!(window["first"], 5);
+    let first = json!({ "class": "grp", "time": "11:25:10.123", "html": "Run cargo test --all" });
+    assert_eq!((window["lines"].as_array().unwrap().len(), &window["lines"][0]), (2, &first));
+    let (_, hits) = site.call("GET", &format!("/api/v1{job}/search?q=panic"), Value::Null).await;
+    assert_eq!(
+        (hits["hits"][0]["line"].as_u64(), site.calls()),
+        (Some(7), vec!["log_search panic 0 100".into()])
+    );
 }
 
 /// `UPDATE_EXPECT=1 cargo test -p windlass-web` writes the file anew.

@@ -186,6 +186,33 @@ impl Platform for Control {
         self.0.job_log(who, run, job, offset, limit).await
     }
 
+    async fn log_outline(&self, who: &Principal, run: &str, job: &str) -> Answer<api::LogOutline> {
+        self.0.log_outline(who, run, job).await
+    }
+
+    async fn log_window(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        from: u64,
+        count: usize,
+    ) -> Answer<api::LogWindow> {
+        self.0.log_window(who, run, job, from, count).await
+    }
+
+    async fn log_search(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        text: &str,
+        from: u64,
+        limit: usize,
+    ) -> Answer<api::LogHits> {
+        self.0.log_search(who, run, job, text, from, limit).await
+    }
+
     async fn artifact(&self, who: &Principal, artifact: &str) -> Answer<Download> {
         self.0.artifact(who, artifact).await
     }

@@ -1,4 +1,9 @@
-//! Jobs' logs: files that grow as bytes come, written at the offset that the sender names.
+//! Jobs' logs: files that grow as bytes come, written at the offset that the sender names, each with an index beside it
+//! so that any window of it is read at once, however long it is.
+
+mod index;
+mod lines;
+mod read;
 
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
@@ -8,11 +13,12 @@ use futures_util::StreamExt as _;
 use tokio::fs::OpenOptions;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio_util::io::ReaderStream;
+use windlass_api as api;
 use windlass_api::Problem;
 use windlass_api::runner as wire;
 use windlass_identity::{Action, Principal, Resource};
 use windlass_kernel::{JobId, RunId, StoreExt as _};
-use windlass_pipeline::Run;
+use windlass_pipeline::{Job, Run};
 use windlass_web::Download;
 
 use crate::context::{Context, internal, may, parse, stored};
@@ -23,6 +29,8 @@ type Answer<T> = Result<T, Problem>;
 const LARGEST: u64 = 2 << 30;
 /// How long the logs of a run that has ended are kept: as long as its artifacts, as a rule.
 const KEPT: std::time::Duration = std::time::Duration::from_hours(90 * 24);
+/// A log that is so much longer than its index, in bytes, is indexed before it is read.
+const LAGS: u64 = 1 << 20;
 
 impl Context {
     fn log_path(&self, run: RunId, job: JobId) -> PathBuf {
@@ -32,7 +40,9 @@ impl Context {
     /// A new hand-out of a job has a log of its own: what the lost one wrote goes. Before the runner is told of the job.
     pub(crate) async fn begin_log(&self, run: RunId, job: JobId) -> Answer<()> {
         let _writing = self.locks.logs.lock().await;
-        match tokio::fs::remove_file(self.log_path(run, job)).await {
+        let path = self.log_path(run, job);
+        index::forget(&path).map_err(|e| internal("a job's log cannot be begun", &e))?;
+        match tokio::fs::remove_file(path).await {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(internal("a job's log cannot be begun", &e))
             }
@@ -80,6 +90,7 @@ impl Context {
                 break;
             }
         }
+        self.index_log(&path).await.map_err(fail)?;
         Ok(wire::LogReply { next_offset: size })
     }
 
@@ -124,6 +135,89 @@ impl Context {
         Ok(())
     }
 
+    /// Brings a log's index up to date.
+    async fn index_log(&self, path: &Path) -> std::io::Result<()> {
+        let _writing = self.locks.logs.lock().await;
+        let path = path.to_owned();
+        match tokio::task::spawn_blocking(move || index::extend(&path)).await {
+            Ok(Err(e)) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Ok(done) => done,
+            Err(e) => Err(std::io::Error::other(e)),
+        }
+    }
+
+    /// The run of a log that the caller may read.
+    async fn run_of_log(&self, who: &Principal, run: RunId) -> Answer<Run> {
+        let found = self.store.get::<Run>(&run.to_string()).await.map_err(stored)?;
+        let found = found.ok_or_else(|| Problem::not_found(format!("there is no run {run}")))?.value;
+        may(who, Action::ReadLogs, &Resource::Run { project: found.project.clone(), run })?;
+        Ok(found)
+    }
+
+    /// Reads a job's log by lines, in a thread of its own.
+    async fn by_lines<T: Send + 'static>(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        how: impl FnOnce(&Path, &Job) -> std::io::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        let (run, job): (RunId, JobId) = (parse(run)?, parse(job)?);
+        let found = self.run_of_log(who, run).await?;
+        let missing = || Problem::not_found("this run has no such job: it may be of an earlier attempt");
+        let job = found.job(job).ok_or_else(missing)?.clone();
+        let failed = |e: &dyn std::fmt::Display| internal("a job's log cannot be read", e);
+        let path = self.log_path(run, job.id);
+        if index::lags(&path).map_err(|e| failed(&e))? > LAGS {
+            self.index_log(&path).await.map_err(|e| failed(&e))?;
+        }
+        let read = tokio::task::spawn_blocking(move || how(&path, &job)).await;
+        read.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+    }
+
+    /// How long a log is, and its parts.
+    pub(crate) async fn log_outline(&self, who: &Principal, run: &str, job: &str) -> Answer<api::LogOutline> {
+        self.by_lines(who, run, job, read::outline).await
+    }
+
+    /// Some lines of a log.
+    pub(crate) async fn log_window(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        from: u64,
+        count: usize,
+    ) -> Answer<api::LogWindow> {
+        self.by_lines(who, run, job, move |path, job| read::window(path, from, count, job.is_completed()))
+            .await
+    }
+
+    /// The lines of a log that hold a text.
+    pub(crate) async fn log_search(
+        &self,
+        who: &Principal,
+        run: &str,
+        job: &str,
+        text: &str,
+        from: u64,
+        limit: usize,
+    ) -> Answer<api::LogHits> {
+        if text.is_empty() || text.chars().count() > read::LONGEST_SEARCH {
+            return Err(Problem::invalid(format!(
+                "`q` is the text to look for, of 1 to {} characters",
+                read::LONGEST_SEARCH
+            )));
+        }
+        let text = text.to_owned();
+        // One at a time: each may read hundreds of megabytes.
+        let _searching = self.locks.searching.acquire().await;
+        self.by_lines(who, run, job, move |path, job| {
+            read::search(path, &text, from, limit, job.is_completed())
+        })
+        .await
+    }
+
     pub(crate) async fn job_log(
         &self,
         who: &Principal,
@@ -133,9 +227,7 @@ impl Context {
         limit: u64,
     ) -> Answer<Download> {
         let (run, job): (RunId, JobId) = (parse(run)?, parse(job)?);
-        let found = self.store.get::<Run>(&run.to_string()).await.map_err(stored)?;
-        let found = found.ok_or_else(|| Problem::not_found(format!("there is no run {run}")))?.value;
-        may(who, Action::ReadLogs, &Resource::Run { project: found.project.clone(), run })?;
+        self.run_of_log(who, run).await?;
         let name = format!("{job}.log");
         let mut file = match tokio::fs::File::open(self.log_path(run, job)).await {
             Ok(file) => file,

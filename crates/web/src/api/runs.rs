@@ -24,6 +24,9 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(cancel))
         .routes(routes!(rerun))
         .routes(routes!(job_log))
+        .routes(routes!(log_outline))
+        .routes(routes!(log_window))
+        .routes(routes!(log_search))
         .routes(routes!(artifact))
         .routes(routes!(workflows))
         .routes(routes!(dispatch))
@@ -56,6 +59,32 @@ struct LogPart {
     /// At most so many bytes; 0 for all.
     #[serde(default)]
     limit: u64,
+}
+
+/// Which lines of a log.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LogLines {
+    /// From this line on; the first is 1.
+    #[serde(default)]
+    from: u64,
+    /// At most so many; 0 for 200, never more than 2000 or 2 MiB.
+    #[serde(default)]
+    count: usize,
+}
+
+/// What to look for in a log.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LogSearch {
+    /// The text, of 1 to 200 characters; case does not matter.
+    q: String,
+    /// From this line on; the first is 1.
+    #[serde(default)]
+    from: u64,
+    /// At most so many hits; 0 for 100, never more than 500.
+    #[serde(default)]
+    limit: usize,
 }
 
 /// Which workflow.
@@ -126,6 +155,41 @@ async fn job_log(
 ) -> Reply<Response> {
     let log = web.platform.job_log(&caller.who, &run, &job, part.offset, part.limit).await?;
     Ok(transfer::answer(log, "text/plain; charset=utf-8", true))
+}
+
+/// How long a job's log is, where its steps stand in it, and its groups.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/jobs/{job}/log/outline", tag = "runs", responses((status = 200, body = wire::LogOutline)))]
+async fn log_outline(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((run, job)): Path<(String, String)>,
+) -> Reply<Json<wire::LogOutline>> {
+    Ok(Json(web.platform.log_outline(&caller.who, &run, &job).await?))
+}
+
+/// Lines of a job's log.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/jobs/{job}/log/lines", tag = "runs", params(LogLines), responses((status = 200, body = wire::LogWindow)))]
+async fn log_window(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((run, job)): Path<(String, String)>,
+    Query(lines): Query<LogLines>,
+) -> Reply<Json<wire::LogWindow>> {
+    let count = if lines.count == 0 { 200 } else { lines.count };
+    Ok(Json(web.platform.log_window(&caller.who, &run, &job, lines.from, count).await?))
+}
+
+/// The lines of a job's log that hold a text. Looks at 256 MiB at a time: `next` says where to go on.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/jobs/{job}/log/search", tag = "runs", params(LogSearch), responses((status = 200, body = wire::LogHits)))]
+async fn log_search(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((run, job)): Path<(String, String)>,
+    Query(search): Query<LogSearch>,
+) -> Reply<Json<wire::LogHits>> {
+    let limit = if search.limit == 0 { 100 } else { search.limit };
+    let found = web.platform.log_search(&caller.who, &run, &job, &search.q, search.from, limit).await?;
+    Ok(Json(found))
 }
 
 /// An artifact's archive.

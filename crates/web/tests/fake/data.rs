@@ -280,6 +280,20 @@ impl Data {
         ]
     }
 
+    /// Where the steps stand in that log, and its groups.
+    pub(crate) fn log_outline(&self, run: &str, job: &str) -> LogOutline {
+        let mut first = 1;
+        let mut steps = Vec::new();
+        for (i, part) in self.log_parts().iter().enumerate() {
+            let last = first + part.lines().count() as u64 - 1;
+            steps.push(LogStep { number: i as u32 + 1, first, last });
+            first = last + 1;
+        }
+        let ended = self.run(run).jobs.iter().any(|j| j.id == job && j.state == State::Completed);
+        let groups = vec![LogGroup { first: 5, last: 8, marked: true }];
+        LogOutline { lines: first - 1, bytes: 4000, ended, steps, groups }
+    }
+
     fn annotations(&self) -> Vec<AnnotationView> {
         let one = |level: &str, message: &str, path: Option<&str>| AnnotationView {
             level: level.into(),

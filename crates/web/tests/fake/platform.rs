@@ -277,6 +277,34 @@ impl Platform for Fake {
         let to = if limit == 0 { all.len() } else { (from + limit as usize).min(all.len()) };
         Ok(text(all[from..to].to_vec(), "job.log"))
     }
+    async fn log_outline(&self, _: &Principal, run: &str, job: &str) -> Answer<api::LogOutline> {
+        Ok(self.data.log_outline(run, job))
+    }
+    async fn log_window(
+        &self,
+        _: &Principal,
+        _: &str,
+        _: &str,
+        from: u64,
+        count: usize,
+    ) -> Answer<api::LogWindow> {
+        let all = self.data.log_parts().concat();
+        let lines = all.lines().skip(from.max(1) as usize - 1).take(count).map(str::to_owned);
+        Ok(api::LogWindow { first: from.max(1), lines: lines.collect() })
+    }
+    async fn log_search(
+        &self,
+        _: &Principal,
+        _: &str,
+        _: &str,
+        wanted: &str,
+        from: u64,
+        limit: usize,
+    ) -> Answer<api::LogHits> {
+        self.note(format!("log_search {wanted} {from} {limit}"));
+        let hit = api::LogHit { line: 7, text: self.data.t(wanted) };
+        Ok(api::LogHits { hits: vec![hit], next: None })
+    }
     async fn artifact(&self, _: &Principal, _: &str) -> Answer<Download> {
         Ok(Download { body: Body::from("zip"), size: Some(3), name: "réport.zip".into() })
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use windlass_kernel::{Actor, JobId, Timestamp};
 
-use crate::concurrency::Member;
+use crate::concurrency::{Manner, Member};
 use crate::{Annotation, Conclusion, StepRecord};
 
 /// What can happen to a run.
@@ -56,6 +56,8 @@ pub enum RunEvent {
     GroupAdmitted {
         /// The job, if it is one that waited.
         job: Option<JobId>,
+        /// The group's name; it ignores case.
+        group: String,
     },
     /// The run (no job) or a job must make way for a newer one in its concurrency group.
     GroupCancelled {
@@ -87,13 +89,29 @@ pub enum RunEvent {
         /// The job.
         job: JobId,
     },
+    /// A job waited for a runner longer than a job may, or did not end in time once it was told to.
+    Expired {
+        /// The job.
+        job: JobId,
+    },
     /// The run shall be done again: a new attempt.
     Rerun {
         /// By whom.
         by: Actor,
-        /// Only the jobs that did not succeed, and those that depend on them.
-        failed_only: bool,
+        /// What of it.
+        which: Again,
     },
+}
+
+/// What is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// All jobs.
+    All,
+    /// The jobs that did not succeed, and those that depend on them.
+    Failed,
+    /// One job, and those that depend on it.
+    Job(JobId),
 }
 
 /// What a runner can tell of a job.
@@ -146,8 +164,8 @@ pub enum Action {
         member: Member,
         /// The group's name.
         group: String,
-        /// Whether the one that runs there is cancelled.
-        cancel_in_progress: bool,
+        /// How.
+        manner: Manner,
     },
     /// Leave a concurrency group.
     LeaveGroup {
@@ -219,6 +237,12 @@ pub enum InvalidTransition {
         /// The number that came.
         found: u64,
     },
+    /// A run is done again only so long after it was made.
+    #[error("the run is more than {0} days old, and older ones are not done again; start a new run")]
+    TooOld(u64),
+    /// A job of a re-run that has not ended, or that a workflow's call stands for.
+    #[error("the job {0} cannot be done again by itself: {1}")]
+    NotAgain(JobId, &'static str),
     /// Fifty re-runs are the most.
     #[error("the run was done again {0} times, which is the most; start a new run")]
     TooManyAttempts(u32),

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use windlass_kernel::{JobId, Timestamp};
 
+use crate::concurrency::Manner;
+use crate::settings::{DEFAULT_CANCEL_TIMEOUT_MINUTES, DEFAULT_TIMEOUT_MINUTES};
+
 /// How often a job is handed to a runner before it is given up.
 pub const MAX_TRIES: u32 = 3;
 
@@ -49,12 +52,21 @@ pub struct Job {
     pub leg: Option<Leg>,
     /// The keys of the jobs that it needs directly.
     pub needs: Vec<String>,
+    /// The job that called the workflow which this one is of; none for the jobs of the run's own workflow.
+    #[serde(default)]
+    pub parent: Option<JobId>,
+    /// What it has called, where it calls a workflow; known when its turn has come.
+    #[serde(default)]
+    pub call: Option<CallState>,
     /// Where it stands.
     pub state: JobState,
     /// The labels that a runner must have, all of them.
     pub labels: Vec<String>,
     /// The environment that it deploys to.
     pub environment: Option<String>,
+    /// Whether what it does there is recorded as a deployment (`environment.deployment`).
+    #[serde(default = "yes")]
+    pub deployment: bool,
     /// The environment's address, as its runner reported it.
     pub environment_url: Option<String>,
     /// The concurrency group that it belongs to.
@@ -67,12 +79,21 @@ pub struct Job {
     pub max_parallel: Option<usize>,
     /// Its time limit in minutes.
     pub timeout_minutes: f64,
+    /// How long it may take to end once it was told to, in minutes.
+    #[serde(default = "default_cancel_timeout")]
+    pub cancel_timeout_minutes: f64,
     /// How often it was handed to a runner.
     pub tries: u32,
     /// Why it was queued again, in words.
     pub note: Option<String>,
     /// Why it is to stop, once it was told to.
     pub stopping: Option<String>,
+    /// When it was told to stop.
+    #[serde(default)]
+    pub stopping_at: Option<Timestamp>,
+    /// When it came to the gate of its environment.
+    #[serde(default)]
+    pub at_gate_since: Option<Timestamp>,
     /// When it was queued last.
     pub queued_at: Option<Timestamp>,
     /// When it started last.
@@ -89,6 +110,25 @@ pub struct Job {
     pub outputs: BTreeMap<String, String>,
     /// The last of its runner's reports that was taken in, of this hand-out.
     pub acknowledged: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_cancel_timeout() -> f64 {
+    DEFAULT_CANCEL_TIMEOUT_MINUTES
+}
+
+/// The workflow that a job calls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallState {
+    /// Its place among [`crate::Run::called`].
+    pub source: usize,
+    /// Its `inputs` context.
+    pub inputs: Json,
+    /// The concurrency group that it has as a whole.
+    pub group: Option<GroupHold>,
 }
 
 /// One combination of a matrix.
@@ -109,8 +149,9 @@ pub struct Leg {
 pub struct GroupHold {
     /// The group's name.
     pub name: String,
-    /// Whether the one that runs there is also to be cancelled.
-    pub cancel_in_progress: bool,
+    /// How it joins.
+    #[serde(flatten)]
+    pub manner: Manner,
     /// Whether it has joined and not left.
     pub joined: bool,
 }
@@ -147,6 +188,11 @@ pub enum JobState {
     Running {
         /// Where.
         lease: Lease,
+        /// Since when.
+        started: Timestamp,
+    },
+    /// The workflow that it calls goes on.
+    Calling {
         /// Since when.
         started: Timestamp,
     },
@@ -248,18 +294,24 @@ impl Job {
             name: key.to_owned(),
             leg: None,
             needs,
+            parent: None,
+            call: None,
             state: JobState::Waiting { for_what: WaitingFor::Needs },
             labels: Vec::new(),
             environment: None,
+            deployment: true,
             environment_url: None,
             group: None,
             continue_on_error: false,
             fail_fast: true,
             max_parallel: None,
-            timeout_minutes: crate::settings::DEFAULT_TIMEOUT_MINUTES,
+            timeout_minutes: DEFAULT_TIMEOUT_MINUTES,
+            cancel_timeout_minutes: DEFAULT_CANCEL_TIMEOUT_MINUTES,
             tries: 0,
             note: None,
             stopping: None,
+            stopping_at: None,
+            at_gate_since: None,
             queued_at: None,
             started_at: None,
             sandbox: None,
@@ -321,6 +373,20 @@ impl Job {
         }
     }
 
+    /// The concurrency groups that it belongs to: its own, and that of the workflow that it calls.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupHold> {
+        self.group.iter().chain(self.call.iter().filter_map(|call| call.group.as_ref()))
+    }
+
+    pub(crate) fn groups_mut(&mut self) -> impl Iterator<Item = &mut GroupHold> {
+        self.group.iter_mut().chain(self.call.iter_mut().filter_map(|call| call.group.as_mut()))
+    }
+
+    /// How it joins a group that it belongs to.
+    pub fn manner(&self, group: &str) -> Manner {
+        self.groups().find(|hold| hold.name == group).map(|hold| hold.manner).unwrap_or_default()
+    }
+
     /// Whether it waits for `needs` (or the run's start).
     pub(crate) fn waits_for_needs(&self) -> bool {
         matches!(self.state, JobState::Waiting { for_what: WaitingFor::Needs })
@@ -346,6 +412,7 @@ impl Job {
             JobState::Queued { .. } => "queued",
             JobState::Leased { .. } => "leased",
             JobState::Running { .. } => "running",
+            JobState::Calling { .. } => "calling a workflow",
             JobState::Completed { .. } => "completed",
         }
     }

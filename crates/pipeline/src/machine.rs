@@ -1,16 +1,22 @@
 //! The run's machine. Each event is one method; whatever ends or frees a job marks the run unsettled, and
 //! [`Machine::finish`] then moves everything on that can move.
 
+mod again;
+mod call;
 mod cancel;
 mod lease;
 mod schedule;
 mod start;
 
+use std::rc::Rc;
+
 use serde_json::{Value as Json, json};
 use windlass_kernel::{Actor, JobId, Timestamp};
+use windlass_workflow::model::Workflow;
 
 use crate::concurrency::Member;
-use crate::{Action, Conclusion, InvalidTransition, Job, JobState, Run, RunEvent, RunState, WaitingFor};
+use crate::frame::{Frame, Models, together};
+use crate::{Action, Conclusion, InvalidTransition, JobState, Run, RunEvent, RunState, WaitingFor};
 
 /// What follows when `event` happens to `run`: the run as it then stands and what is to be done, in order. `run` itself
 /// is untouched, so an error changes nothing. `new_job_id` gives ids for the legs of a matrix and for a re-run.
@@ -29,8 +35,8 @@ pub fn step(
         }
         RunEvent::GatePassed { job } => machine.gate_passed(job)?,
         RunEvent::GateRejected { job, reason } => machine.gate_rejected(job, reason)?,
-        RunEvent::GroupAdmitted { job: None } => machine.run_admitted()?,
-        RunEvent::GroupAdmitted { job: Some(job) } => machine.job_admitted(job)?,
+        RunEvent::GroupAdmitted { job: None, group } => machine.run_admitted(&group)?,
+        RunEvent::GroupAdmitted { job: Some(job), group } => machine.job_admitted(job, &group)?,
         RunEvent::GroupCancelled { job: None, reason } => {
             machine.cancel_requested(Actor::System, reason, false)?;
         }
@@ -38,7 +44,8 @@ pub fn step(
         RunEvent::CancelRequested { by, reason, force } => machine.cancel_requested(by, reason, force)?,
         RunEvent::LeaseLost { job, hand_out, reason } => machine.lease_lost(job, hand_out, &reason)?,
         RunEvent::TimedOut { job } => machine.timed_out(job)?,
-        RunEvent::Rerun { by, failed_only } => machine.rerun(by, failed_only)?,
+        RunEvent::Expired { job } => machine.expired(job)?,
+        RunEvent::Rerun { by, which } => machine.rerun(by, which)?,
     }
     Ok(machine.finish())
 }
@@ -48,18 +55,24 @@ pub(crate) struct Machine<'a> {
     actions: Vec<Action>,
     now: Timestamp,
     new_job_id: &'a mut dyn FnMut() -> JobId,
+    models: Models,
     /// Something ended or was freed: others may go on.
     unsettled: bool,
 }
 
 impl<'a> Machine<'a> {
     pub(crate) fn new(run: Run, now: Timestamp, new_job_id: &'a mut dyn FnMut() -> JobId) -> Self {
-        Self { run, actions: Vec::new(), now, new_job_id, unsettled: false }
+        Self { run, actions: Vec::new(), now, new_job_id, models: Models::default(), unsettled: false }
     }
 
     pub(crate) fn finish(mut self) -> (Run, Vec<Action>) {
         self.settle();
         (self.run, self.actions)
+    }
+
+    /// The workflow that the jobs of a frame are of.
+    fn model(&mut self, frame: Frame) -> Option<Rc<Workflow>> {
+        self.models.of(&self.run, frame)
     }
 
     fn index(&self, id: JobId) -> Result<usize, InvalidTransition> {
@@ -120,15 +133,21 @@ impl<'a> Machine<'a> {
         }
         let member = self.member(i);
         let job = &mut self.run.jobs[i];
-        if let Some(group) = job.group.as_mut().filter(|group| group.joined) {
+        for group in job.groups_mut().filter(|group| group.joined) {
             group.joined = false;
             self.actions.push(Action::LeaveGroup { member, group: group.name.clone() });
         }
         job.state = JobState::Completed { conclusion, reason: reason.clone(), at };
-        let environment = job.environment.clone();
+        let (id, environment) = (job.id, job.environment.clone());
         self.unsettled = true;
         let more = json!({"conclusion": conclusion.as_str(), "reason": reason, "environment": environment});
         self.emit_job(i, "job.completed", more);
+        // A call that a re-run kept, and that ends before it goes on again: so do the jobs in it.
+        for inner in i + 1..self.run.jobs.len() {
+            if self.run.jobs[inner].parent == Some(id) {
+                self.complete(inner, Conclusion::Cancelled, reason.clone(), at);
+            }
+        }
         self.fail_fast(i);
     }
 
@@ -138,9 +157,11 @@ impl<'a> Machine<'a> {
         if job.result() != Some(Conclusion::Failure) || !job.fail_fast || job.leg.is_none() {
             return;
         }
-        let (key, reason) = (job.key.clone(), format!("'{}' failed (fail-fast)", job.name));
+        let (key, frame) = (job.key.clone(), job.parent);
+        let reason = format!("'{}' failed (fail-fast)", job.name);
         for sibling in 0..self.run.jobs.len() {
-            if self.run.jobs[sibling].key == key {
+            let job = &self.run.jobs[sibling];
+            if job.key == key && job.parent == frame {
                 self.stop(sibling, &reason);
             }
         }
@@ -154,7 +175,17 @@ impl<'a> Machine<'a> {
             JobState::Leased { .. } | JobState::Running { .. } => {
                 if job.stopping.is_none() {
                     job.stopping = Some(reason.to_owned());
+                    job.stopping_at = Some(self.now);
                     self.actions.push(Action::CancelJob { job: job.id, reason: reason.to_owned() });
+                }
+            }
+            JobState::Calling { .. } => {
+                let id = job.id;
+                // It ends when they have.
+                for inner in 0..self.run.jobs.len() {
+                    if self.run.jobs[inner].parent == Some(id) {
+                        self.stop(inner, reason);
+                    }
                 }
             }
             JobState::Waiting { .. } | JobState::Queued { .. } => {
@@ -182,12 +213,11 @@ impl<'a> Machine<'a> {
 
     /// A failure that counts, then a cancellation, then success; skipped if all jobs were.
     fn conclusion(&self) -> Conclusion {
-        let has = |wanted| self.run.jobs.iter().filter_map(Job::result).any(|c| c == wanted);
-        if self.run.cancellation.is_some() && has(Conclusion::Cancelled) {
+        let mut own = self.run.within(None);
+        if self.run.cancellation.is_some() && own.any(|job| job.result() == Some(Conclusion::Cancelled)) {
             return Conclusion::Cancelled;
         }
-        let order = [Conclusion::Failure, Conclusion::Cancelled, Conclusion::Success];
-        order.into_iter().find(|c| has(*c)).unwrap_or(Conclusion::Skipped)
+        together(self.run.within(None)).unwrap_or(Conclusion::Skipped)
     }
 }
 

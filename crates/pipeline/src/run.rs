@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use windlass_kernel::{Actor, Document, JobId, ProjectName, RunId, Timestamp};
 use windlass_workflow::model::Workflow;
 
+use crate::called::{CalledWorkflow, Loaded};
 use crate::machine::Machine;
 use crate::{Action, Conclusion, GroupHold, Job};
 
@@ -19,6 +22,12 @@ pub struct Run {
     pub attempt: u32,
     /// The workflow, as it stands at the run's commit.
     pub workflow: WorkflowSource,
+    /// The workflows that it calls, directly or not, as they stood when the run was made.
+    #[serde(default)]
+    pub called: Vec<CalledWorkflow>,
+    /// The places in `called` of what the run's own workflow calls, by the text behind `uses`.
+    #[serde(default)]
+    pub calls: BTreeMap<String, usize>,
     /// Its title.
     pub title: String,
     /// What started it: `push`, `pull_request`, `workflow_dispatch`, `schedule`.
@@ -37,6 +46,9 @@ pub struct Run {
     pub vars: Json,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When its present attempt was made; none for the first.
+    #[serde(default)]
+    pub attempt_at: Option<Timestamp>,
     /// When its first job started, in this attempt.
     pub started_at: Option<Timestamp>,
     /// Where it stands.
@@ -98,6 +110,9 @@ pub struct Cancellation {
 pub struct Finding {
     /// `error`, `warning` or `note`.
     pub severity: String,
+    /// The file, where it is not the run's own workflow.
+    #[serde(default)]
+    pub file: Option<String>,
     /// The line, from 1.
     pub line: u32,
     /// The column, from 1, in characters.
@@ -135,13 +150,17 @@ pub struct NewRun {
     pub inputs: Json,
     /// The `vars` context.
     pub vars: Json,
+    /// The workflows that it calls: see [`crate::Loading`].
+    pub called: Loaded,
 }
 
 impl Run {
     /// A run, as it stands right after it was made, and what is to be done. A workflow with errors gives one that has
     /// ended, with the errors in its diagnostics.
     pub fn new(new: NewRun, now: Timestamp, new_job_id: &mut dyn FnMut() -> JobId) -> (Self, Vec<Action>) {
-        let (workflow, diagnostics) = parse(&new.file, &new.text);
+        let (workflow, mut diagnostics) = parse(&new.file, &new.text);
+        let wrong = new.called.findings.iter().any(|finding| finding.severity == "error");
+        diagnostics.extend(new.called.findings);
         let name = workflow.as_ref().map_or(new.file.as_str(), Workflow::display_name).to_owned();
         let run = Self {
             id: new.id,
@@ -149,6 +168,8 @@ impl Run {
             number: new.number,
             attempt: 1,
             workflow: WorkflowSource { file: new.file, text: new.text, name },
+            called: new.called.workflows,
+            calls: new.called.calls,
             title: new.title,
             event: new.event,
             github: new.github,
@@ -158,6 +179,7 @@ impl Run {
             inputs: new.inputs,
             vars: new.vars,
             created_at: now,
+            attempt_at: None,
             started_at: None,
             state: RunState::Active,
             cancellation: None,
@@ -166,7 +188,7 @@ impl Run {
             jobs: Vec::new(),
         };
         let mut machine = Machine::new(run, now, new_job_id);
-        machine.create(workflow);
+        machine.create(workflow.filter(|_| !wrong));
         machine.finish()
     }
 
@@ -194,19 +216,6 @@ impl Run {
             RunState::Completed { at, .. } => Some(at),
             _ => None,
         }
-    }
-
-    /// How the jobs of a key ended together; `None` while one of them has not, or where there is none.
-    pub fn result(&self, key: &str) -> Option<Conclusion> {
-        let results: Option<Vec<Conclusion>> = self.of_key(key).map(Job::result).collect();
-        let results = results.filter(|results| !results.is_empty())?;
-        let worst = [Conclusion::Failure, Conclusion::Cancelled, Conclusion::Success];
-        Some(worst.into_iter().find(|c| results.contains(c)).unwrap_or(Conclusion::Skipped))
-    }
-
-    /// The jobs of a key: the legs of its matrix.
-    pub fn of_key<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Job> {
-        self.jobs.iter().filter(move |job| job.key.eq_ignore_ascii_case(key))
     }
 
     pub(crate) fn state_name(&self) -> &'static str {
@@ -239,6 +248,7 @@ pub(crate) fn parse(file: &str, text: &str) -> (Option<Workflow>, Vec<Finding>) 
     let parsed = windlass_workflow::parse(file, text);
     let findings = parsed.diagnostics.iter().map(|d| Finding {
         severity: d.severity.as_str().to_owned(),
+        file: None,
         line: d.span.start.line,
         column: d.span.start.column,
         message: d.help.as_ref().map_or_else(|| d.message.clone(), |help| format!("{} ({help})", d.message)),

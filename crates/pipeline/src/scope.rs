@@ -6,7 +6,8 @@ use serde_json::{Value as Json, json};
 use windlass_workflow::expr::{EvalError, Scope, StatusFunction, Value};
 use windlass_workflow::model::Workflow;
 
-use crate::{Conclusion, Job, Leg, Run};
+use crate::frame::Frame;
+use crate::{CallState, Conclusion, Job, Leg, Run};
 
 /// The contexts of a run, and of one of its jobs.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct RunScope {
     needs: Option<Value>,
     strategy: Option<Value>,
     matrix: Option<Value>,
+    jobs: Option<Value>,
+    secrets: Option<Value>,
     status: Option<Status>,
 }
 
@@ -29,6 +32,18 @@ struct Status {
 }
 
 impl RunScope {
+    /// The contexts of a frame: the run's own, with the inputs that the call was given.
+    pub(crate) fn of_frame(run: &Run, frame: Frame) -> Self {
+        let call = frame.and_then(|id| run.job(id)).and_then(|job| job.call.as_ref());
+        let scope = Self::of_run(run);
+        call.map_or(scope.clone(), |call| scope.within(call))
+    }
+
+    /// The same within a called workflow.
+    pub(crate) fn within(&self, call: &CallState) -> Self {
+        Self { inputs: Value::from(&call.inputs), ..self.clone() }
+    }
+
     /// The contexts of the run itself.
     pub(crate) fn of_run(run: &Run) -> Self {
         let object = |json: &Json| match json {
@@ -42,19 +57,43 @@ impl RunScope {
             needs: None,
             strategy: None,
             matrix: None,
+            jobs: None,
+            secrets: None,
             status: None,
         }
     }
 
+    /// The same, with `jobs`: what the outputs of a called workflow are made of.
+    pub(crate) fn with_jobs(&self, run: &Run, frame: Frame, workflow: &Workflow) -> Self {
+        let keys: Vec<String> = workflow.jobs.iter().map(|job| job.id.value.clone()).collect();
+        Self { jobs: Some(Value::from(needs_context(run, frame, &keys))), ..self.clone() }
+    }
+
+    /// The same, with `secrets`.
+    pub(crate) fn with_secrets(&self, secrets: Value) -> Self {
+        Self { secrets: Some(secrets), ..self.clone() }
+    }
+
     /// The same, for a job that was not expanded yet: with `needs` and the status functions.
-    pub(crate) fn for_job(&self, run: &Run, workflow: &Workflow, key: &str, needs: &[String]) -> Self {
+    pub(crate) fn for_job(
+        &self,
+        run: &Run,
+        frame: Frame,
+        workflow: &Workflow,
+        key: &str,
+        needs: &[String],
+    ) -> Self {
         let ancestors = workflow.ancestors(key);
         let ancestors = ancestors.iter().map(|job| {
-            let result = run.result(&job.id).unwrap_or(Conclusion::Skipped);
+            let result = run.result_in(frame, &job.id).unwrap_or(Conclusion::Skipped);
             (job.id.value.clone(), result)
         });
         let status = Status { ancestors: ancestors.collect(), cancelled: run.cancellation.is_some() };
-        Self { needs: Some(Value::from(needs_context(run, needs))), status: Some(status), ..self.clone() }
+        Self {
+            needs: Some(Value::from(needs_context(run, frame, needs))),
+            status: Some(status),
+            ..self.clone()
+        }
     }
 
     /// The same, for one leg: with `strategy` and `matrix`.
@@ -76,6 +115,8 @@ impl Scope for RunScope {
             "needs" => self.needs.clone(),
             "strategy" => self.strategy.clone(),
             "matrix" => self.matrix.clone(),
+            "jobs" => self.jobs.clone(),
+            "secrets" => self.secrets.clone(),
             _ => None,
         }
     }
@@ -106,16 +147,16 @@ impl Scope for RunScope {
 }
 
 /// The `needs` context: each job's result and the outputs of its legs, the last to finish first heard.
-pub(crate) fn needs_context(run: &Run, needs: &[String]) -> Json {
+pub(crate) fn needs_context(run: &Run, frame: Frame, needs: &[String]) -> Json {
     let entries = needs.iter().map(|key| {
-        let result = run.result(key).map_or(Json::Null, |c| c.as_str().into());
-        (key.clone(), json!({"result": result, "outputs": outputs(run, key)}))
+        let result = run.result_in(frame, key).map_or(Json::Null, |c| c.as_str().into());
+        (key.clone(), json!({"result": result, "outputs": outputs(run, frame, key)}))
     });
     Json::Object(entries.collect())
 }
 
-fn outputs<'a>(run: &'a Run, key: &'a str) -> BTreeMap<&'a str, &'a str> {
-    let mut legs: Vec<&Job> = run.of_key(key).collect();
+fn outputs<'a>(run: &'a Run, frame: Frame, key: &'a str) -> BTreeMap<&'a str, &'a str> {
+    let mut legs: Vec<&Job> = run.legs(frame, key).collect();
     legs.sort_by_key(|job| job.finished_at());
     legs.iter().flat_map(|job| &job.outputs).map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

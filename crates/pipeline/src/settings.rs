@@ -1,13 +1,16 @@
 //! A job's settings as its expressions give them. What cannot be evaluated is told in words that name the key.
 
-use windlass_workflow::expr::{EvalError, Object, Scope, Value};
+use windlass_workflow::expr::{EvalError, Scope, Value};
 use windlass_workflow::matrix::{self, MatrixInput};
-use windlass_workflow::model::{Concurrency, Job, Setting, Strategy, Tree};
+use windlass_workflow::model::{Concurrency, Job, Queue, Setting, Strategy};
 
+use crate::concurrency::Manner;
 use crate::{GroupHold, Leg};
 
 /// Six hours, as on GitHub.
 pub(crate) const DEFAULT_TIMEOUT_MINUTES: f64 = 360.0;
+/// How long a job may take to end once it was told to.
+pub(crate) const DEFAULT_CANCEL_TIMEOUT_MINUTES: f64 = 5.0;
 /// The longest name of a concurrency group, in characters.
 const MAX_GROUP: usize = 400;
 
@@ -27,7 +30,9 @@ pub(crate) struct JobSettings {
     pub(crate) labels: Vec<String>,
     pub(crate) continue_on_error: bool,
     pub(crate) timeout_minutes: f64,
+    pub(crate) cancel_timeout_minutes: f64,
     pub(crate) environment: Option<String>,
+    pub(crate) deployment: bool,
     pub(crate) group: Option<GroupHold>,
 }
 
@@ -52,7 +57,12 @@ pub(crate) fn strategy(strategy: Option<&Strategy>, scope: &dyn Scope) -> Result
     let legs = match &strategy.matrix {
         None => None,
         Some(matrix) => {
-            let value = evaluated(matrix, scope).map_err(at("strategy.matrix"))?;
+            let value = matrix.render(scope).map_err(at("strategy.matrix"))?;
+            if value.as_str().is_some() {
+                return Err(
+                    "`strategy.matrix` gave a text instead of a mapping; did you mean `fromJSON(…)`?".into(),
+                );
+            }
             let legs = MatrixInput::from_value(&value).and_then(|input| matrix::expand(&input));
             let legs = legs.map_err(|e| e.to_string())?;
             let total = legs.len();
@@ -75,15 +85,27 @@ pub(crate) fn job(job: &Job, leg: Option<&Leg>, scope: &dyn Scope) -> Result<Job
     if timeout_minutes <= 0.0 {
         return Err("`timeout-minutes` must be more than 0".into());
     }
-    let environment = match &job.environment {
-        Some(environment) => Some(environment.name.render_text(scope).map_err(at("environment"))?),
-        None => None,
+    let cancel_timeout_minutes = match &job.cancel_timeout_minutes {
+        Some(setting) => number("cancel-timeout-minutes", setting, scope)?,
+        None => DEFAULT_CANCEL_TIMEOUT_MINUTES,
+    };
+    if cancel_timeout_minutes < 0.0 {
+        return Err("`cancel-timeout-minutes` must be 0 or more".into());
+    }
+    let (environment, deployment) = match &job.environment {
+        Some(environment) => (
+            Some(environment.name.render_text(scope).map_err(at("environment"))?),
+            boolean("environment.deployment", &environment.deployment, scope)?,
+        ),
+        None => (None, true),
     };
     Ok(JobSettings {
         name: name(job, leg.map_or("", |leg| &leg.suffix), scope)?,
         labels: labels(job, scope)?,
         continue_on_error: boolean("continue-on-error", &job.continue_on_error, scope)?,
         timeout_minutes,
+        cancel_timeout_minutes,
+        deployment,
         environment: environment.filter(|name| !name.is_empty()).map(|name| name.to_string()),
         group: job.concurrency.as_ref().map(|c| group(c, scope)).transpose()?,
     })
@@ -100,7 +122,11 @@ pub(crate) fn group(concurrency: &Concurrency, scope: &dyn Scope) -> Result<Grou
     }
     let cancel_in_progress =
         boolean("concurrency.cancel-in-progress", &concurrency.cancel_in_progress, scope)?;
-    Ok(GroupHold { name: name.to_string(), cancel_in_progress, joined: false })
+    let queued = concurrency.queue == Queue::Max;
+    if queued && cancel_in_progress {
+        return Err("'queue: max' cannot be combined with 'cancel-in-progress: true'.".into());
+    }
+    Ok(GroupHold { name: name.to_string(), manner: Manner { cancel_in_progress, queued }, joined: false })
 }
 
 fn name(job: &Job, suffix: &str, scope: &dyn Scope) -> Result<String, String> {
@@ -122,7 +148,9 @@ fn name(job: &Job, suffix: &str, scope: &dyn Scope) -> Result<String, String> {
 
 fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
     let mut labels = Vec::new();
-    for label in &job.runs_on.labels {
+    // A job that calls a workflow runs nowhere itself.
+    let Some(runs_on) = &job.runs_on else { return Ok(labels) };
+    for label in &runs_on.labels {
         match label.render(scope).map_err(at("runs-on"))? {
             Value::Array(items) => labels.extend(items.iter().map(|item| item.to_text().to_string())),
             Value::Object(_) => return Err("`runs-on` gave an object instead of labels".into()),
@@ -130,7 +158,7 @@ fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
         }
     }
     labels.retain(|label| !label.trim().is_empty());
-    if labels.is_empty() && job.runs_on.group.is_none() {
+    if labels.is_empty() && runs_on.group.is_none() {
         Err("`runs-on` gave no label".into())
     } else {
         Ok(labels)
@@ -158,23 +186,6 @@ fn number(key: &'static str, setting: &Setting<f64>, scope: &dyn Scope) -> Resul
             } else {
                 Err(format!("`{key}` must be a number, not '{}'", value.to_text()))
             }
-        }
-    }
-}
-
-fn evaluated(tree: &Tree, scope: &dyn Scope) -> Result<Value, EvalError> {
-    match tree {
-        Tree::Literal(value) => Ok(value.value.clone()),
-        Tree::Expression(template) => template.render(scope),
-        Tree::Sequence(items) => {
-            Ok(Value::array(items.iter().map(|i| evaluated(i, scope)).collect::<Result<Vec<_>, _>>()?))
-        }
-        Tree::Mapping(entries) => {
-            let mut object = Object::new();
-            for (key, value) in entries {
-                object.insert(&key.value, evaluated(value, scope)?);
-            }
-            Ok(Value::from(object))
         }
     }
 }

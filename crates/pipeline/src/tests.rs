@@ -42,6 +42,7 @@ pub(crate) fn new_run(text: &str, ids: &Ids) -> NewRun {
         actor: Actor::User("ada".parse().unwrap()),
         inputs: Json::Null,
         vars: json!({"REGION": "eu", "LIMIT": "7.5"}),
+        called: Loaded::default(),
     }
 }
 
@@ -73,6 +74,15 @@ impl Play {
     pub(crate) fn send(&mut self, event: RunEvent) -> Vec<Action> {
         let shown = format!("{event:?}");
         self.attempt(event).unwrap_or_else(|e| panic!("{shown}: {e}"))
+    }
+
+    /// Word that the run's or a job's turn in its group has come.
+    pub(crate) fn admitted(&self, job: Option<JobId>) -> RunEvent {
+        let own = match job {
+            None => self.run.group.as_ref(),
+            Some(job) => self.run.job(job).and_then(|job| job.groups().last()),
+        };
+        RunEvent::GroupAdmitted { job, group: own.map(|group| group.name.clone()).unwrap_or_default() }
     }
 
     pub(crate) fn named(&self, name: &str) -> &Job {
@@ -154,6 +164,7 @@ fn state(job: &Job) -> &'static str {
         JobState::Queued { .. } => "queued",
         JobState::Leased { .. } => "leased",
         JobState::Running { .. } => "running",
+        JobState::Calling { .. } => "calling",
         JobState::Completed { conclusion, .. } => conclusion.as_str(),
     }
 }

@@ -4,6 +4,7 @@
 mod approvals;
 mod artifacts;
 mod caches;
+mod called;
 mod calls;
 mod engine;
 mod gates;

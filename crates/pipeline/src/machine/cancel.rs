@@ -2,12 +2,10 @@
 
 use serde_json::json;
 use windlass_kernel::{Actor, JobId};
-use windlass_workflow::model::Workflow;
 
 use super::Machine;
-use crate::run::parse;
 use crate::scope::RunScope;
-use crate::{Cancellation, Conclusion, InvalidTransition, Job, RunState};
+use crate::{Cancellation, Conclusion, InvalidTransition, Job, JobState, RunState};
 
 impl Machine<'_> {
     pub(super) fn cancel_requested(
@@ -35,12 +33,10 @@ impl Machine<'_> {
             self.complete_run(Conclusion::Cancelled);
             return Ok(());
         }
-        let workflow = parse(&self.run.workflow.file, &self.run.workflow.text).0;
-        let scope = RunScope::of_run(&self.run);
         for i in 0..self.run.jobs.len() {
-            let goes_on =
-                !force && workflow.as_ref().is_some_and(|workflow| self.goes_on(i, workflow, &scope));
-            if !goes_on {
+            // The jobs of a call are asked one by one.
+            let calls = matches!(self.run.jobs[i].state, JobState::Calling { .. });
+            if force || !(calls || self.goes_on(i)) {
                 self.stop(i, &reason);
             }
         }
@@ -49,20 +45,24 @@ impl Machine<'_> {
 
     /// Whether a job of a cancelled run goes on: its condition still holds (`always()`, `cancelled()`), or may hold
     /// once what it needs has ended.
-    fn goes_on(&self, i: usize, workflow: &Workflow, scope: &RunScope) -> bool {
+    fn goes_on(&mut self, i: usize) -> bool {
+        let frame = self.run.jobs[i].parent;
+        let Some(workflow) = self.model(frame) else { return false };
         let job: &Job = &self.run.jobs[i];
         let Some(model) = workflow.job(&job.key) else { return false };
         let asks = model.condition.as_ref().is_some_and(|condition| !condition.implies_success());
         if job.waits_for_needs() {
             return asks;
         }
-        asks && self.condition(model, &scope.for_job(&self.run, workflow, &job.key, &job.needs)).is_ok()
+        let scope = RunScope::of_frame(&self.run, frame);
+        let scope = scope.for_job(&self.run, frame, &workflow, &job.key, &job.needs);
+        asks && self.condition(frame, model, &scope).is_ok()
     }
 
     /// A newer one takes the job's place in its concurrency group.
     pub(super) fn job_cancelled(&mut self, id: JobId, reason: String) -> Result<(), InvalidTransition> {
         let i = self.index(id)?;
-        if !self.run.jobs[i].group.as_ref().is_some_and(|group| group.joined) {
+        if !self.run.jobs[i].groups().any(|group| group.joined) {
             return Err(self.job_refuses(i, "a concurrency group's cancellation"));
         }
         self.stop(i, &reason);

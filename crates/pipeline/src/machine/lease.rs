@@ -6,6 +6,7 @@ use serde_json::json;
 use windlass_kernel::{Actor, JobId, Timestamp};
 
 use super::Machine;
+use crate::due;
 use crate::{Action, Conclusion, InvalidTransition, Job, JobState, Lease, MAX_TRIES, Report, StepRecord};
 
 /// The most of each that a job keeps; what is more is dropped, and a runner sends less anyway.
@@ -174,6 +175,23 @@ impl Machine<'_> {
         let reason = format!("it took longer than its limit of {} minutes", job.timeout_minutes);
         self.actions.push(Action::CancelJob { job: id, reason: reason.clone() });
         self.complete(i, Conclusion::Cancelled, Some(reason), self.now);
+        Ok(())
+    }
+}
+
+impl Machine<'_> {
+    /// A job waited for a runner, or lingered after it was told to stop, for longer than a job may.
+    pub(super) fn expired(&mut self, id: JobId) -> Result<(), InvalidTransition> {
+        let i = self.index(id)?;
+        let job = &self.run.jobs[i];
+        let Some(reason) = due::expired(job, self.now) else {
+            return Err(self.job_refuses(i, "the end of its patience"));
+        };
+        let conclusion = match job.stopping {
+            Some(_) => Conclusion::Cancelled,
+            None => Conclusion::Failure,
+        };
+        self.complete(i, conclusion, Some(reason), self.now);
         Ok(())
     }
 }

@@ -5,7 +5,8 @@ use windlass_workflow::model::{Job as JobModel, Workflow};
 use windlass_workflow::template::Condition;
 
 use super::Machine;
-use crate::run::parse;
+use super::start::same;
+use crate::frame::Frame;
 use crate::scope::RunScope;
 use crate::settings::{self, StrategySettings};
 use crate::{Action, Conclusion, InvalidTransition, Job, JobState, Leg, RunState, WaitingFor};
@@ -16,41 +17,51 @@ impl Machine<'_> {
         if !self.unsettled || self.run.state != RunState::Active {
             return;
         }
-        let waits = |job: &Job| job.waits_for_needs();
-        // Most of a run's events find no job that waits for others: those need no look at the workflow.
-        let workflow = if self.run.jobs.iter().any(waits) {
-            parse(&self.run.workflow.file, &self.run.workflow.text).0
-        } else {
-            None
-        };
         while std::mem::take(&mut self.unsettled) {
-            if let Some(workflow) = &workflow {
-                let scope = RunScope::of_run(&self.run);
+            // Most of a run's events find no job that waits for others: those need no look at a workflow.
+            for frame in self.open_frames() {
+                let Some(workflow) = self.model(frame) else { continue };
+                let scope = RunScope::of_frame(&self.run, frame);
                 for job in workflow.topological() {
-                    self.open(workflow, job, &scope);
+                    self.open(frame, &workflow, job, &scope);
                 }
             }
             self.fill_slots();
+            self.end_calls();
         }
         if self.run.jobs.iter().all(Job::is_completed) {
             self.complete_run(self.conclusion());
         }
     }
 
-    fn waiting(&self, key: &str) -> Vec<usize> {
+    /// The frames with jobs that wait for others, where the call goes on.
+    fn open_frames(&self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        for job in self.run.jobs.iter().filter(|job| job.waits_for_needs()) {
+            let caller = job.parent.map(|id| self.run.job(id).map(|caller| &caller.state));
+            let goes_on = matches!(caller, None | Some(Some(JobState::Calling { .. })));
+            if goes_on && !frames.contains(&job.parent) {
+                frames.push(job.parent);
+            }
+        }
+        frames
+    }
+
+    fn waiting(&self, frame: Frame, key: &str) -> Vec<usize> {
         let jobs = self.run.jobs.iter().enumerate();
-        jobs.filter(|(_, job)| job.key == key && job.waits_for_needs()).map(|(i, _)| i).collect()
+        let waits = |job: &Job| job.parent == frame && job.key == key && job.waits_for_needs();
+        jobs.filter(|(_, job)| waits(job)).map(|(i, _)| i).collect()
     }
 
     /// Decides about the jobs of a key, once all that they need has ended.
-    fn open(&mut self, workflow: &Workflow, model: &JobModel, scope: &RunScope) {
-        let waiting = self.waiting(&model.id);
-        if waiting.is_empty() || model.needs.iter().any(|need| self.run.result(need).is_none()) {
+    fn open(&mut self, frame: Frame, workflow: &Workflow, model: &JobModel, scope: &RunScope) {
+        let waiting = self.waiting(frame, &model.id);
+        if waiting.is_empty() || model.needs.iter().any(|need| self.run.result_in(frame, need).is_none()) {
             return;
         }
         let needs: Vec<String> = model.needs.iter().map(|need| need.value.clone()).collect();
-        let scope = scope.for_job(&self.run, workflow, &model.id, &needs);
-        if let Err((conclusion, reason)) = self.condition(model, &scope) {
+        let scope = scope.for_job(&self.run, frame, workflow, &model.id, &needs);
+        if let Err((conclusion, reason)) = self.condition(frame, model, &scope) {
             for i in waiting {
                 self.complete(i, conclusion, Some(reason.clone()), self.now);
             }
@@ -67,7 +78,12 @@ impl Machine<'_> {
     }
 
     /// Whether the job's `if` holds; if not, how the job ends and why.
-    pub(super) fn condition(&self, model: &JobModel, scope: &RunScope) -> Result<(), (Conclusion, String)> {
+    pub(super) fn condition(
+        &self,
+        frame: Frame,
+        model: &JobModel,
+        scope: &RunScope,
+    ) -> Result<(), (Conclusion, String)> {
         let parsed;
         let condition = match &model.condition {
             Some(condition) => &condition.value,
@@ -80,14 +96,14 @@ impl Machine<'_> {
             Ok(verdict) if verdict.holds => Ok(()),
             Ok(verdict) => match &self.run.cancellation {
                 Some(cancellation) => Err((Conclusion::Cancelled, cancellation.reason.clone())),
-                None => Err((Conclusion::Skipped, self.unmet(model, &verdict.explained))),
+                None => Err((Conclusion::Skipped, self.unmet(frame, model, &verdict.explained))),
             },
             Err(e) => Err((Conclusion::Failure, format!("its condition could not be evaluated: {e}"))),
         }
     }
 
-    fn unmet(&self, model: &JobModel, explained: &str) -> String {
-        let ended = |key: &str| self.run.result(key).filter(|c| *c != Conclusion::Success);
+    fn unmet(&self, frame: Frame, model: &JobModel, explained: &str) -> String {
+        let ended = |key: &str| self.run.result_in(frame, key).filter(|c| *c != Conclusion::Success);
         let blame = model
             .needs
             .iter()
@@ -148,9 +164,17 @@ impl Machine<'_> {
     fn prepare(&mut self, i: usize, model: &JobModel, scope: &RunScope) {
         let job = &mut self.run.jobs[i];
         let scope = scope.for_leg(job.leg.as_ref(), job.fail_fast, job.max_parallel);
-        match settings::job(model, job.leg.as_ref(), &scope) {
-            Ok(settings) => {
-                job.name = settings.name;
+        let (frame, leg) = (job.parent, job.leg.clone());
+        let call = model.call().map(|call| self.call_of(frame, call, &scope)).transpose();
+        let settings = settings::job(model, leg.as_ref(), &scope).and_then(|settings| Ok((settings, call?)));
+        match settings {
+            Ok((settings, call)) => {
+                let name = self.full_name(frame, &settings.name);
+                let job = &mut self.run.jobs[i];
+                job.name = name;
+                job.call = call;
+                job.cancel_timeout_minutes = settings.cancel_timeout_minutes;
+                job.deployment = settings.deployment;
                 job.labels = settings.labels;
                 job.continue_on_error = settings.continue_on_error;
                 job.timeout_minutes = settings.timeout_minutes;
@@ -164,45 +188,60 @@ impl Machine<'_> {
 
     /// Lets legs go on as far as `max-parallel` allows.
     fn fill_slots(&mut self) {
-        for i in 0..self.run.jobs.len() {
+        let waiting: Vec<_> =
+            self.run.jobs.iter().filter(|job| job.waits_for_siblings()).map(|job| job.id).collect();
+        for id in waiting {
+            // The jobs of a workflow that is called in between take places in the list.
+            let Ok(i) = self.index(id) else { continue };
             let job = &self.run.jobs[i];
-            if !job.waits_for_siblings() {
-                continue;
-            }
             let busy = |other: &&Job| {
-                other.key == job.key
+                (other.parent, &other.key) == (job.parent, &job.key)
                     && !(other.is_completed() || other.waits_for_siblings() || other.waits_for_needs())
             };
-            if job.max_parallel.is_none_or(|most| self.run.jobs.iter().filter(busy).count() < most) {
+            let room = job.max_parallel.is_none_or(|most| self.run.jobs.iter().filter(busy).count() < most);
+            if room && job.waits_for_siblings() {
                 self.ask_gate(i);
             }
         }
     }
 
-    /// First the environment's rules, then the group: what waits for a person holds no place that others want.
+    /// First the environment's rules, then the groups: what waits for a person holds no place that others want.
     fn ask_gate(&mut self, i: usize) {
-        let job = &self.run.jobs[i];
+        let now = self.now;
+        let job = &mut self.run.jobs[i];
         match job.environment.clone() {
             Some(environment) => {
+                job.at_gate_since = Some(now);
                 self.actions.push(Action::AskGate { job: job.id, environment: environment.clone() });
                 self.wait(i, WaitingFor::Gate { environment });
             }
-            None => self.join_group(i),
+            None => self.join_groups(i),
         }
     }
 
-    fn join_group(&mut self, i: usize) {
-        let run_holds = self.run.group.as_ref().filter(|g| g.joined).map(|g| g.name.to_lowercase());
+    /// Joins the job's groups, one after the other; with all of them, its turn has come.
+    fn join_groups(&mut self, i: usize) {
         let member = self.member(i);
-        let Some(group) = &mut self.run.jobs[i].group else { return self.queue(i) };
-        if run_holds.as_deref() == Some(group.name.to_lowercase().as_str()) {
-            // Its own run holds the group: to wait for it would be to wait for ever.
-            return self.queue(i);
+        let job = &self.run.jobs[i];
+        // To wait for a group that its own run, a caller or itself holds would be to wait for ever.
+        let outer = self.run.callers(job).flat_map(Job::groups).chain(&self.run.group);
+        let mut held: Vec<String> =
+            outer.filter(|group| group.joined).map(|group| group.name.to_lowercase()).collect();
+        let mut next = None;
+        for group in self.run.jobs[i].groups_mut() {
+            let name = group.name.to_lowercase();
+            if !group.joined && !held.contains(&name) {
+                group.joined = true;
+                next = Some((group.name.clone(), group.manner));
+                break;
+            }
+            held.push(name);
         }
-        group.joined = true;
-        let (group, cancel_in_progress) = (group.name.clone(), group.cancel_in_progress);
-        self.actions.push(Action::JoinGroup { member, group: group.clone(), cancel_in_progress });
-        self.wait(i, WaitingFor::Group { group });
+        if let Some((group, manner)) = next {
+            self.actions.push(Action::JoinGroup { member, group: group.clone(), manner });
+            return self.wait(i, WaitingFor::Group { group });
+        }
+        if self.run.jobs[i].call.is_some() { self.begin_call(i) } else { self.queue(i) }
     }
 
     pub(super) fn queue(&mut self, i: usize) {
@@ -220,7 +259,7 @@ impl Machine<'_> {
         if !matches!(self.run.jobs[i].state, JobState::Waiting { for_what: WaitingFor::Gate { .. } }) {
             return Err(self.job_refuses(i, "a passed gate"));
         }
-        self.join_group(i);
+        self.join_groups(i);
         Ok(())
     }
 
@@ -237,14 +276,24 @@ impl Machine<'_> {
         Ok(())
     }
 
-    pub(super) fn job_admitted(&mut self, id: windlass_kernel::JobId) -> Result<(), InvalidTransition> {
+    pub(super) fn job_admitted(
+        &mut self,
+        id: windlass_kernel::JobId,
+        group: &str,
+    ) -> Result<(), InvalidTransition> {
         let i = self.index(id)?;
         let job = &self.run.jobs[i];
-        match job.state {
-            JobState::Waiting { for_what: WaitingFor::Group { .. } } => self.queue(i),
+        match &job.state {
+            JobState::Waiting { for_what: WaitingFor::Group { group: awaited } } if same(awaited, group) => {
+                self.join_groups(i);
+            }
             // The group may say so twice.
-            JobState::Queued { .. } | JobState::Leased { .. } | JobState::Running { .. }
-                if job.group.as_ref().is_some_and(|group| group.joined) => {}
+            JobState::Waiting { for_what: WaitingFor::Group { .. } }
+            | JobState::Queued { .. }
+            | JobState::Leased { .. }
+            | JobState::Running { .. }
+            | JobState::Calling { .. }
+                if job.groups().any(|own| own.joined && same(&own.name, group)) => {}
             _ => return Err(self.job_refuses(i, "the turn in a concurrency group")),
         }
         Ok(())

@@ -57,7 +57,7 @@ fn event(play: &Play, what: u8, which: usize) -> RunEvent {
         5 => report(finished(Conclusion::Cancelled)),
         6 => RunEvent::GatePassed { job: id },
         7 => RunEvent::GateRejected { job: id, reason: "no".into() },
-        8 => RunEvent::GroupAdmitted { job: Some(id) },
+        8 => play.admitted(Some(id)),
         9 => RunEvent::GroupCancelled { job: Some(id), reason: "newer".into() },
         10 => RunEvent::LeaseLost { job: id, hand_out, reason: "gone".into() },
         11 => RunEvent::TimedOut { job: id },
@@ -67,7 +67,10 @@ fn event(play: &Play, what: u8, which: usize) -> RunEvent {
             force: which.is_multiple_of(8),
         },
         13 if which.is_multiple_of(4) => RunEvent::GroupCancelled { job: None, reason: "newer".into() },
-        14 => RunEvent::Rerun { by: Actor::System, failed_only: which.is_multiple_of(2) },
+        14 => RunEvent::Rerun {
+            by: Actor::System,
+            which: [Again::All, Again::Failed, Again::Job(id)][which % 3],
+        },
         15 => RunEvent::Reported {
             job: id,
             hand_out,
@@ -75,7 +78,7 @@ fn event(play: &Play, what: u8, which: usize) -> RunEvent {
             at,
             report: finished(Conclusion::Failure),
         },
-        _ => RunEvent::GroupAdmitted { job: None },
+        _ => play.admitted(None),
     }
 }
 
@@ -121,8 +124,8 @@ impl Watch {
                         | JobState::Completed { .. }
                 )
             };
-            let most = play.run.of_key(key).find_map(|job| job.max_parallel).unwrap_or(usize::MAX);
-            assert!(play.run.of_key(key).filter(busy).count() <= most, "more than max-parallel");
+            let most = play.run.legs(None, key).find_map(|job| job.max_parallel).unwrap_or(usize::MAX);
+            assert!(play.run.legs(None, key).filter(busy).count() <= most, "more than max-parallel");
         }
         if play.run.is_completed() {
             assert!(play.run.jobs.iter().all(Job::is_completed));
@@ -139,7 +142,7 @@ fn play_out(play: &mut Play, watch: &mut Watch) {
         }
         let before = play.run.clone();
         let event = if let RunState::Waiting { .. } = play.run.state {
-            RunEvent::GroupAdmitted { job: None }
+            play.admitted(None)
         } else {
             let open = play
                 .run

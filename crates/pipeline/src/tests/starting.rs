@@ -47,7 +47,7 @@ fn a_workflow_with_errors_ends_at_once_with_its_findings() {
     );
     assert_eq!(kinds(&play.actions), ["run.created", "run.completed"]);
     let error =
-        Play { ..play }.attempt(RunEvent::Rerun { by: Actor::System, failed_only: false }).unwrap_err();
+        Play { ..play }.attempt(RunEvent::Rerun { by: Actor::System, which: Again::All }).unwrap_err();
     assert!(matches!(error, InvalidTransition::Run { .. }));
 }
 
@@ -67,12 +67,13 @@ fn a_run_waits_for_its_group_and_leaves_it_once() {
         "on: push\nconcurrency:\n  group: deploy-${{ github.ref_name }}\n  cancel-in-progress: true\njobs:\n";
     let mut play = Play::workflow(&(text.to_owned() + &job("a", "")));
     let member = Member { run: play.run.id, job: None };
-    let join = Action::JoinGroup { member, group: "deploy-main".into(), cancel_in_progress: true };
+    let manner = crate::concurrency::Manner { cancel_in_progress: true, queued: false };
+    let join = Action::JoinGroup { member, group: "deploy-main".into(), manner };
     assert!(play.actions.contains(&join));
     assert_eq!(play.states(), ["a: needs"]);
-    play.send(RunEvent::GroupAdmitted { job: None });
+    play.send(play.admitted(None));
     assert_eq!(play.states(), ["a: queued"]);
-    assert_eq!(play.send(RunEvent::GroupAdmitted { job: None }), [], "said twice");
+    assert_eq!(play.send(play.admitted(None)), [], "said twice");
     let last = play.succeed("a");
     let leave = Action::LeaveGroup { member, group: "deploy-main".into() };
     assert_eq!(last.iter().filter(|action| **action == leave).count(), 1);
@@ -104,7 +105,7 @@ fn all_again() {
     assert_eq!(play.run.conclusion(), Some(Conclusion::Failure));
     let before = play.id("build");
     let by = Actor::User("bob".parse().unwrap());
-    let actions = play.send(RunEvent::Rerun { by, failed_only: false });
+    let actions = play.send(RunEvent::Rerun { by, which: Again::All });
     assert_eq!(play.states(), ["build: queued", "test: needs"]);
     assert_eq!((play.run.attempt, play.run.started_at, play.run.conclusion()), (2, None, None));
     assert_ne!(play.id("build"), before);
@@ -129,7 +130,7 @@ fn only_what_failed_again_with_what_depends_on_it() {
         ["lint: success", "test (1): success", "test (2): failure", "ship: skipped", "notes: success"]
     );
     let kept = play.id("test (1)");
-    play.send(RunEvent::Rerun { by: Actor::System, failed_only: true });
+    play.send(RunEvent::Rerun { by: Actor::System, which: Again::Failed });
     assert_eq!(
         play.states(),
         ["lint: success", "test (1): success", "test (2): queued", "ship: needs", "notes: success"]
@@ -144,7 +145,7 @@ fn only_what_failed_again_with_what_depends_on_it() {
 #[test]
 fn a_run_that_goes_on_is_not_done_again() {
     let mut play = Play::jobs(&job("a", ""));
-    let error = play.attempt(RunEvent::Rerun { by: Actor::System, failed_only: true }).unwrap_err();
+    let error = play.attempt(RunEvent::Rerun { by: Actor::System, which: Again::Failed }).unwrap_err();
     assert_eq!(error.to_string(), "a re-run cannot happen to a run that is active");
 }
 

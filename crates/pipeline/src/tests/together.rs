@@ -32,9 +32,9 @@ impl World {
     fn perform(&mut self, who: usize, actions: Vec<Action>) {
         for action in actions {
             let (name, answers) = match action {
-                Action::JoinGroup { member, group, cancel_in_progress } => {
+                Action::JoinGroup { member, group, manner } => {
                     let entry = self.group(&group);
-                    (group, entry.join(member, cancel_in_progress))
+                    (group, entry.join(member, manner))
                 }
                 Action::LeaveGroup { member, group } => {
                     let entry = self.group(&group);
@@ -47,15 +47,17 @@ impl World {
                 _ => continue,
             };
             for answer in answers {
-                let (member, event): (Member, fn(Option<JobId>) -> RunEvent) = match answer {
-                    GroupAction::Admit(member) => (member, |job| RunEvent::GroupAdmitted { job }),
+                let (member, event): (Member, RunEvent) = match answer {
+                    GroupAction::Admit(member) => {
+                        (member, RunEvent::GroupAdmitted { job: member.job, group: name.clone() })
+                    }
                     GroupAction::Cancel { member, .. } => {
-                        (member, |job| RunEvent::GroupCancelled { job, reason: "newer".into() })
+                        (member, RunEvent::GroupCancelled { job: member.job, reason: "newer".into() })
                     }
                 };
                 let whose = self.plays.iter().position(|play| play.run.id == member.run);
                 let whose = whose.unwrap_or_else(|| panic!("{name} speaks of a run that is not there"));
-                self.todo.push_back((whose, event(member.job)));
+                self.todo.push_back((whose, event));
             }
         }
     }

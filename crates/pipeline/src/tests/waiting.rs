@@ -1,5 +1,5 @@
 use super::*;
-use crate::concurrency::Member;
+use crate::concurrency::{Manner, Member};
 
 #[test]
 fn an_environment_asks_its_gate_first() {
@@ -44,14 +44,14 @@ fn a_group_comes_after_the_gate_and_is_left_at_the_end() {
     assert!(joined.contains(&Action::JoinGroup {
         member,
         group: "ship-main".into(),
-        cancel_in_progress: true
+        manner: Manner { cancel_in_progress: true, queued: false }
     }));
     assert_eq!(play.reason("ship"), "waits in the concurrency group 'ship-main'");
-    play.send(RunEvent::GroupAdmitted { job: Some(job) });
-    assert_eq!(play.send(RunEvent::GroupAdmitted { job: Some(job) }), []);
+    play.send(play.admitted(Some(job)));
+    assert_eq!(play.send(play.admitted(Some(job))), []);
     let done = play.succeed("ship");
     assert!(done.contains(&Action::LeaveGroup { member, group: "ship-main".into() }));
-    assert!(play.attempt(RunEvent::GroupAdmitted { job: Some(job) }).is_err());
+    assert!(play.attempt(play.admitted(Some(job))).is_err());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_job_makes_way_for_a_newer_one() {
 fn a_running_job_that_must_make_way_is_told_so_and_holds_its_place_until_it_ends() {
     let mut play = Play::jobs(&job("ship", "concurrency: x"));
     let job = play.id("ship");
-    play.send(RunEvent::GroupAdmitted { job: Some(job) });
+    play.send(play.admitted(Some(job)));
     play.start("ship");
     let actions = play.send(RunEvent::GroupCancelled { job: Some(job), reason: "newer".into() });
     assert_eq!(actions, [Action::CancelJob { job, reason: "newer".into() }]);
@@ -82,7 +82,7 @@ fn a_running_job_that_must_make_way_is_told_so_and_holds_its_place_until_it_ends
 fn a_job_does_not_wait_for_its_own_run() {
     let text = "on: push\nconcurrency: ${{ github.ref_name }}\njobs:\n";
     let mut play = Play::workflow(&(text.to_owned() + &job("a", "concurrency: ${{ github.ref_name }}")));
-    play.send(RunEvent::GroupAdmitted { job: None });
+    play.send(play.admitted(None));
     assert_eq!(play.states(), ["a: queued"]);
     let done = play.succeed("a");
     assert_eq!(done.iter().filter(|action| matches!(action, Action::LeaveGroup { .. })).count(), 1);

@@ -8,7 +8,7 @@ use windlass_api::Problem;
 use windlass_delivery::Release;
 use windlass_identity::{Action, Principal, Resource};
 use windlass_kernel::{Batch, Document, ProjectName, Query, RunId, StoreExt as _};
-use windlass_pipeline::{Run, RunEvent};
+use windlass_pipeline::{Again, Run, RunEvent};
 use windlass_web::Page;
 
 use crate::context::{Context, internal, may, may_project, parse, stored};
@@ -84,7 +84,8 @@ impl Context {
 
     pub(crate) async fn rerun(&self, who: &Principal, run: &str, how: api::Rerun) -> Answer<()> {
         let run = self.run_for(who, run, Action::RerunRun).await?;
-        let event = RunEvent::Rerun { by: who.actor.clone(), failed_only: how.failed_only };
+        let which = if how.failed_only { Again::Failed } else { Again::All };
+        let event = RunEvent::Rerun { by: who.actor.clone(), which };
         self.apply(run.id, event).await.map(|_| ()).map_err(engine)
     }
 

@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_kernel::{Batch, Query, RunId, StoreError, StoreExt as _};
-use windlass_pipeline::concurrency::{Group, GroupAction, Member};
-use windlass_pipeline::{Job, JobState, Run, RunEvent, RunState, WaitingFor};
+use windlass_pipeline::concurrency::{Group, GroupAction, Manner, Member};
+use windlass_pipeline::{Job, JobState, Run, RunEvent, RunState, WaitingFor, due};
 
 use crate::context::Context;
 use crate::runs::approvals;
 use crate::runs::engine::EngineError;
 use crate::runs::gates::{self, Verdict};
 use crate::runs::schedule;
-
-/// A runner that does not end a job this long after its limit is taken to be stuck.
-const OVERTIME: Duration = Duration::from_mins(1);
 
 /// Keeps runs going until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
@@ -78,33 +75,21 @@ pub(crate) async fn grace_after_restart(ctx: &Context) {
 
 /// One look at one run.
 async fn tend(ctx: &Context, run: &Run, gates: bool) -> Result<(), EngineError> {
+    for event in due(run, ctx.now()) {
+        tracing::warn!(run = %run.id, ?event, "a limit of a run has passed");
+        happen(ctx, run.id, event).await?;
+    }
     if let RunState::Waiting { group } = &run.state {
         let member = Member { run: run.id, job: None };
-        let cancel = run.group.as_ref().is_some_and(|g| g.cancel_in_progress);
-        return join(ctx, run, member, group, cancel).await;
+        let manner = run.group.as_ref().map(|g| g.manner).unwrap_or_default();
+        return join(ctx, run, member, group, manner).await;
     }
-    let now = ctx.now();
     for job in &run.jobs {
         match &job.state {
             JobState::Waiting { for_what: WaitingFor::Gate { .. } } if gates => gate(ctx, run, job).await?,
             JobState::Waiting { for_what: WaitingFor::Group { group } } => {
                 let member = Member { run: run.id, job: Some(job.id) };
-                let cancel = job.group.as_ref().is_some_and(|g| g.cancel_in_progress);
-                join(ctx, run, member, group, cancel).await?;
-            }
-            JobState::Leased { lease } | JobState::Running { lease, .. } if lease.until < now => {
-                let reason = format!("the runner {} was not heard of in time", lease.runner);
-                lost(ctx, run.id, job, reason).await?;
-            }
-            JobState::Running { started, .. } => {
-                let limit = Duration::from_secs_f64((job.timeout_minutes * 60.0).clamp(0.0, 1e9));
-                if now.since(*started) > limit + OVERTIME {
-                    match ctx.apply(run.id, RunEvent::TimedOut { job: job.id }).await {
-                        // It ended just now.
-                        Ok(_) | Err(EngineError::Invalid(_)) => {}
-                        Err(e) => return Err(e),
-                    }
-                }
+                join(ctx, run, member, group, job.manner(group)).await?;
             }
             _ => {}
         }
@@ -112,15 +97,18 @@ async fn tend(ctx: &Context, run: &Run, gates: bool) -> Result<(), EngineError> 
     Ok(())
 }
 
-/// The job's runner is gone: it is queued again, or given up.
-pub(crate) async fn lost(ctx: &Context, run: RunId, job: &Job, reason: String) -> Result<(), EngineError> {
-    tracing::warn!(%run, job = %job.id, reason, "a job's runner is lost");
-    let event = RunEvent::LeaseLost { job: job.id, hand_out: job.tries, reason };
+/// Lets an event happen, unless something else was first.
+async fn happen(ctx: &Context, run: RunId, event: RunEvent) -> Result<(), EngineError> {
     match ctx.apply(run, event).await {
-        // Somebody else saw it first.
         Ok(_) | Err(EngineError::Invalid(_)) => Ok(()),
         Err(e) => Err(e),
     }
+}
+
+/// The job's runner is gone: it is queued again, or given up.
+pub(crate) async fn lost(ctx: &Context, run: RunId, job: &Job, reason: String) -> Result<(), EngineError> {
+    tracing::warn!(%run, job = %job.id, reason, "a job's runner is lost");
+    happen(ctx, run, RunEvent::LeaseLost { job: job.id, hand_out: job.tries, reason }).await
 }
 
 async fn gate(ctx: &Context, run: &Run, job: &Job) -> Result<(), EngineError> {
@@ -133,14 +121,17 @@ async fn gate(ctx: &Context, run: &Run, job: &Job) -> Result<(), EngineError> {
             return Ok(());
         }
     };
-    match ctx.apply(run.id, event).await {
-        Ok(_) | Err(EngineError::Invalid(_)) => Ok(()),
-        Err(e) => Err(e),
-    }
+    happen(ctx, run.id, event).await
 }
 
 /// Joins a group, which bears repetition, and tells whoever it concerns.
-async fn join(ctx: &Context, run: &Run, member: Member, name: &str, cancel: bool) -> Result<(), EngineError> {
+async fn join(
+    ctx: &Context,
+    run: &Run,
+    member: Member,
+    name: &str,
+    manner: Manner,
+) -> Result<(), EngineError> {
     let key = Group::key(&run.project, name);
     let found = ctx.store.get::<Group>(&key).await?;
     let (mut group, version) = match found {
@@ -148,20 +139,20 @@ async fn join(ctx: &Context, run: &Run, member: Member, name: &str, cancel: bool
         None => (Group::new(run.project.clone(), name), 0),
     };
     let before = group.clone();
-    let actions = group.join(member, cancel);
+    let actions = group.join(member, manner);
     if group != before {
         match ctx.commit(Batch::new().update(&group, version)).await {
             Err(StoreError::Conflict { .. }) => return Ok(()),
             other => other?,
         };
     }
-    tell(ctx, actions).await
+    tell(ctx, name, actions).await
 }
 
-async fn tell(ctx: &Context, actions: Vec<GroupAction>) -> Result<(), EngineError> {
+async fn tell(ctx: &Context, group: &str, actions: Vec<GroupAction>) -> Result<(), EngineError> {
     for action in actions {
         let (run, event) = match action {
-            GroupAction::Admit(m) => (m.run, RunEvent::GroupAdmitted { job: m.job }),
+            GroupAction::Admit(m) => (m.run, RunEvent::GroupAdmitted { job: m.job, group: group.to_owned() }),
             GroupAction::Cancel { member: m, reason } => {
                 (m.run, RunEvent::GroupCancelled { job: m.job, reason })
             }
@@ -181,11 +172,16 @@ async fn leave_groups(ctx: &Context) -> Result<(), EngineError> {
         let before = found.value;
         let mut group = before.clone();
         let mut actions = Vec::new();
-        for member in [group.pending(), group.running()].into_iter().flatten() {
+        let members: Vec<Member> = group.pending().chain(group.running()).collect();
+        for member in members {
             let run = ctx.store.get::<Run>(&member.run.to_string()).await?;
             let over = run.is_none_or(|run| match member.job {
-                None => run.value.is_completed(),
-                Some(id) => run.value.job(id).is_none_or(Job::is_completed),
+                // One that left, to begin anew, is asked for again.
+                None => run.value.group.as_ref().is_none_or(|g| !g.joined),
+                Some(id) => run
+                    .value
+                    .job(id)
+                    .is_none_or(|job| !job.groups().any(|g| g.joined && group.is_named(&g.name))),
             });
             if over {
                 actions.extend(group.leave(member));
@@ -206,7 +202,7 @@ async fn leave_groups(ctx: &Context) -> Result<(), EngineError> {
             Err(StoreError::Conflict { .. }) => continue,
             other => other?,
         };
-        tell(ctx, actions).await?;
+        tell(ctx, before.name(), actions).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use windlass_source::{Commit, RefUpdate, RepoPath, Repository, Sha};
 use windlass_workflow::trigger::TriggerEvent;
 
 use crate::context::Context;
+use crate::runs::called;
 use crate::runs::engine::ledger_events;
 use crate::source::LARGEST_TEXT;
 
@@ -242,6 +243,7 @@ pub(crate) async fn begin(
         actor: cause.actor.clone(),
         inputs: cause.inputs,
         vars: json!(variables),
+        called: called::load(ctx, project, cause.sha, file).await?,
     };
     let now = ctx.now();
     let (run, actions) = Run::new(new, now, &mut || JobId::new(&ctx.ids));

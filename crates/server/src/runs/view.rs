@@ -65,7 +65,7 @@ fn job(job: &Job) -> api::JobView {
         JobState::Waiting { for_what } => (api::State::Waiting, Some(waiting(for_what))),
         JobState::Queued { .. } => (api::State::Queued, None),
         JobState::Leased { .. } => (api::State::Queued, Some("a runner has taken it".to_owned())),
-        JobState::Running { .. } => (api::State::Running, None),
+        JobState::Running { .. } | JobState::Calling { .. } => (api::State::Running, None),
         JobState::Completed { .. } => (api::State::Completed, None),
     };
     api::JobView {

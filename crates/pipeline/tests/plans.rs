@@ -144,7 +144,7 @@ impl Stage {
     fn job(&self, name: &str) -> &Job {
         let names = || self.run.jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>();
         let found = self.run.jobs.iter().find(|job| job.name == name);
-        found.unwrap_or_else(|| panic!("no job '{name}' among {:?}", names()))
+        found.unwrap_or_else(|| panic!("no job '{name}' among {:?}\n{}", names(), self.record))
     }
 
     fn tell(&mut self, actions: &[Action]) {

@@ -4,7 +4,7 @@
 use crate::keys::Place;
 
 /// The events that start runs.
-pub const EVENTS: &[&str] = &["push", "pull_request", "workflow_dispatch", "schedule"];
+pub const EVENTS: &[&str] = &["push", "pull_request", "workflow_dispatch", "schedule", "workflow_call"];
 
 /// The events of the language that do not start runs yet.
 pub const EVENTS_NOT_YET: &[&str] = &[
@@ -35,7 +35,6 @@ pub const EVENTS_NOT_YET: &[&str] = &[
     "repository_dispatch",
     "status",
     "watch",
-    "workflow_call",
     "workflow_run",
 ];
 
@@ -63,22 +62,11 @@ pub const ACTIONS: &[&str] = &[
 /// The keys that are refused for now, and what they would ask for.
 pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[
     (Place::Workflow, "cache-mode", "cache access modes"),
-    (Place::Concurrency, "queue", "queues of more than one waiting run"),
-    (Place::Job, "cancel-timeout-minutes", "a time limit for cancelling"),
     (Place::Job, "container", "jobs in a container"),
     (Place::Job, "services", "service containers"),
     (Place::Job, "snapshot", "snapshots of the runner's image"),
     (Place::Job, "cache-mode", "cache access modes"),
-    (Place::Job, "uses", "reusable workflows"),
-    (Place::Job, "with", "reusable workflows"),
-    (Place::Job, "secrets", "reusable workflows"),
-    (Place::JobConcurrency, "queue", "queues of more than one waiting job"),
     (Place::Environment, "deployment", "environments without a deployment record"),
-    (Place::Step, "background", "background steps"),
-    (Place::Step, "wait", "background steps"),
-    (Place::Step, "wait-all", "background steps"),
-    (Place::Step, "cancel", "background steps"),
-    (Place::Step, "parallel", "parallel steps"),
 ];
 
 /// A form of the language that no single key stands for.
@@ -99,7 +87,6 @@ pub enum Form {
 /// Forms that are refused for now, wherever they stand: taking a row out lets the parser take the form.
 pub const FORMS_NOT_YET: &[(Form, &str, &str)] = &[
     (Form::DockerAction, "uses: docker://IMAGE", "Docker actions"),
-    (Form::OwnAction, "uses: $/PATH", "actions of the workflow's own repository and commit"),
     (Form::ComputedKey, "${{ EXPRESSION }}: …", "expressions as keys"),
     (
         Form::WholeMapping,

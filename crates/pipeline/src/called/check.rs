@@ -1,6 +1,7 @@
 //! What must hold of a call before anything runs.
 
-use windlass_workflow::model::{Call, CallSecrets, Job, Map, Workflow};
+use windlass_workflow::model::{Call, CallSecrets, Job, Map, Tree, Workflow};
+use windlass_workflow::trigger::Called;
 
 use super::{CalledWorkflow, MAX_LEVELS};
 use crate::permissions;
@@ -24,7 +25,6 @@ pub(super) fn call(
     let Some(takes) = &model.on.call else {
         return vec!["It cannot be called: add `workflow_call:` to its `on`.".to_owned()];
     };
-    let inputs: Vec<&str> = call.with.entries().iter().map(|entry| entry.name.as_str()).collect();
     let secrets: Option<Vec<&str>> = match &call.secrets {
         CallSecrets::Named(Map::Entries(entries)) => {
             Some(entries.iter().map(|entry| entry.name.as_str()).collect())
@@ -32,16 +32,32 @@ pub(super) fn call(
         // All that the caller has, or names that are not known yet.
         _ => None,
     };
-    let mut wrong = match call.with {
-        Map::Entries(_) => takes.check_names(inputs, secrets),
-        // Names that are not known yet are checked when the job's turn comes.
-        _ => secrets.map(|secrets| takes.check_names([], Some(secrets))).unwrap_or_default(),
+    let mut wrong = match &call.with {
+        Tree::Mapping(pairs) => takes.check_names(pairs.iter().map(|(name, _)| name.as_str()), secrets),
+        // Inputs that are not known yet are checked when the job's turn comes.
+        _ => {
+            let mut wrong = takes.check_names([], secrets);
+            wrong.retain(|why| !why.starts_with("Input "));
+            wrong
+        }
     };
-    if !matches!(call.with, Map::Entries(_)) {
-        wrong.retain(|why| !why.starts_with("Input "));
-    }
+    wrong.extend(types(takes, &call.with));
     wrong.extend(permissions::excess(caller, job, model));
     wrong
+}
+
+/// The inputs that are written out and of the wrong type.
+fn types(takes: &Called, with: &Tree) -> Vec<String> {
+    let Tree::Mapping(pairs) = with else { return Vec::new() };
+    let wrong = pairs.iter().filter_map(|(name, tree)| {
+        let Tree::Literal(value) = tree else { return None };
+        let input = takes.inputs.iter().find(|input| input.name.eq_ignore_ascii_case(name))?;
+        let kind = input.kind.as_str();
+        input.kind.accepts(&value.value).is_none().then(|| {
+            format!("The input {} must be a {kind}, not '{}'.", input.name.value, value.value.to_text())
+        })
+    });
+    wrong.collect()
 }
 
 /// What is wrong with the levels of calls: too many of them, or one that leads back to itself. `edges` go from a

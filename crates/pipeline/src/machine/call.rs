@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use windlass_kernel::JobId;
+use windlass_workflow::expr::Value;
 use windlass_workflow::model::{Call, Job as JobModel, Workflow};
 
 use super::Machine;
@@ -50,6 +51,13 @@ impl Machine<'_> {
         let workflow = self.models.at(&self.run, Some(source)).ok_or_else(missing)?;
         let called = workflow.on.call.as_ref().ok_or_else(missing)?;
         let given = call.with.render(scope).map_err(|e| format!("`with` could not be evaluated: {e}"))?;
+        let given: Vec<(String, Value)> = match &given {
+            Value::Null => Vec::new(),
+            Value::Object(object) => {
+                object.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+            }
+            other => return Err(format!("`with` must give a mapping, not '{}'", other.to_text())),
+        };
         let outer = RunScope::of_frame(&self.run, frame);
         let inputs = called.inputs(&given, &outer).map_err(|wrong| wrong.join(" "))?;
         let inputs: BTreeMap<String, Json> = inputs.iter().map(|(k, v)| (k.clone(), v.to_json())).collect();

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::{Map, Spanned};
+use super::{Map, Spanned, Tree};
 
 /// A call of a reusable workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// `uses`: which workflow.
     pub workflow: Spanned<WorkflowRef>,
-    /// `with`: its inputs.
-    pub with: Map,
+    /// `with`: its inputs, a mapping. A scalar keeps its type: `true` is a boolean, `'true'` a text.
+    pub with: Tree,
     /// `secrets`
     pub secrets: CallSecrets,
 }

@@ -1,9 +1,9 @@
 //! Jobs that call another workflow.
 
-use super::reader::{Field, Fields, Reader};
+use super::reader::{Field, Fields, Reader, is_expression};
 use crate::diagnostic::Diagnostic;
 use crate::keys::{Place, keys_of};
-use crate::model::{Call, CallSecrets, Spanned, WorkflowRef};
+use crate::model::{Call, CallSecrets, Spanned, Tree, WorkflowRef};
 use crate::yaml::Value;
 
 /// The keys of a job that calls a workflow.
@@ -19,10 +19,31 @@ impl Reader<'_> {
                 self.report(finding.with_help(help));
             }
         }
-        let with = fields.get("with").and_then(|field| self.map(field));
+        let with = fields.get("with").and_then(|field| self.call_with(field));
         let secrets = fields.get("secrets").and_then(|field| self.call_secrets(field));
         let workflow = fields.get("uses").and_then(|field| self.called_workflow(field))?;
-        Some(Call { workflow, with: with.unwrap_or_default(), secrets: secrets.unwrap_or_default() })
+        Some(Call {
+            workflow,
+            with: with.unwrap_or(Tree::Mapping(Vec::new())),
+            secrets: secrets.unwrap_or_default(),
+        })
+    }
+
+    /// The inputs: scalars, which keep their types, or one expression for all.
+    fn call_with(&mut self, field: Field<'_>) -> Option<Tree> {
+        if is_expression(field.node, field.row) {
+            return self.whole(field.row, field.node).map(Tree::Expression);
+        }
+        for pair in self.pairs(field.node)? {
+            match &pair.value.value {
+                Value::Scalar(_) => {}
+                // What is merged in, or one that cannot be.
+                Value::Mapping(_) if pair.key.text.contains("${{") => {}
+                Value::Mapping(_) => self.error(pair.value.span, "A mapping was not expected"),
+                Value::Sequence(_) => self.error(pair.value.span, "A sequence was not expected"),
+            }
+        }
+        self.tree(field.row, field.node)
     }
 
     fn called_workflow(&mut self, field: Field<'_>) -> Option<Spanned<WorkflowRef>> {

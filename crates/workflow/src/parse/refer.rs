@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use super::reader::Reader;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, ReferenceKind};
-use crate::model::{CallSecrets, Entry, Job, JobKind, Map, MapPart, Spanned, Step, StepKind, Workflow};
+use crate::model::{
+    CallSecrets, Entry, Job, JobKind, Map, MapPart, Spanned, Step, StepKind, Tree, TreeName, Workflow,
+};
 use crate::template::{Condition, Template};
 
 impl Reader<'_> {
@@ -92,7 +94,7 @@ fn expressions(job: &Job) -> Vec<At<'_>> {
     match &job.kind {
         JobKind::Steps(steps) => steps.iter().for_each(|step| from_step(step, &mut found)),
         JobKind::Call(call) => {
-            from_map(&call.with, &mut found);
+            from_tree(&call.with, &mut found);
             if let CallSecrets::Named(secrets) = &call.secrets {
                 from_map(secrets, &mut found);
             }
@@ -138,6 +140,21 @@ fn from_map<'w>(map: &'w Map, found: &mut Vec<At<'w>>) {
                 from_template(&entry.value, found);
             }
             MapPart::Insert(map) => from_map(map, found),
+        }),
+    }
+}
+
+fn from_tree<'w>(tree: &'w Tree, found: &mut Vec<At<'w>>) {
+    match tree {
+        Tree::Literal(_) => {}
+        Tree::Expression(template) => from_template(template, found),
+        Tree::Sequence(items) => items.iter().for_each(|item| from_tree(item, found)),
+        Tree::Mapping(pairs) => pairs.iter().for_each(|(_, tree)| from_tree(tree, found)),
+        Tree::Computed(pairs) => pairs.iter().for_each(|(name, tree)| {
+            if let TreeName::Expression(name) = name {
+                from_template(name, found);
+            }
+            from_tree(tree, found);
         }),
     }
 }

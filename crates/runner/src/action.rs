@@ -12,8 +12,8 @@ mod rust_cache;
 mod source;
 mod toolchain;
 mod upload;
-mod working_tree;
 mod uses;
+mod working_tree;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -10,6 +10,7 @@ use windlass_workflow::model::{Map, Setting};
 use windlass_workflow::template::Template;
 
 use crate::place::{Layout, Patience, Place};
+use crate::stop::StopSwitch;
 use crate::tool::{Hashing, Request};
 
 /// How a job, or a composite action, stands. It only worsens.
@@ -42,6 +43,8 @@ pub(crate) struct Frame {
     pub(crate) steps: BTreeMap<String, StepResult>,
     /// `github.action`: what the step under way is called.
     pub(crate) action: String,
+    /// Stops these steps alone, not the job.
+    pub(crate) own: StopSwitch,
     /// Set within a composite action.
     pub(crate) composite: Option<CompositeFrame>,
 }
@@ -55,13 +58,25 @@ pub(crate) struct CompositeFrame {
     /// `OWNER/REPO` and the ref; empty for an action of the workspace.
     pub(crate) repository: String,
     pub(crate) git_ref: String,
+    /// What `$/` means there; none: what it means in the workflow.
+    pub(crate) root: Option<OwnRoot>,
     /// The environment of the step that uses it.
     pub(crate) env: BTreeMap<String, String>,
     /// What that step, and those around it, set themselves.
     pub(crate) own: BTreeMap<String, String>,
+    /// The end of that step's time.
+    pub(crate) deadline: Option<tokio::time::Instant>,
     pub(crate) failed: bool,
     /// How deep it is nested, from 1.
     pub(crate) depth: u32,
+}
+
+/// The repository that a file is from, as the job has it.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnRoot {
+    pub(crate) root: std::path::PathBuf,
+    pub(crate) repository: String,
+    pub(crate) git_ref: String,
 }
 
 /// What one expression is evaluated over.
@@ -306,7 +321,8 @@ impl Scope for StepScope<'_> {
         let hashing = Hashing { root: place.layout.workspace.clone(), patterns: patterns.to_vec() };
         let request = Request::Hash(hashing);
         if place.is_plain() {
-            let answer = crate::tool::answer_here(&request).unwrap_or_else(|| Ok(crate::tool::Report::default()));
+            let answer =
+                crate::tool::answer_here(&request).unwrap_or_else(|| Ok(crate::tool::Report::default()));
             return answer.map(|report| report.text).map_err(EvalError::new);
         }
         let work = async { tokio::time::timeout(HASHING, place.tool(&request, None, patience)).await };

@@ -1,11 +1,13 @@
 //! One job, from its set-up to its end. What a step does stands in `step`.
 
+mod background;
 mod environment;
 mod finish;
 mod stage;
 mod step;
 mod step_files;
 
+use background::{Background, Place as StepPlace};
 pub(crate) use stage::{Post, PostWork, When};
 pub(crate) use step::Going;
 pub(crate) use step_files::StepFiles;
@@ -124,6 +126,32 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The step has ended; where its log stands is not known yet.
+    fn ended(
+        mut self,
+        outcome: Conclusion,
+        conclusion: Conclusion,
+        reporter: &Reporter,
+        now: Timestamp,
+    ) -> Self {
+        self.view.state = State::Completed;
+        self.view.outcome = Some(outcome);
+        self.view.conclusion = Some(conclusion);
+        self.view.finished_at = Some(now);
+        self.view.log_end = Some(self.view.log_start);
+        reporter.tell(JobHappening::Step { step: self.view.clone() });
+        self
+    }
+
+    /// Now it is.
+    fn stands(mut self, begin: u64, end: u64, reporter: &Reporter) {
+        self.view.log_start = begin;
+        self.view.log_end = Some(end);
+        reporter.tell(JobHappening::Step { step: self.view });
+    }
+}
+
 fn waiting(number: u32, name: &str) -> StepView {
     StepView {
         number,
@@ -225,19 +253,19 @@ impl Job {
                 return JobEnd::failed(why);
             }
         };
-        let names = pres.iter().map(|pre| pre.name.clone()).chain(model.steps().iter().map(default_name));
-        for (index, name) in names.enumerate() {
-            self.reporter.tell(JobHappening::Step { step: waiting(index as u32 + 2, &name) });
+        let places = background::places(model.steps(), 2 + pres.len() as u32);
+        for (index, pre) in pres.iter().enumerate() {
+            self.reporter.tell(JobHappening::Step { step: waiting(2 + index as u32, &pre.name) });
         }
         let mut number = 1;
-        for pre in pres {
-            number += 1;
-            self.stage(&mut progress, pre, number).await;
+        for place in places.iter().flat_map(|(place, children)| std::iter::once(place).chain(children)) {
+            number = place.number;
+            self.reporter.tell(JobHappening::Step { step: waiting(place.number, &default_name(place.step)) });
         }
-        for (step, name) in model.steps().iter().enumerate().zip(step_names(model.steps())) {
-            number += 1;
-            self.top_step(&mut progress, step.1, number, (step.0, name)).await;
+        for (index, pre) in pres.into_iter().enumerate() {
+            self.stage(&mut progress, pre, 2 + index as u32).await;
         }
+        self.all_steps(&mut progress, places).await;
         self.steps_failed.store(self.status(&progress) != Status::Success, Ordering::Relaxed);
         while let Some(post) = progress.posts.pop() {
             number += 1;
@@ -246,6 +274,25 @@ impl Job {
         let end = self.complete(&mut progress, model, number + 1).await;
         watch.abort();
         end
+    }
+
+    /// The job's own steps, in the foreground and in the background.
+    async fn all_steps<'a>(
+        &'a self,
+        progress: &mut Progress,
+        places: Vec<(StepPlace<'a>, Vec<StepPlace<'a>>)>,
+    ) {
+        let mut background = Background::of(self);
+        for (place, children) in places {
+            if background::goes_behind(place.step) {
+                background.begin(progress, place);
+            } else if background::controls(place.step) {
+                background.control(progress, place, children).await;
+            } else {
+                background.alongside(self.top_step(progress, place)).await;
+            }
+        }
+        background.rest(progress).await;
     }
 
     /// The workflow's and the job's `env`, which cannot read themselves.
@@ -262,12 +309,15 @@ impl Job {
             let found = scope.map(map).map_err(|e| format!("`env` of {whose} cannot be evaluated: {e}"))?;
             progress.env.extend(found);
         }
+        if let Some(local) = &self.local {
+            progress.env.extend(local.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
         Ok(())
     }
 
     /// The patience that nothing but the job's last end exhausts.
     pub(crate) fn last_patience(&self) -> Patience {
-        Patience { switch: self.stop.clone(), survives_cancel: true, deadline: None }
+        Patience { switch: self.stop.clone(), survives_cancel: true, ..Patience::default() }
     }
 }
 
@@ -301,11 +351,18 @@ async fn watch_time(stop: StopSwitch, minutes: f64) {
 /// Whether an action is of a kind that can be run. Checked when a job is set up, so that nothing has happened yet.
 pub(crate) fn check_action(action: &ActionRef) -> Result<(), String> {
     match action {
-        ActionRef::Own { path } => Err(format!("`$/{path}`: actions of the file's own commit are not supported yet")),
         ActionRef::Docker { image } => {
             Err(format!("`docker://{image}`: Docker actions are not supported yet"))
         }
         _ => Ok(()),
+    }
+}
+
+/// The steps that a step runs at once.
+pub(crate) fn parallel(step: &Step) -> &[Step] {
+    match &step.kind {
+        StepKind::Parallel(steps) => steps,
+        _ => &[],
     }
 }
 

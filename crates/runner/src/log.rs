@@ -3,6 +3,7 @@
 //! Each line reads `YYYY-MM-DDTHH:MM:SS.fffffffZ text` and ends with a line feed. Memory is constant: neither a
 //! long log nor a long line is ever held. A job of this very process has no spool: its lines go to a [`Listener`].
 
+mod beside;
 mod lines;
 mod upload;
 
@@ -28,6 +29,8 @@ pub const DEFAULT_LIMIT: u64 = 1 << 30;
 pub(crate) struct Log {
     inner: Arc<Mutex<Inner>>,
     written: watch::Receiver<u64>,
+    /// The log that this one stands beside.
+    above: Option<Box<Log>>,
 }
 
 struct Inner {
@@ -42,6 +45,8 @@ struct Inner {
     line: Vec<u8>,
     /// Whole lines that go to the spool together.
     batch: Vec<u8>,
+    /// The time of the line that is being written, if that is not the present.
+    then: Option<String>,
     written: watch::Sender<u64>,
 }
 
@@ -95,9 +100,10 @@ impl Log {
             failed: false,
             line: Vec::new(),
             batch: Vec::with_capacity(BATCH),
+            then: None,
             written: sender,
         };
-        Self { inner: Arc::new(Mutex::new(inner)), written }
+        Self { inner: Arc::new(Mutex::new(inner)), written, above: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -149,6 +155,9 @@ impl Log {
     /// Hides a value from now on.
     pub(crate) fn mask(&self, value: &str) {
         self.lock().masker.add(value);
+        if let Some(above) = &self.above {
+            above.mask(value);
+        }
     }
 
     /// A text as it would stand in the log.
@@ -230,6 +239,9 @@ impl Inner {
 
     /// The clock knows milliseconds; the format has seven digits of a second.
     fn stamp(&self) -> String {
+        if let Some(then) = &self.then {
+            return then.clone();
+        }
         let now = self.clock.now().to_string();
         format!("{}0000Z ", now.trim_end_matches('Z'))
     }

@@ -34,6 +34,12 @@ impl Job {
             }
         }
         self.action_outputs(progress, &frame, &found.meta, going)?;
+        if going.patience.deadline.is_some_and(|deadline| deadline <= tokio::time::Instant::now()) {
+            return Err(PlaceError::Interrupted(crate::place::Interruption::TimedOut));
+        }
+        if going.patience.own.now().is_stop() {
+            return Err(PlaceError::Interrupted(crate::place::Interruption::Cancelled));
+        }
         let why = going.patience.switch.now();
         if why.is_final() || (why.is_stop() && !going.patience.survives_cancel) {
             return Err(PlaceError::Interrupted(crate::place::Interruption::Cancelled));
@@ -70,13 +76,16 @@ pub(crate) fn composite_frame(outer: &Frame, found: &Found, inputs: &Inputs, goi
     Frame {
         steps: BTreeMap::new(),
         action: String::new(),
+        own: going.patience.own.clone(),
         composite: Some(CompositeFrame {
             inputs: as_context(inputs),
             path: found.folder.to_string_lossy().into_owned(),
             repository: found.repository.clone(),
             git_ref: found.git_ref.clone(),
+            root: found.own(),
             env: going.visible.clone(),
             own: going.own.clone(),
+            deadline: going.patience.deadline,
             failed: false,
             depth: outer.depth() + 1,
         }),

@@ -110,7 +110,8 @@ impl Job {
         });
         let (program, version) = found.await?;
         let wanted: Option<u32> = using.trim_start_matches("node").parse().ok();
-        let have: Option<u32> = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+        let have: Option<u32> =
+            version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
         if let (Some(wanted), Some(have)) = (wanted, have)
             && have < wanted
         {

@@ -138,6 +138,23 @@ impl Job {
         Ok(brought)
     }
 
+    /// The repository and the commit that the workflow is from.
+    pub(crate) async fn bring_own(&self, patience: &Patience, fresh: bool) -> Result<PathBuf, ActionError> {
+        let github =
+            |name: &str| self.contexts.github.get(name).map(|v| v.to_text().to_string()).unwrap_or_default();
+        let commit = [github("workflow_sha"), github("sha")].into_iter().find(|sha| is_commit(sha));
+        let commit = commit.ok_or_else(|| failed("the workflow's commit is not known"))?;
+        let wanted = Wanted { owner: "_own", repo: "workflow", git_ref: &commit };
+        let mut shelf = self.shelf.0.lock().await;
+        if let Some(brought) = shelf.get(&wanted.key()) {
+            return Ok(brought.folder.clone());
+        }
+        let address = self.own_address(&self.assignment.clone_url);
+        let brought = self.by_git(&wanted, &address, patience, fresh).await?;
+        shelf.insert(wanted.key(), brought.clone());
+        Ok(brought.folder)
+    }
+
     async fn bring_new(
         &self,
         wanted: &Wanted<'_>,
@@ -145,11 +162,11 @@ impl Job {
         fresh: bool,
     ) -> Result<Brought, ActionError> {
         if let Some((folder, exact)) = self.mirrored(wanted) {
-            return self.from_mirror(wanted, &folder, exact, patience).await;
+            return self.by_mirror(wanted, &folder, exact, patience).await;
         }
         let mut tried = Vec::new();
         for address in self.addresses(wanted) {
-            match self.from_git(wanted, &address, patience, fresh).await {
+            match self.by_git(wanted, &address, patience, fresh).await {
                 Ok(brought) => return Ok(brought),
                 Err(ActionError::Failed(why)) => tried.push(format!("{}: {why}", address.shown)),
                 Err(e) => return Err(e),
@@ -187,7 +204,7 @@ impl Job {
         })
     }
 
-    async fn from_mirror(
+    async fn by_mirror(
         &self,
         wanted: &Wanted<'_>,
         folder: &Path,

@@ -9,7 +9,7 @@ use windlass_workflow::expr::Value;
 use windlass_workflow::model::{ActionRef, Uses};
 
 use super::{ActionError, ActionRun, Effects, failed, find};
-use crate::context::{Frame, StepScope};
+use crate::context::{Frame, OwnRoot, StepScope};
 use crate::job::{Going, Job, Post, PostWork, Progress, StepFiles, When};
 use crate::place::Patience;
 use crate::transcript::Voice;
@@ -29,7 +29,17 @@ pub(crate) struct Found {
     /// `OWNER/REPO` and the ref; empty for an action of the workspace.
     pub(crate) repository: String,
     pub(crate) git_ref: String,
+    /// The root of its repository; none for an action of the workspace.
+    pub(crate) root: Option<PathBuf>,
     pub(crate) meta: ActionMeta,
+}
+
+impl Found {
+    /// What `$/` means in it; none if that is what it means in the workflow.
+    pub(crate) fn own(&self) -> Option<OwnRoot> {
+        let root = self.root.clone()?;
+        Some(OwnRoot { root, repository: self.repository.clone(), git_ref: self.git_ref.clone() })
+    }
 }
 
 /// Names and values of inputs, in the metadata's order.
@@ -58,13 +68,16 @@ impl Job {
         if frame.depth() >= DEEPEST {
             return Err(failed(format!("`{action}`: actions are nested more than {DEEPEST} deep")));
         }
-        let found = self.look_up(action, &going.patience, false).await?;
+        let own = frame.composite.as_ref().and_then(|composite| composite.root.as_ref());
+        let found = self.look_up(action, own, &going.patience, false).await?;
         let inputs = self.inputs_of(progress, frame, &found.meta, given, going)?;
         match &found.meta.runs {
             ActionRuns::Composite { steps } => {
                 self.composite(progress, frame, &found, steps, inputs, going).await
             }
-            ActionRuns::Node(node) => self.node_main(progress, frame, &found, node, inputs, going, files).await,
+            ActionRuns::Node(node) => {
+                self.node_main(progress, frame, &found, node, inputs, going, files).await
+            }
             ActionRuns::Docker(_) => {
                 Err(failed(format!("`{action}` is a Docker action, which is not supported yet")))
             }
@@ -127,6 +140,7 @@ impl Job {
     pub(crate) async fn look_up(
         &self,
         action: &ActionRef,
+        own: Option<&OwnRoot>,
         patience: &Patience,
         fresh: bool,
     ) -> Result<Found, ActionError> {
@@ -135,15 +149,32 @@ impl Job {
             ActionRef::Local { path } => {
                 let folder = self.place.layout.workspace.join(path);
                 let meta = self.metadata(&folder, &shown, true)?;
-                Ok(Found { shown, folder, repository: String::new(), git_ref: String::new(), meta })
+                Ok(Found {
+                    shown,
+                    folder,
+                    repository: String::new(),
+                    git_ref: String::new(),
+                    root: None,
+                    meta,
+                })
             }
             ActionRef::Repository { owner, repo, path, git_ref } => {
-                let folder = self.bring(action, patience, fresh).await?.folder.join(path);
+                let root = self.bring(action, patience, fresh).await?.folder;
+                let folder = root.join(path);
                 let meta = self.metadata(&folder, &shown, false)?;
                 let repository = format!("{owner}/{repo}");
-                Ok(Found { shown, folder, repository, git_ref: git_ref.clone(), meta })
+                Ok(Found { shown, folder, repository, git_ref: git_ref.clone(), root: Some(root), meta })
             }
-            other => Err(failed(format!("`{other}` is not supported yet"))),
+            ActionRef::Own { path } => {
+                let (root, repository, git_ref) = match own {
+                    Some(own) => (own.root.clone(), own.repository.clone(), own.git_ref.clone()),
+                    None => (self.bring_own(patience, fresh).await?, String::new(), String::new()),
+                };
+                let folder = root.join(path);
+                let meta = self.metadata(&folder, &shown, false)?;
+                Ok(Found { shown, folder, repository, git_ref, root: Some(root), meta })
+            }
+            ActionRef::Docker { .. } => Err(failed(format!("`{action}` is not supported yet"))),
         }
     }
 
@@ -166,7 +197,11 @@ impl Job {
         if self.place.below.open(&folder.join("Dockerfile")).is_ok() {
             return Err(failed(format!("`{shown}` is a Docker action, which is not supported yet")));
         }
-        let hint = if local { " Did you forget to run actions/checkout before running your local action?" } else { "" };
+        let hint = if local {
+            " Did you forget to run actions/checkout before running your local action?"
+        } else {
+            ""
+        };
         Err(failed(format!(
             "Can't find 'action.yml' or 'action.yaml' under '{}' (`{shown}`).{hint}",
             folder.display()
@@ -216,9 +251,9 @@ fn fill_in(
                 }
                 value.clone()
             }
-            (None, Some(default)) => scope.text(&default.value).map_err(|e| {
-                failed(format!("the default of the input `{name}` cannot be evaluated: {e}"))
-            })?,
+            (None, Some(default)) => scope
+                .text(&default.value)
+                .map_err(|e| failed(format!("the default of the input `{name}` cannot be evaluated: {e}")))?,
             (None, None) => String::new(),
         };
         inputs.push((name.clone(), value));
@@ -243,7 +278,9 @@ pub(crate) fn as_context(inputs: &Inputs) -> Value {
 
 /// Inputs as the variables of a program.
 pub(crate) fn as_variables(inputs: &Inputs) -> impl Iterator<Item = (String, String)> + '_ {
-    inputs.iter().map(|(name, value)| (format!("INPUT_{}", name.replace(' ', "_").to_uppercase()), value.clone()))
+    inputs
+        .iter()
+        .map(|(name, value)| (format!("INPUT_{}", name.replace(' ', "_").to_uppercase()), value.clone()))
 }
 
 /// What stands at the beginning of a `uses` step's log.

@@ -20,7 +20,8 @@ pub(super) fn tree_for(run: &ActionRun<'_>) -> Result<Option<PathBuf>, ActionErr
     match local.trees.other(repository, wanted) {
         Some(tree) => Ok(Some(tree.clone())),
         None => {
-            let name = if wanted.is_empty() { repository.to_owned() } else { format!("{repository}@{wanted}") };
+            let name =
+                if wanted.is_empty() { repository.to_owned() } else { format!("{repository}@{wanted}") };
             Err(failed(format!(
                 "`repository: {repository}` is not on this machine: give its folder with --local-repository {name}=PATH"
             )))

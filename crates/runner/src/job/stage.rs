@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-use windlass_api::Conclusion;
 use windlass_workflow::action::ActionRuns;
 use windlass_workflow::model::{ActionRef, Setting, Step, StepKind, Uses};
 use windlass_workflow::template::Condition;
 
+use super::background::places;
 use super::step::{Came, Going};
-use super::{Entry, Job, Progress, StepFiles, step_names};
+use super::{Entry, Job, Progress, StepFiles, parallel};
 use crate::action::{Action, ActionError, DEEPEST, Found, NodeProgram, composite_frame, find};
-use crate::context::{Frame, Status};
+use crate::context::{Frame, OwnRoot, Status};
 
 /// When a stage runs.
 #[derive(Clone, Debug)]
@@ -76,17 +76,22 @@ impl Progress {
 
 impl Job {
     /// Fetches the actions that steps use, and those that these use, before anything runs.
-    pub(crate) fn prepare<'a>(&'a self, steps: &'a [Step], depth: u32) -> Boxed<'a, Result<(), ActionError>> {
+    pub(crate) fn prepare<'a>(
+        &'a self,
+        steps: &'a [Step],
+        own: Option<&'a OwnRoot>,
+        depth: u32,
+    ) -> Boxed<'a, Result<(), ActionError>> {
         Box::pin(async move {
-            for step in steps {
+            for step in with_parallel(steps) {
                 let StepKind::Uses(uses) = &step.kind else { continue };
                 let action = &uses.action.value;
-                if depth < DEEPEST
-                    && action.repository_name().is_some_and(|name| find(&name).is_none())
-                    && let ActionRuns::Composite { steps } =
-                        &self.look_up(action, &self.last_patience(), true).await?.meta.runs
-                {
-                    self.prepare(steps, depth + 1).await?;
+                if depth >= DEEPEST || !is_fetched(action) {
+                    continue;
+                }
+                let found = self.look_up(action, own, &self.last_patience(), true).await?;
+                if let ActionRuns::Composite { steps } = &found.meta.runs {
+                    self.prepare(steps, found.own().as_ref(), depth + 1).await?;
                 }
             }
             Ok(())
@@ -102,15 +107,16 @@ impl Job {
         outer: Option<&'a Going>,
     ) -> Boxed<'a, Result<Vec<Post>, String>> {
         Box::pin(async move {
-            let (mut found, mut frame, names) = (Vec::new(), frame, step_names(steps));
-            for (index, step) in steps.iter().enumerate() {
-                let StepKind::Uses(uses) = &step.kind else { continue };
-                // Those of the workspace are not there yet, and built-in ones have none.
-                let is_fetched = uses.action.value.repository_name().is_some_and(|name| find(&name).is_none());
-                if is_fetched && frame.depth() < DEEPEST {
-                    frame.action.clone_from(&names[index]);
-                    let key = outer.map_or_else(|| index.to_string(), |outer| format!("{}.{index}", outer.key));
-                    found.extend(self.pres_of(progress, &frame, (step, uses), key).await?);
+            let (mut found, mut frame) = (Vec::new(), frame);
+            for (place, children) in places(steps, 0) {
+                for place in std::iter::once(place).chain(children) {
+                    let StepKind::Uses(uses) = &place.step.kind else { continue };
+                    if frame.depth() < DEEPEST && is_fetched(&uses.action.value) {
+                        let key = outer.iter().map(|outer| outer.key.as_str()).chain([place.key.as_str()]);
+                        let key = key.collect::<Vec<_>>().join(".");
+                        frame.action = place.action;
+                        found.extend(self.pres_of(progress, &frame, (place.step, uses), key).await?);
+                    }
                 }
             }
             Ok(found)
@@ -124,7 +130,8 @@ impl Job {
         (step, uses): (&Step, &Uses),
         key: String,
     ) -> Result<Vec<Post>, String> {
-        let action = self.look_up(&uses.action.value, &self.last_patience(), true).await;
+        let own = frame.composite.as_ref().and_then(|composite| composite.root.as_ref());
+        let action = self.look_up(&uses.action.value, own, &self.last_patience(), true).await;
         let action = action.map_err(|e| e.to_string())?;
         let name = self.name(progress, frame, step);
         let has_pre = matches!(&action.meta.runs, ActionRuns::Node(node) if node.pre.is_some());
@@ -149,7 +156,8 @@ impl Job {
     /// Runs a stage, as a step of its own.
     pub(super) async fn stage(&self, progress: &mut Progress, post: Post, number: u32) {
         let entry = Entry::begin(number, &post.name, &self.log, &self.reporter, self.now());
-        let frame = Frame { steps: progress.frame.steps.clone(), action: post.action.clone(), composite: None };
+        let frame =
+            Frame { steps: progress.frame.steps.clone(), action: post.action.clone(), ..Frame::default() };
         let voice = self.voice(number);
         let mut going = self.going(&post.name, &post.key, voice.clone());
         going.visible = progress.env.clone();
@@ -169,12 +177,7 @@ impl Job {
                 Came::failed(why)
             }
         };
-        if came.conclusion == Conclusion::Failure {
-            progress.failed = true;
-            let why = came.reason.as_deref().unwrap_or("it failed");
-            let reason = format!("step `{}` failed: {why}", post.name);
-            progress.reason.get_or_insert(reason);
-        }
+        progress.note(&post.name, &came);
         entry.end(came.outcome, came.conclusion, &self.log, &self.reporter, self.now());
     }
 
@@ -226,14 +229,29 @@ impl Job {
     }
 }
 
+/// Whether an action is fetched when the job is set up. Those of the workspace are not there then, and what is built in
+/// needs no files.
+fn is_fetched(action: &ActionRef) -> bool {
+    match action {
+        ActionRef::Own { .. } => true,
+        _ => action.repository_name().is_some_and(|name| find(&name).is_none()),
+    }
+}
+
+/// Steps, and those that run in parallel within them.
+fn with_parallel(steps: &[Step]) -> Vec<&Step> {
+    steps.iter().flat_map(|step| std::iter::once(step).chain(parallel(step))).collect()
+}
+
 /// The stage before the job, and the one after it that follows from it.
 fn node_pre(action: &Found, inputs: Vec<(String, String)>, going: &Going) -> Option<Post> {
     let ActionRuns::Node(node) = &action.meta.runs else { return None };
     let (file, condition) = node.pre.as_ref()?;
     let work = |file: &str| PostWork::Node(NodeProgram::of(action, &node.using, file, inputs.clone()));
-    let then = node.post.as_ref().map(|(file, condition)| {
-        Box::new(Post::of(going, When::If(condition.clone()), work(file)))
-    });
+    let then = node
+        .post
+        .as_ref()
+        .map(|(file, condition)| Box::new(Post::of(going, When::If(condition.clone()), work(file))));
     let pre = Post::of(going, When::If(condition.clone()), work(file));
     Some(Post { name: format!("Pre {}", going.name), then, ..pre })
 }

@@ -12,6 +12,7 @@ use windlass_api::runner::JobHappening;
 use windlass_runtime::{Exec, Output};
 use windlass_workflow::model::{Run, Setting, Step, StepKind};
 
+use super::background::Place;
 use super::step_files::StepFiles;
 use super::{Entry, Job, Progress, default_name, waiting};
 use crate::context::{Frame, Status, StepResult, StepScope};
@@ -57,51 +58,50 @@ pub(super) struct Came {
 
 impl Job {
     /// A step of the job itself: reported as one.
-    pub(super) async fn top_step(
-        &self,
-        progress: &mut Progress,
-        step: &Step,
-        number: u32,
-        (index, action): (usize, String),
-    ) {
+    pub(super) async fn top_step(&self, progress: &mut Progress, place: Place<'_>) {
+        let Place { step, number, key, action } = place;
         let mut frame = std::mem::take(&mut progress.frame);
         frame.action = action;
         let name = self.name(progress, &frame, step);
-        let voice = self.voice(number);
-        match self.holds(progress, &frame, step) {
-            Ok(false) => {
-                let mut view = waiting(number, &name);
-                view.state = windlass_api::State::Completed;
-                view.outcome = Some(Conclusion::Skipped);
-                view.conclusion = Some(Conclusion::Skipped);
-                view.log_start = self.log.position();
-                view.log_end = Some(view.log_start);
-                self.reporter.tell(JobHappening::Step { step: view });
-                remember(&mut frame, step, Came::skipped());
-            }
-            verdict => {
-                let entry = Entry::begin(number, &name, &self.log, &self.reporter, self.now());
-                let came = match verdict {
-                    Ok(_) => {
-                        let key = index.to_string();
-                        self.go(progress, &mut frame, step, (name.clone(), key), voice).await
-                    }
-                    Err(why) => {
-                        voice.error(&why);
-                        Came::failed(why)
-                    }
-                };
-                entry.end(came.outcome, came.conclusion, &self.log, &self.reporter, self.now());
-                if came.conclusion == Conclusion::Failure {
-                    progress.failed = true;
-                    let why = came.reason.as_deref().unwrap_or("it failed");
-                    let reason = format!("step `{name}` failed: {why}");
-                    progress.reason.get_or_insert(reason);
-                }
-                remember(&mut frame, step, came);
-            }
+        let told = (number, key, name.clone());
+        let (came, entry) = self.told_step(progress, &mut frame, step, told, self.voice(number)).await;
+        if let Some(entry) = entry {
+            entry.end(came.outcome, came.conclusion, &self.log, &self.reporter, self.now());
         }
+        progress.note(&name, &came);
+        remember(&mut frame, step, came);
         progress.frame = frame;
+    }
+
+    /// Runs a step of the job. It is told when it begins, and wholly if it is skipped; its end is left to be told.
+    pub(super) async fn told_step(
+        &self,
+        progress: &mut Progress,
+        frame: &mut Frame,
+        step: &Step,
+        (number, key, name): (u32, String, String),
+        voice: Voice,
+    ) -> (Came, Option<Entry>) {
+        let verdict = self.holds(progress, frame, step);
+        if verdict == Ok(false) {
+            let mut view = waiting(number, &name);
+            view.state = windlass_api::State::Completed;
+            view.outcome = Some(Conclusion::Skipped);
+            view.conclusion = Some(Conclusion::Skipped);
+            view.log_start = self.log.position();
+            view.log_end = Some(view.log_start);
+            self.reporter.tell(JobHappening::Step { step: view });
+            return (Came::skipped(), None);
+        }
+        let entry = Entry::begin(number, &name, &self.log, &self.reporter, self.now());
+        let came = match verdict {
+            Ok(_) => self.go(progress, frame, step, (name, key), voice).await,
+            Err(why) => {
+                voice.error(&why);
+                Came::failed(why)
+            }
+        };
+        (came, Some(entry))
     }
 
     /// A step of a composite action. True if the action goes on as a success.
@@ -157,7 +157,9 @@ impl Job {
 
     /// Whether the step's `if` holds now.
     fn holds(&self, progress: &Progress, frame: &Frame, step: &Step) -> Result<bool, String> {
-        if self.stop.now().is_final() {
+        let composite = frame.composite.as_ref();
+        let late = composite.and_then(|c| c.deadline).is_some_and(|deadline| deadline <= Instant::now());
+        if self.stop.now().is_final() || frame.own.now().is_stop() || late {
             return Ok(false);
         }
         self.holds_if(progress, frame, step, self.status(progress))
@@ -285,7 +287,10 @@ impl Job {
             self.holds_if(progress, frame, step, Status::Cancelled).unwrap_or(false);
         let limit = going.minutes.filter(|m| *m > 0.0);
         let limit = limit.and_then(|m| Duration::try_from_secs_f64(m * 60.0).ok());
-        going.patience.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let limit = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let outer = frame.composite.as_ref().and_then(|composite| composite.deadline);
+        going.patience.deadline = limit.into_iter().chain(outer).min();
+        going.patience.own = frame.own.clone();
         Ok(going)
     }
 
@@ -298,7 +303,7 @@ impl Job {
         }
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
         progress: &Progress,
         frame: &Frame,
@@ -314,8 +319,12 @@ impl Job {
                 (Conclusion::Failure, Some(why))
             }
             Err(PlaceError::Interrupted(Interruption::TimedOut)) => {
-                let minutes = going.minutes.unwrap_or_default();
-                let why = format!("The action '{}' has timed out after {minutes} minutes.", going.name);
+                let why = match going.minutes {
+                    Some(minutes) => {
+                        format!("The action '{}' has timed out after {minutes} minutes.", going.name)
+                    }
+                    None => format!("The time of the action that '{}' is part of is over.", going.name),
+                };
                 going.voice.error(&why);
                 (Conclusion::Failure, Some(why))
             }
@@ -424,6 +433,18 @@ impl Job {
     }
 }
 
+impl Progress {
+    /// Notes how a step ended: a failure is the job's.
+    pub(super) fn note(&mut self, name: &str, came: &Came) {
+        if came.conclusion == Conclusion::Failure {
+            self.failed = true;
+            let why = came.reason.as_deref().unwrap_or("it failed");
+            let reason = format!("step `{name}` failed: {why}");
+            self.reason.get_or_insert(reason);
+        }
+    }
+}
+
 impl Came {
     pub(super) fn skipped() -> Self {
         let outputs = BTreeMap::new();
@@ -436,7 +457,7 @@ impl Came {
     }
 }
 
-fn remember(frame: &mut Frame, step: &Step, came: Came) {
+pub(super) fn remember(frame: &mut Frame, step: &Step, came: Came) {
     if let Some(id) = &step.id {
         let result = StepResult { outputs: came.outputs, outcome: came.outcome, conclusion: came.conclusion };
         frame.steps.insert(id.value.clone(), result);

@@ -34,6 +34,8 @@ pub(crate) struct Patience {
     pub(crate) survives_cancel: bool,
     /// The end of its time.
     pub(crate) deadline: Option<Instant>,
+    /// The step's own switch: another step may cancel it.
+    pub(crate) own: StopSwitch,
 }
 
 /// How a program ended.
@@ -66,6 +68,7 @@ impl Patience {
         tokio::select! {
             stop = stop => if stop.is_final() { Interruption::Forced } else { Interruption::Cancelled },
             () = deadline => Interruption::TimedOut,
+            _ = self.own.until(Stop::is_stop) => Interruption::Cancelled,
         }
     }
 }

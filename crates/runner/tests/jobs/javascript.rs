@@ -132,30 +132,42 @@ steps:
 "#,
         |mirror| {
             let plain = METADATA.replace("pre: pre.js, ", "");
-            write(&mirror.join("team/plain@v1"), &[("action.yml", &plain), ("main.js", TELLS), ("post.js", TELLS)]);
+            write(
+                &mirror.join("team/plain@v1"),
+                &[("action.yml", &plain), ("main.js", TELLS), ("post.js", TELLS)],
+            );
         },
     )
     .run()
     .await;
     assert_eq!(ran.conclusion, Some(Failure));
     assert!(ran.reason.clone().unwrap().contains("failed: nobody to greet"), "{:?}", ran.reason);
-    let errors = ran.annotations().into_iter().filter(|a| a.level == "error" && a.message == "nobody to greet");
-    assert_eq!(errors.count(), 2, "once from the action, once from its post; nothing beside them: {}", ran.log);
-    assert_eq!(lines(&ran, &["main who", "post who"]), [
-        "main who=[nobody] loud=[no] state=[]",
-        "main who=[] loud=[no] state=[]",
-        "post who=[] loud=[no] state=[main;]",
-        "post who=[nobody] loud=[no] state=[main;]",
-    ]);
+    let errors =
+        ran.annotations().into_iter().filter(|a| a.level == "error" && a.message == "nobody to greet");
+    assert_eq!(
+        errors.count(),
+        2,
+        "once from the action, once from its post; nothing beside them: {}",
+        ran.log
+    );
+    assert_eq!(
+        lines(&ran, &["main who", "post who"]),
+        [
+            "main who=[nobody] loud=[no] state=[]",
+            "main who=[] loud=[no] state=[]",
+            "post who=[] loud=[no] state=[main;]",
+            "post who=[nobody] loud=[no] state=[main;]",
+        ]
+    );
     let found: Vec<_> = ran.steps().into_iter().skip(1).map(|(_, conclusion)| conclusion).collect();
     assert_eq!(found, [Failure, Success, Skipped, Skipped, Success, Failure, Success], "{}", ran.log);
 
-    let ran = mirrored(
-        "steps:\n  - uses: team/tells@v1\n  - run: echo NO_POST=1 >> \"$GITHUB_ENV\"\n",
-        |mirror| tells(&mirror.join("team/tells")),
-    )
-    .run()
-    .await;
+    let ran =
+        mirrored("steps:\n  - uses: team/tells@v1\n  - run: echo NO_POST=1 >> \"$GITHUB_ENV\"\n", |mirror| {
+            tells(&mirror.join("team/tells"))
+        })
+        .run()
+        .await;
     ran.succeeded();
     assert!(lines(&ran, &["post "]).is_empty(), "{}", ran.log);
     assert_eq!(ran.steps()[4], ("Post Run team/tells@v1".to_owned(), Skipped));
@@ -322,12 +334,43 @@ async fn an_action_that_cannot_be_had_says_how_to_provide_it() {
     let ran = mirrored("steps:\n  - run: echo never\n  - uses: someone/else/deep@v1\n", |_| {}).run().await;
     assert_eq!(ran.conclusion, Some(Failure));
     let reason = ran.reason.clone().unwrap();
-    for part in ["`someone/else@v1` is not built in and cannot be had", "`else@v1`", "/mirror/someone`", "WINDLASS_ACTIONS_URL"] {
+    for part in [
+        "`someone/else@v1` is not built in and cannot be had",
+        "`else@v1`",
+        "/mirror/someone`",
+        "WINDLASS_ACTIONS_URL",
+    ] {
         assert!(reason.contains(part), "{part}: {reason}");
     }
     assert_eq!(ran.steps().len(), 1, "nothing ran: {}", ran.log);
 
-    let ran = mirrored("steps:\n  - uses: team/empty@v1\n", |mirror| write(&mirror.join("team/empty"), &[("x", "")]));
+    let ran = mirrored("steps:\n  - uses: team/empty@v1\n", |mirror| {
+        write(&mirror.join("team/empty"), &[("x", "")])
+    });
     let reason = ran.run().await.reason.unwrap();
     assert!(reason.contains("Can't find 'action.yml' or 'action.yaml'"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_of_the_files_own_repository_are_those_of_its_commit() {
+    let served = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let repository = served.path().join("shop.git");
+    std::fs::create_dir_all(&repository).unwrap();
+    git(&repository, &["init", "-q", "-b", "main"]);
+    let outer = "runs: { using: composite, steps: [{ uses: $/inner }, { uses: team/far@v1 }] }\n";
+    write(&repository, &[("outer/action.yml", outer), ("inner/action.yml", &say("own"))]);
+    git(&repository, &["add", "."]);
+    git(&repository, &["commit", "-q", "-m", "one"]);
+    let commit = git(&repository, &["rev-parse", "HEAD"]);
+    write(&repository, &[("inner/action.yml", &say("later"))]);
+    git(&repository, &["commit", "-q", "-a", "-m", "two"]);
+    let mut fixture = mirrored("steps:\n  - uses: $/outer\n", |mirror| {
+        let far = "runs: { using: composite, steps: [{ uses: $/inner }] }\n";
+        write(&mirror.join("team/far"), &[("action.yml", far), ("inner/action.yml", &say("far"))]);
+    });
+    fixture.assignment.clone_url = format!("file://{}", repository.display());
+    fixture.assignment.github["sha"] = commit.into();
+    let ran = fixture.run().await;
+    ran.succeeded().says("says own").says("says far");
+    assert!(!ran.log.contains("says later"));
 }

@@ -1,6 +1,7 @@
 //! Whole jobs, against a control in memory, mostly over plain processes.
 
 mod actions;
+mod background;
 mod fixture;
 mod git_server;
 mod javascript;

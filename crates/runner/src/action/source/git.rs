@@ -41,21 +41,23 @@ impl Job {
         if owner.eq_ignore_ascii_case(wanted.owner)
             && let Some((base, _)) = clone.rsplit_once('/')
         {
-            let pair =
-                STANDARD.encode(format!("x-access-token:{}", self.assignment.token.expose()));
-            self.log.mask(&pair);
-            addresses.push(Address {
-                shown: format!("{base}/{}.git", wanted.repo),
-                header: Some(format!("AUTHORIZATION: basic {pair}")),
-            });
+            addresses.push(self.own_address(&format!("{base}/{}.git", wanted.repo)));
         }
         if let Some(url) = &self.sources.url {
-            addresses.push(Address { shown: format!("{url}/{}/{}", wanted.owner, wanted.repo), header: None });
+            addresses
+                .push(Address { shown: format!("{url}/{}/{}", wanted.owner, wanted.repo), header: None });
         }
         addresses
     }
 
-    pub(super) async fn from_git(
+    /// A repository of this server.
+    pub(super) fn own_address(&self, url: &str) -> Address {
+        let pair = STANDARD.encode(format!("x-access-token:{}", self.assignment.token.expose()));
+        self.log.mask(&pair);
+        Address { shown: url.to_owned(), header: Some(format!("AUTHORIZATION: basic {pair}")) }
+    }
+
+    pub(super) async fn by_git(
         &self,
         wanted: &Wanted<'_>,
         address: &Address,
@@ -134,7 +136,8 @@ impl Job {
         address: &Address,
         patience: &Patience,
     ) -> Result<Meaning, ActionError> {
-        let (tag, branch) = (format!("refs/tags/{}", wanted.git_ref), format!("refs/heads/{}", wanted.git_ref));
+        let (tag, branch) =
+            (format!("refs/tags/{}", wanted.git_ref), format!("refs/heads/{}", wanted.git_ref));
         let peeled = format!("{tag}^{{}}");
         let argv = ["git", "ls-remote", "--", &address.shown, &tag, &peeled, &branch];
         let listed = self.git(&argv, address.header.as_deref(), patience).await?;
@@ -175,7 +178,7 @@ impl Job {
         }
         self.check_out_commit(folder, commit, patience).await.map_err(|e| match e {
             ActionError::Failed(why) => failed(format!("it has no commit `{}`: {why}", wanted.git_ref)),
-            other => other,
+            stopped @ ActionError::Interrupted(_) => stopped,
         })
     }
 
@@ -210,8 +213,9 @@ impl Job {
                 break;
             }
         }
-        let commit = commit
-            .ok_or_else(|| failed(format!("the mirror's repository has nothing named `{}`", wanted.git_ref)))?;
+        let commit = commit.ok_or_else(|| {
+            failed(format!("the mirror's repository has nothing named `{}`", wanted.git_ref))
+        })?;
         self.check_out_commit(&brought.folder, &commit, patience).await?;
         Ok(Brought { commit: Some(commit), ..brought })
     }
@@ -267,7 +271,8 @@ impl Job {
         if code == 0 {
             return Ok(out);
         }
-        let words = err.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim();
+        let words =
+            err.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim();
         Err(failed(format!("`{} {}` failed: {}", argv[0], verb(argv), self.log.masked(words))))
     }
 }

@@ -102,6 +102,9 @@ pub struct JobView {
     pub key: String,
     /// Its name, with the matrix leg's values.
     pub name: String,
+    /// The job that called the workflow which this one is of; none for the jobs of the run's own workflow.
+    #[serde(default)]
+    pub parent: Option<String>,
     /// The keys of the jobs that it needs.
     pub needs: Vec<String>,
     /// The environment that it deploys to.
@@ -229,11 +232,14 @@ pub struct Dispatch {
 }
 
 /// Runs again.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Rerun {
     /// Only the jobs that did not succeed, and those that depend on them.
     #[serde(default)]
     pub failed_only: bool,
+    /// Only this job, and those that depend on it.
+    #[serde(default)]
+    pub job: Option<String>,
 }
 
 /// A workflow file of a project's default branch.
@@ -245,6 +251,26 @@ pub struct WorkflowView {
     pub name: String,
     /// Whether it can be started by hand.
     pub dispatchable: bool,
+    /// What it asks for when it is started by hand.
+    #[serde(default)]
+    pub inputs: Vec<DispatchInput>,
     /// What is wrong with it.
     pub diagnostics: Vec<DiagnosticView>,
+}
+
+/// An input of a workflow that is started by hand (`on.workflow_dispatch.inputs`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DispatchInput {
+    /// Its name.
+    pub name: String,
+    /// `string`, `boolean`, `number`, `choice` or `environment`.
+    pub kind: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is unless it is given, as text.
+    pub default: Option<String>,
+    /// What can be chosen, of a `choice` or an `environment`.
+    pub options: Vec<String>,
 }

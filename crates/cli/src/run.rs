@@ -99,7 +99,7 @@ pub(crate) async fn run(global: &Global, command: Run) -> Result<Exit> {
             said(global, &run, "is being stopped")
         }
         Run::Rerun(Again { run, failed }) => {
-            let how = Rerun { failed_only: failed };
+            let how = Rerun { failed_only: failed, job: None };
             let client = global.client()?;
             client.post::<Rerun, Value>(&format!("/api/v1/runs/{}/rerun", part(&run)), &how).await?;
             said(global, &run, &format!("runs again: windlass run watch {run}"))

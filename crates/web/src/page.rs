@@ -117,6 +117,12 @@ impl Posted {
         self.fields.get(name).map_or("", String::as_str)
     }
 
+    /// The fields whose name begins with a prefix: the rest of the name, and the value.
+    pub(crate) fn prefixed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let fields = self.fields.iter();
+        fields.filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    }
+
     /// A field, or nothing where it is empty.
     pub(crate) fn optional(&self, name: &str) -> Option<String> {
         Some(self.text(name)).filter(|t| !t.is_empty()).map(str::to_owned)

@@ -149,6 +149,11 @@ pub(crate) fn bytes(size: &u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// A share of a processor: thousandths of a core as `1.4 %`.
+pub(crate) fn share(millis: &u64) -> String {
+    format!("{}.{} %", millis / 10, millis % 10)
+}
+
 /// A commit's short id.
 pub(crate) fn short(sha: &str) -> String {
     sha.chars().take(8).collect()

@@ -177,7 +177,8 @@ async fn forms_do_what_their_buttons_say() {
     let cases = [
         ("/projects", "name=new-one", "create_project new-one", "/projects/prompts"),
         ("/runs/r1/cancel", "", "cancel_run r1", "/runs/r1"),
-        ("/runs/r1/rerun", "jobs=failed", "rerun r1 true", "/runs/r1"),
+        ("/runs/r1/rerun", "jobs=failed", "rerun r1 true ", "/runs/r1"),
+        ("/runs/r1/rerun", "jobs=job_7", "rerun r1 false job_7", "/runs/r1"),
         (
             "/approvals/r1%3Aproduction",
             "decision=approve&comment=ok&back=%2Fruns%2Fr1",
@@ -210,8 +211,8 @@ async fn forms_do_what_their_buttons_say() {
         ),
         (
             "/projects/tasks/workflows/dispatch",
-            "file=ci.yml&ref=main&inputs=a%3D1%0Ab%3Dx%3Dy",
-            "dispatch tasks ci.yml main {\"a\":\"1\",\"b\":\"x=y\"}",
+            "file=ci.yml&ref=main&input.a=1&input.b=x%3Dy&input.none=&input.yes=false&input.yes=true&input.no=false",
+            "dispatch tasks ci.yml main {\"a\":\"1\",\"b\":\"x=y\",\"no\":\"false\",\"yes\":\"true\"}",
             "/runs/run_01kag0000000000000000000a1",
         ),
         (

@@ -9,6 +9,7 @@ use windlass_source::{
     Commit, Diff, DiffLimits, EntryKind, FileStatus, LogQuery, RepoPath, Repository, Sha, SourceError,
 };
 use windlass_web::Page;
+use windlass_workflow::trigger::{Input, InputKind};
 
 use crate::context::{Context, internal, may, may_project, parse, stored};
 use crate::runs::summary;
@@ -200,6 +201,7 @@ impl Context {
         let files = crate::runs::workflows(&repository, &tip)
             .await
             .map_err(|e| internal("workflows cannot be read", &e))?;
+        let (environments, _) = manifest_summary(self, &parse(project)?).await;
         let view = |file: crate::runs::WorkflowFile| {
             let parsed = windlass_workflow::parse(&file.path, &file.text);
             let diagnostics = parsed.diagnostics.iter().map(|d| api::DiagnosticView {
@@ -215,11 +217,38 @@ impl Context {
                     .as_ref()
                     .map_or_else(|| file.path.clone(), |w| w.display_name().to_owned()),
                 dispatchable: parsed.workflow.as_ref().is_some_and(|w| w.on.dispatch.is_some()),
+                inputs: parsed
+                    .workflow
+                    .as_ref()
+                    .and_then(|w| w.on.dispatch_inputs())
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|i| dispatch_input(i, &environments))
+                    .collect(),
                 diagnostics: diagnostics.collect(),
                 file: file.path.clone(),
             }
         };
         Ok(files.into_iter().map(view).collect())
+    }
+}
+
+fn dispatch_input(input: &Input, environments: &[String]) -> api::DispatchInput {
+    let text = |value: &windlass_workflow::expr::Value| match value.to_json() {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    api::DispatchInput {
+        name: input.name.value.clone(),
+        kind: input.kind.as_str().to_owned(),
+        description: input.description.clone(),
+        required: input.required,
+        default: input.default.as_ref().map(text),
+        options: match &input.kind {
+            InputKind::Choice(options) => options.clone(),
+            InputKind::Environment => environments.to_vec(),
+            InputKind::String | InputKind::Boolean | InputKind::Number => Vec::new(),
+        },
     }
 }
 

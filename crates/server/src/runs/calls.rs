@@ -84,7 +84,11 @@ impl Context {
 
     pub(crate) async fn rerun(&self, who: &Principal, run: &str, how: api::Rerun) -> Answer<()> {
         let run = self.run_for(who, run, Action::RerunRun).await?;
-        let which = if how.failed_only { Again::Failed } else { Again::All };
+        let which = match &how.job {
+            Some(job) => Again::Job(parse(job)?),
+            None if how.failed_only => Again::Failed,
+            None => Again::All,
+        };
         let event = RunEvent::Rerun { by: who.actor.clone(), which };
         self.apply(run.id, event).await.map(|_| ()).map_err(engine)
     }

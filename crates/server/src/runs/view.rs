@@ -60,7 +60,8 @@ pub(crate) fn detail(run: &Run) -> api::RunDetail {
     }
 }
 
-fn job(job: &Job) -> api::JobView {
+/// A job.
+pub(crate) fn job(job: &Job) -> api::JobView {
     let (state, waits) = match &job.state {
         JobState::Waiting { for_what } => (api::State::Waiting, Some(waiting(for_what))),
         JobState::Queued { .. } => (api::State::Queued, None),
@@ -72,6 +73,7 @@ fn job(job: &Job) -> api::JobView {
         id: job.id.to_string(),
         key: job.key.clone(),
         name: job.name.clone(),
+        parent: job.parent.map(|p| p.to_string()),
         needs: job.needs.clone(),
         environment: job.environment.clone(),
         environment_url: job.environment_url.clone(),

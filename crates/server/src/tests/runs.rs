@@ -136,7 +136,7 @@ async fn gate_approval_lease_and_secrets() {
 
     // Done again it asks again: an earlier attempt's approval says nothing about this one.
     let run = world.run().await.id.to_string();
-    let how = api::Rerun { failed_only: false };
+    let how = api::Rerun::default();
     world.ctx.rerun(&person("ada", Role::Member), &run, how).await.unwrap();
     look(&world.ctx, true).await;
     assert!(world.lease().await.unwrap().is_none());

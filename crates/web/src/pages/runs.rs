@@ -27,12 +27,25 @@ struct RunPage {
     chrome: Chrome,
     run: wire::RunDetail,
     graph: Raw,
+    families: Vec<JobsOnPage>,
+    pending: Vec<wire::ApprovalView>,
     summaries: Vec<(String, Raw)>,
     approvals: Vec<wire::ApprovalView>,
     deployments: Vec<wire::DeploymentView>,
     finished: bool,
     failed: bool,
     back: String,
+}
+
+/// The jobs of one key, in the list.
+struct JobsOnPage {
+    /// The list's anchor, if it is folded.
+    id: String,
+    folded: bool,
+    title: String,
+    counts: String,
+    look: view::Look,
+    jobs: Vec<(wire::JobView, usize)>,
 }
 
 async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -> Shown {
@@ -49,11 +62,34 @@ async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -
     let chrome =
         visitor.chrome(title, "projects").live(if finished { "" } else { &run.summary.project }, every);
     let graph = graph::draw(&run.summary.id, &run.jobs);
+    let families = graph::families(&run.jobs)
+        .iter()
+        .map(|family| JobsOnPage {
+            id: view::encode(family.key),
+            folded: family.folded(),
+            title: family.title(),
+            counts: family.counts(),
+            look: family.look(),
+            jobs: family.jobs.iter().map(|(job, depth)| ((*job).clone(), *depth)).collect(),
+        })
+        .collect();
     let failed =
         !matches!(run.summary.conclusion, None | Some(Conclusion::Success | Conclusion::StartupFailure));
-    let approvals = run.approvals.clone();
+    let (pending, approvals) = run.approvals.iter().cloned().partition(|a| a.state == "pending");
     let back = format!("/runs/{}", view::encode(&id));
-    show(&RunPage { chrome, run, graph, summaries, approvals, deployments, finished, failed, back })
+    show(&RunPage {
+        chrome,
+        run,
+        graph,
+        families,
+        pending,
+        summaries,
+        approvals,
+        deployments,
+        finished,
+        failed,
+        back,
+    })
 }
 
 async fn cancel(State(web): State<Web>, Path(run): Path<String>, posted: Posted) -> Shown {
@@ -62,7 +98,11 @@ async fn cancel(State(web): State<Web>, Path(run): Path<String>, posted: Posted)
 }
 
 async fn rerun(State(web): State<Web>, Path(run): Path<String>, posted: Posted) -> Shown {
-    let how = wire::Rerun { failed_only: posted.text("jobs") == "failed" };
+    let how = match posted.text("jobs") {
+        "all" => wire::Rerun { failed_only: false, job: None },
+        "failed" => wire::Rerun { failed_only: true, job: None },
+        job => wire::Rerun { failed_only: false, job: Some(job.to_owned()) },
+    };
     web.platform.rerun(&posted.visitor.who, &run, how).await?;
     Ok(Redirect::to(&format!("/runs/{}", view::encode(&run))).into_response())
 }

@@ -84,11 +84,14 @@ async fn service(
 ) -> Shown {
     let (project, environment, name) = &place;
     let who = &visitor.who;
-    let service = web.platform.service(who, project, environment, name).await?;
+    let mut service = web.platform.service(who, project, environment, name).await?;
+    // Those that serve come first.
+    service.instances.sort_by_key(|i| !i.routed);
     let span = span.minutes.filter(|m| SPANS.contains(m)).unwrap_or(60);
     let metrics = web.platform.service_metrics(who, project, environment, name, span).await?;
     let query = wire::LogQuery { limit: Some(EXCERPT), ..wire::LogQuery::default() };
-    let lines = web.platform.service_logs(who, project, environment, name, query).await?;
+    let mut lines = web.platform.service_logs(who, project, environment, name, query).await?;
+    lines.sort_by_key(|l| l.at);
     let chrome = visitor.chrome(format!("{name} in {environment} · {project}"), "services").live(project, 10);
     let spans = SPANS.map(|m| (m, chart::span(m)));
     let figures = figures(&metrics);
@@ -113,8 +116,10 @@ async fn logs(
         after: None,
         limit: Some(limit),
     };
-    let lines = web.platform.service_logs(who, project, environment, name, query).await?;
+    let mut lines = web.platform.service_logs(who, project, environment, name, query).await?;
     let cursor = lines.last().map(|l| l.cursor.clone()).unwrap_or_default();
+    // They come as they were taken in, instance by instance; they are read by time.
+    lines.sort_by_key(|l| l.at);
     let chrome = visitor.chrome(format!("Logs of {name} in {environment} · {project}"), "services");
     show(&LogsPage { chrome, service, base: base(&place), filter, lines, cursor, limit })
 }

@@ -40,6 +40,30 @@ struct FilesPage {
     crumbs: Vec<(String, String)>,
     file: wire::FileView,
     readme: Option<Raw>,
+    notes: Option<Notes>,
+}
+
+/// What a run said of a file's lines.
+struct Notes {
+    run: wire::RunSummary,
+    notes: Vec<wire::AnnotationView>,
+}
+
+impl Notes {
+    /// Those that are shown below a line: the last one that they are about.
+    fn below(&self, line: &usize) -> Vec<&wire::AnnotationView> {
+        self.notes.iter().filter(|n| n.end_line.max(n.line).unwrap_or(1) as usize == *line).collect()
+    }
+
+    /// How a line looks that some of them are about; the worst level counts.
+    fn tone(&self, line: &usize) -> &'static str {
+        let about = |n: &&wire::AnnotationView| {
+            let first = n.line.unwrap_or(1) as usize;
+            (first..=n.end_line.map_or(first, |end| end as usize)).contains(line)
+        };
+        let tones = self.notes.iter().filter(about).map(|n| view::level_look(&n.level).tone);
+        tones.min_by_key(|tone| ["bad", "warn"].iter().position(|t| t == tone).unwrap_or(2)).unwrap_or("")
+    }
 }
 
 #[derive(Template)]
@@ -114,6 +138,8 @@ struct Reference {
     #[serde(rename = "ref")]
     reference: Option<String>,
     before: Option<String>,
+    /// The run whose annotations are shown.
+    run: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -149,10 +175,11 @@ async fn file(
         web.platform.file(who, &name, &reference, &path).await?
     };
     let readme = readme(&web, &visitor, &name, &reference, &file).await;
+    let notes = notes(&web, &visitor, &name, &file, query.run.as_deref()).await;
     let title = if path.is_empty() { format!("{name}: files") } else { format!("{path} · {name}") };
     let chrome = visitor.chrome(title, "projects");
     let crumbs = crumbs(&path);
-    show(&FilesPage { chrome, project, tab: "files", reference, refs, crumbs, file, readme })
+    show(&FilesPage { chrome, project, tab: "files", reference, refs, crumbs, file, readme, notes })
 }
 
 fn nothing_yet(reference: &str) -> wire::FileView {
@@ -177,6 +204,32 @@ async fn readme(
     let entry = folder.entries.as_ref()?.iter().find(|e| e.name.eq_ignore_ascii_case("readme.md"))?;
     let file = web.platform.file(&visitor.who, project, reference, &entry.path).await.ok()?;
     Some(markdown::render(&file.text?))
+}
+
+/// How many of the newest runs are looked through for one of the same commit.
+const RUNS: usize = 30;
+
+/// What the run that was asked for, or else the newest one of this commit, says of a file.
+async fn notes(
+    web: &Web,
+    visitor: &Visitor,
+    project: &str,
+    file: &wire::FileView,
+    run: Option<&str>,
+) -> Option<Notes> {
+    file.text.as_ref()?;
+    let id = match run {
+        Some(run) => run.to_owned(),
+        None => {
+            let page = Page { limit: RUNS, before: None };
+            let runs = web.platform.runs(&visitor.who, Some(project), &page).await.ok()?;
+            runs.into_iter().find(|r| r.sha == file.sha)?.id
+        }
+    };
+    let run = web.platform.run(&visitor.who, &id).await.ok().filter(|r| r.summary.project == project)?;
+    let all = run.jobs.into_iter().flat_map(|job| job.annotations);
+    let notes: Vec<_> = all.filter(|n| n.path.as_deref() == Some(file.path.as_str())).collect();
+    (!notes.is_empty()).then_some(Notes { run: run.summary, notes })
 }
 
 /// The folders above a path: name and path of each.

@@ -38,14 +38,11 @@ async fn workflows(State(web): State<Web>, visitor: Visitor, Path(name): Path<St
 
 async fn dispatch(State(web): State<Web>, Path(project): Path<String>, posted: Posted) -> Shown {
     let mut inputs = std::collections::BTreeMap::new();
-    for line in posted.raw("inputs").lines().map(str::trim).filter(|l| !l.is_empty()) {
-        let Some((name, value)) = line.split_once('=') else {
-            return Err(wire::Problem::invalid(format!(
-                "`{line}` is not an input: write one NAME=VALUE per line"
-            ))
-            .into());
-        };
-        inputs.insert(name.trim().to_owned(), serde_json::Value::String(value.trim().to_owned()));
+    for (name, value) in posted.prefixed("input.") {
+        // A field that was left empty is an input that was not given.
+        if !value.is_empty() {
+            inputs.insert(name.to_owned(), serde_json::Value::String(value.to_owned()));
+        }
     }
     let how = wire::Dispatch { git_ref: posted.text("ref").to_owned(), inputs };
     let run = web.platform.dispatch(&posted.visitor.who, &project, posted.text("file"), how).await?;

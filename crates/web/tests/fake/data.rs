@@ -206,6 +206,7 @@ impl Data {
             id: format!("job_{}{n}", &run[4..]),
             key: key.into(),
             name: self.t(name),
+            parent: None,
             needs: needs.iter().map(|n| (*n).to_owned()).collect(),
             environment: None,
             environment_url: None,

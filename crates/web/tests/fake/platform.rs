@@ -251,7 +251,7 @@ impl Platform for Fake {
         Ok(())
     }
     async fn rerun(&self, _: &Principal, run: &str, how: api::Rerun) -> Answer<()> {
-        self.note(format!("rerun {run} {}", how.failed_only));
+        self.note(format!("rerun {run} {} {}", how.failed_only, how.job.unwrap_or_default()));
         Ok(())
     }
     async fn workflows(&self, _: &Principal, project: &str) -> Answer<Vec<api::WorkflowView>> {

@@ -141,9 +141,28 @@ impl Data {
             file: ".github/workflows/ci.yml".into(),
             name: self.t(name),
             dispatchable,
+            inputs: if dispatchable { self.inputs() } else { Vec::new() },
             diagnostics,
         };
         vec![one("ci", true, vec![diagnostic("warning")]), one("nightly", false, Vec::new())]
+    }
+
+    fn inputs(&self) -> Vec<DispatchInput> {
+        let one = |name: &str, kind: &str, default: Option<&str>, options: &[&str]| DispatchInput {
+            name: name.into(),
+            kind: kind.into(),
+            description: Some(self.t(&format!("What {name} is for"))),
+            required: name == "version",
+            default: default.map(|d| self.t(d)),
+            options: options.iter().map(|o| self.t(o)).collect(),
+        };
+        vec![
+            one("version", "string", Some("1.0"), &[]),
+            one("dry", "boolean", None, &[]),
+            one("count", "number", Some("3"), &[]),
+            one("level", "choice", Some("info"), &["debug", "info"]),
+            one("where", "environment", None, &["staging", "production"]),
+        ]
     }
 
     pub(crate) fn settings(&self, secret: bool) -> Vec<SettingView> {

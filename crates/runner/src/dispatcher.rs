@@ -1,5 +1,7 @@
 //! The role `windlass runner`: asks control for work, starts a detached unit for each job, and says which units died.
 
+mod spare;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,9 +16,10 @@ use windlass_api::{Client, ClientError};
 use windlass_kernel::Secret;
 use windlass_runtime::{Capabilities, Limits, Linux, Runtime as _, RuntimeConfig};
 
+use crate::action::ActionSources;
 use crate::backoff::Backoff;
 use crate::control::encode;
-use crate::folder::{JobFolder, private};
+use crate::folder::{HandOut, JobFolder, private};
 use crate::unit::UnitSettings;
 
 /// What a runner on a Linux machine serves, if nothing else was said.
@@ -81,9 +84,12 @@ pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
     std::fs::create_dir_all(&jobs).map_err(|source| RunnerError::Folder { path: jobs.clone(), source })?;
     let slots = Arc::new(Semaphore::new(config.slots.max(1)));
     let capabilities = capabilities(&config).await;
-    let dispatcher = Arc::new(Dispatcher { config, jobs, slots, capabilities });
+    let spare = spare::Place::default();
+    let dispatcher = Arc::new(Dispatcher { config, jobs, slots, capabilities, spare });
     dispatcher.adopt()?;
+    dispatcher.keep_spare();
     dispatcher.ask_for_work().await;
+    dispatcher.dismiss_spare();
     Ok(())
 }
 
@@ -107,23 +113,7 @@ struct Dispatcher {
     jobs: PathBuf,
     slots: Arc<Semaphore>,
     capabilities: Option<Capabilities>,
-}
-
-/// One hand-out of a job; its folder is called `JOB-ATTEMPT`, as an earlier one may not have ended yet.
-#[derive(Clone, Debug)]
-struct HandOut {
-    job: String,
-    attempt: Option<u32>,
-}
-
-impl HandOut {
-    fn of_folder(name: &str) -> Self {
-        let numbered = name.rsplit_once('-').and_then(|(job, attempt)| Some((job, attempt.parse().ok()?)));
-        match numbered {
-            Some((job, attempt)) => Self { job: job.to_owned(), attempt: Some(attempt) },
-            None => Self { job: name.to_owned(), attempt: None },
-        }
-    }
+    spare: spare::Place,
 }
 
 impl Dispatcher {
@@ -138,8 +128,11 @@ impl Dispatcher {
         let entries = std::fs::read_dir(&self.jobs)
             .map_err(|source| RunnerError::Folder { path: self.jobs.clone(), source })?;
         for entry in entries.flatten() {
-            let hand_out = HandOut::of_folder(&entry.file_name().to_string_lossy());
             let folder = JobFolder::at(&entry.path());
+            let Some(hand_out) = folder.hand_out() else {
+                spare::forget(folder);
+                continue;
+            };
             let permit = self.slots.clone().try_acquire_owned().ok();
             let this = self.clone();
             tokio::spawn(async move {
@@ -201,9 +194,16 @@ impl Dispatcher {
             return;
         }
         let hand_out = HandOut { job: job.clone(), attempt: Some(assignment.attempt) };
-        let folder = JobFolder::at(&self.jobs.join(format!("{job}-{}", assignment.attempt)));
         tracing::info!(job, name = assignment.name, attempt = assignment.attempt, "starting a job");
-        let child = self.spawn(&folder, assignment);
+        let (folder, child) = match self.hand_to_spare(assignment) {
+            Some((folder, child)) => (folder, Ok(child)),
+            None => {
+                let folder = JobFolder::at(&self.jobs.join(format!("{job}-{}", assignment.attempt)));
+                let child = self.spawn(&folder, assignment);
+                (folder, child)
+            }
+        };
+        self.keep_spare();
         let this = self.clone();
         tokio::spawn(async move {
             match child {
@@ -231,14 +231,9 @@ impl Dispatcher {
         }
         // What is left of an attempt to start it.
         folder.remove()?;
-        folder.create(assignment)?;
-        folder.write_settings(&UnitSettings {
-            runner: self.config.name.clone(),
-            hidden: vec![self.config.data_dir.clone()],
-            log_limit: self.config.log_limit,
-            limits: self.config.limits,
-            capabilities: self.capabilities.clone(),
-        })?;
+        folder.create()?;
+        folder.assign(assignment)?;
+        folder.write_settings(&self.unit_settings(false))?;
         // The lock travels as the unit's standard input: it is held from before the unit's first breath to its last.
         let lock = folder.lock_now()?.ok_or_else(|| io::Error::other("the job's folder is locked"))?;
         let log: File = private(&folder.unit_log())?;
@@ -253,6 +248,18 @@ impl Dispatcher {
             .spawn()
     }
 
+    fn unit_settings(&self, spare: bool) -> UnitSettings {
+        UnitSettings {
+            runner: self.config.name.clone(),
+            hidden: vec![self.config.data_dir.clone()],
+            log_limit: self.config.log_limit,
+            limits: self.config.limits,
+            capabilities: self.capabilities.clone(),
+            actions: ActionSources::of_machine(&self.config.data_dir),
+            spare,
+        }
+    }
+
     /// A unit is gone: what it finished goes, what it did not finish is reported as lost.
     async fn settle(&self, hand_out: &HandOut, folder: &JobFolder) {
         let job = &hand_out.job;
@@ -261,12 +268,7 @@ impl Dispatcher {
             tracing::warn!(job, reason, "a job's unit died without a report");
             self.report_lost(hand_out, &reason).await;
         }
-        if let Err(e) = windlass_runtime::sweep(&folder.scratch()) {
-            tracing::warn!(job, error = %e, "what a job's sandbox left cannot be removed");
-        }
-        if let Err(e) = folder.remove() {
-            tracing::warn!(job, error = %e, "a finished job's folder cannot be removed");
-        }
+        discard(folder);
     }
 
     async fn report_lost(&self, hand_out: &HandOut, reason: &str) {
@@ -291,6 +293,16 @@ impl Dispatcher {
                 return;
             }
         }
+    }
+}
+
+/// Removes the folder of a unit that is gone, with what its sandbox left.
+fn discard(folder: &JobFolder) {
+    if let Err(e) = windlass_runtime::sweep(&folder.scratch()) {
+        tracing::warn!(folder = %folder.path().display(), error = %e, "what a job's sandbox left cannot be removed");
+    }
+    if let Err(e) = folder.remove() {
+        tracing::warn!(folder = %folder.path().display(), error = %e, "a finished job's folder cannot be removed");
     }
 }
 

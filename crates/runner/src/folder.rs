@@ -6,12 +6,25 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use windlass_api::runner::Assignment;
 
 /// A job's folder. Only its owner may look into it.
 #[derive(Clone, Debug)]
 pub(crate) struct JobFolder {
     path: PathBuf,
+}
+
+/// How the names of folders begin whose unit was started before its job was known.
+pub(crate) const WAITING: &str = "waiting-";
+
+/// One hand-out of a job to this runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HandOut {
+    /// The job's id.
+    pub(crate) job: String,
+    /// The number of the hand-out: an earlier one may not have ended yet.
+    pub(crate) attempt: Option<u32>,
 }
 
 impl JobFolder {
@@ -70,15 +83,43 @@ impl JobFolder {
         self.path.join("scratch")
     }
 
-    /// Makes the folder, with what the job is.
-    pub(crate) fn create(&self, assignment: &Assignment) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        let json = serde_json::to_vec(assignment).map_err(io::Error::other)?;
-        let draft = self.path.join("assignment.draft");
-        let mut file = private(&draft)?;
-        file.write_all(&json)?;
-        file.sync_all()?;
-        std::fs::rename(&draft, self.assignment())
+    /// Makes the folder.
+    pub(crate) fn create(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)
+    }
+
+    /// Writes which hand-out the folder is for, and what the job is. Nothing of it need survive the machine's own death:
+    /// then the unit is dead as well, and control hands the job out again.
+    pub(crate) fn assign(&self, assignment: &Assignment) -> io::Result<()> {
+        let hand_out = HandOut { job: assignment.job.clone(), attempt: Some(assignment.attempt) };
+        let json = serde_json::to_vec(&hand_out).map_err(io::Error::other)?;
+        self.put("hand_out", &json)?;
+        self.put("assignment", &serde_json::to_vec(assignment).map_err(io::Error::other)?)
+    }
+
+    /// A file that is there whole or not at all.
+    fn put(&self, name: &str, json: &[u8]) -> io::Result<()> {
+        let draft = self.path.join(format!("{name}.draft"));
+        private(&draft)?.write_all(json)?;
+        std::fs::rename(&draft, self.path.join(format!("{name}.json")))
+    }
+
+    /// Which hand-out the folder is for: what was written into it, or else what its name says. None: it is that of a unit
+    /// that waits for one.
+    pub(crate) fn hand_out(&self) -> Option<HandOut> {
+        let written = std::fs::read(self.path.join("hand_out.json")).ok();
+        if let Some(known) = written.and_then(|json| serde_json::from_slice(&json).ok()) {
+            return Some(known);
+        }
+        let name = self.path.file_name()?.to_str()?;
+        if name.starts_with(WAITING) {
+            return None;
+        }
+        let numbered = name.rsplit_once('-').and_then(|(job, attempt)| Some((job, attempt.parse().ok()?)));
+        Some(match numbered {
+            Some((job, attempt)) => HandOut { job: job.to_owned(), attempt: Some(attempt) },
+            None => HandOut { job: name.to_owned(), attempt: None },
+        })
     }
 
     /// Reads what the job is.

@@ -68,8 +68,16 @@ impl Machine {
         self.dir.path().join("data/runner/jobs")
     }
 
+    /// The folders of jobs; one in which a unit waits for a job is none.
     fn folders(&self) -> Vec<PathBuf> {
-        std::fs::read_dir(self.jobs()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+        let all = std::fs::read_dir(self.jobs()).into_iter().flatten().flatten().map(|entry| entry.path());
+        all.filter(|path| !waits(path) || path.join("hand_out.json").exists()).collect()
+    }
+
+    /// The folders in which a unit was started before there was a job.
+    fn early(&self) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(self.jobs()).into_iter().flatten().flatten().map(|entry| entry.path());
+        all.filter(|path| waits(path)).collect()
     }
 
     fn says(&self, text: &str) -> bool {
@@ -82,6 +90,10 @@ impl Machine {
             _ => None,
         })
     }
+}
+
+fn waits(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("waiting-"))
 }
 
 /// Waits until something holds; the test's own time limit is the runner's.
@@ -182,5 +194,44 @@ async fn a_unit_that_died_while_nobody_looked_is_reported_at_the_next_start() {
     let lost = machine.server.lost.lock().unwrap().clone();
     assert_eq!(lost.len(), 1);
     assert!(lost[0].0 == "job_dead" && lost[0].1.contains("panicked"), "{lost:?}");
+    machine.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_waits_for_the_next_job_and_goes_with_its_dispatcher() {
+    let mut machine = Machine::new().await;
+    let first = machine.dispatch();
+    let ready = |machine: &Machine| {
+        let work = |folder: &PathBuf| folder.join("work").is_dir() && unit_of(folder).is_some();
+        machine.early().iter().any(work)
+    };
+    until("a unit waits", || ready(&machine)).await;
+    // Until it has said so, a job would get a unit of its own.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let waiting = machine.early();
+    assert_eq!(waiting.len(), 1);
+    machine.hand_out("job_e", "echo $((40 + 2)) begins; sleep 2");
+    until("the job begins", || machine.says(" 42 begins")).await;
+    assert_eq!(machine.folders(), waiting, "the job is carried out where the unit waited");
+    until("another one waits", || machine.early().len() == 2 && ready(&machine)).await;
+    until("the job ends", || machine.finished() == Some(Conclusion::Success)).await;
+    until("the folder goes", || machine.folders().is_empty()).await;
+    machine.shutdown.cancel();
+    first.await.unwrap();
+    until("nobody waits any more", || machine.early().is_empty()).await;
+    assert!(machine.server.lost.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_does_not_suffer_from_a_waiting_unit_that_was_killed() {
+    let mut machine = Machine::new().await;
+    machine.dispatch();
+    until("a unit waits", || machine.early().iter().any(|folder| unit_of(folder).is_some())).await;
+    let unit = unit_of(&machine.early()[0]).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(unit), nix::sys::signal::Signal::SIGKILL).unwrap();
+    machine.hand_out("job_f", "echo $((40 + 2)) begins");
+    until("the job ends", || machine.finished() == Some(Conclusion::Success)).await;
+    until("the folder goes", || machine.folders().is_empty()).await;
+    assert!(machine.server.lost.lock().unwrap().is_empty(), "nobody's job was lost");
     machine.shutdown.cancel();
 }

@@ -22,6 +22,7 @@ use crate::data_dir::{DataDir, Endpoint};
 use crate::images::{Images, RegistryAccess};
 use crate::observe::Telemetry;
 use crate::platform::{Control, Runners};
+use crate::results::{Results, Services};
 use crate::source::GitGate;
 use crate::supervisor::inherited_listener;
 use crate::{delivery, observe, runs, source};
@@ -58,7 +59,9 @@ pub(crate) fn router(ctx: &Arc<Context>) -> axum::Router {
     let runners = Arc::new(Runners(ctx.clone()));
     let git = SmartHttp::new(ctx.repositories.clone(), Arc::new(GitGate(ctx.clone())), HttpLimits::default());
     let registry = windlass_oci::router(ctx.images.registry.clone(), Arc::new(RegistryAccess(ctx.clone())));
-    windlass_web::router(control, runners, ctx.clock.clone()).merge(git.router()).merge(registry)
+    let services = windlass_web::results_router(Arc::new(Services(ctx.clone())));
+    let web = windlass_web::router(control, runners, ctx.clock.clone());
+    web.merge(git.router()).merge(registry).merge(services)
 }
 
 /// Opens everything that control works on.
@@ -78,9 +81,12 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
         Err(_) => KeyEncryptionKey::from_file(&data.path("keys/secrets.key"), &*entropy)?,
     };
     let images = Images::open(&data, store.clone(), clock.clone(), entropy.clone(), &capabilities)?;
+    let results = Results::open(&data, clock.clone(), entropy.clone())?;
     let config =
         RepositoriesConfig { data: data.root().to_owned(), program: exe, pages: endpoint.url.clone() };
     let repositories = Repositories::open(config)?;
+    // Nobody is served yet, so no push can begin: a lock in a repository where no process works is nobody's.
+    repositories.clear_leftovers(None)?;
     let head = store.head().await?.seq;
     Ok(Context {
         gateway: Arc::new(AdminClient::new(&data.run("gateway.sock"))),
@@ -96,6 +102,7 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
         locks: Arc::default(),
         manifests: Arc::default(),
         images: Arc::new(images),
+        results: Arc::new(results),
         repositories,
         instances,
         capabilities,
@@ -129,6 +136,9 @@ async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
         }
         if let Err(e) = ctx.expire().await {
             tracing::warn!(error = %e, "what expired could not be removed");
+        }
+        if let Err(e) = ctx.tidy_results().await {
+            tracing::warn!(error = %e, "uploads and caches that are over could not be removed");
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::runs::{Pushed, start_for_push};
 /// The largest workflow file or manifest that is read.
 pub(crate) const LARGEST_TEXT: usize = 1 << 20;
 
+/// A lock in a repository where no process works, and that is as old as this, is nobody's.
+const ABANDONED: Duration = Duration::from_mins(10);
+
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ProjectDoc {
@@ -128,6 +131,10 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
             .map(|entries| entries.into_iter().map(|e| e.received.project).collect())
             .unwrap_or_default();
         let all = quiet.is_multiple_of(30);
+        let old = Timestamp::from_millis(ctx.now().as_millis() - ABANDONED.as_millis() as i64);
+        if all && let Err(e) = ctx.repositories.clear_leftovers(Some(old)) {
+            tracing::warn!(error = %e, "cannot look for what killed git processes left");
+        }
         if all || !spooled.is_empty() {
             match ctx.repositories.list() {
                 Ok(mut repositories) => {

@@ -8,6 +8,7 @@ mod error;
 mod git;
 mod hook;
 mod http;
+mod leftover;
 mod names;
 mod objects;
 mod read;

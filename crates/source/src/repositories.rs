@@ -5,10 +5,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use windlass_kernel::{Entropy, OsEntropy, ProjectName};
+use windlass_kernel::{Entropy, OsEntropy, ProjectName, Timestamp};
 
 use crate::objects::Objects;
-use crate::{RefName, Sha, SourceError, git};
+use crate::{RefName, Sha, SourceError, git, leftover};
 
 /// What the repositories' folder needs to know.
 #[derive(Clone, Debug)]
@@ -216,6 +216,19 @@ impl Repositories {
             }
         }
         Ok(found.into_values().collect())
+    }
+
+    /// Removes what killed git processes left in the repositories, where none works any more: a lock file would refuse
+    /// every later push to its branch. Only what is older than `before`, if that is said.
+    pub fn clear_leftovers(&self, before: Option<Timestamp>) -> Result<(), SourceError> {
+        let repositories = self.list()?;
+        let busy = leftover::working_folders();
+        for repository in repositories {
+            for path in leftover::clear(&repository.path, &busy, before) {
+                tracing::warn!(path = %path.display(), "removed what a killed git process left");
+            }
+        }
+        Ok(())
     }
 
     /// Removes a repository with all it holds. It is gone at once, even if removing its files takes long.

@@ -2,17 +2,18 @@
 //! a job of a server has; what it says and how it goes is heard at once. For `windlass run`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use windlass_api::Conclusion;
 use windlass_api::runner::{Assignment, JobHappening};
 use windlass_kernel::Clock;
-use windlass_runtime::Runtime;
+use windlass_runtime::{Bind, Exec, Runtime};
 use windlass_workflow::Workflow;
 
 use crate::control::Control;
+use crate::job::Job;
 use crate::stop::{Stop, StopSwitch};
 use crate::unit::UnitSettings;
 
@@ -71,6 +72,12 @@ pub struct SourceTrees {
 }
 
 impl SourceTrees {
+    /// The trees as a sandbox sees them: where they are, to be read only.
+    pub(crate) fn binds(&self) -> impl Iterator<Item = Bind> {
+        let trees = std::iter::once(&self.own).chain(self.others.values());
+        trees.map(|tree| Bind { host: tree.clone(), inside: tree.clone(), read_only: true })
+    }
+
     /// The folder of another repository.
     pub(crate) fn other(&self, repository: &str, git_ref: &str) -> Option<&PathBuf> {
         let name = repository.to_lowercase();
@@ -99,6 +106,8 @@ pub struct LocalJob {
     pub plain: bool,
     /// Where its repositories are.
     pub trees: Arc<SourceTrees>,
+    /// Variables of every step, whatever the workflow and the job say.
+    pub env: BTreeMap<String, String>,
     /// Whether the listener is asked about steps that fail.
     pub ask: bool,
 }
@@ -109,6 +118,8 @@ pub(crate) struct Local {
     pub(crate) workflow: Arc<Workflow>,
     pub(crate) plain: bool,
     pub(crate) trees: Arc<SourceTrees>,
+    /// Variables of every step.
+    pub(crate) env: Arc<BTreeMap<String, String>>,
     /// Who is asked about steps that fail.
     pub(crate) asked: Option<Arc<dyn Listener>>,
 }
@@ -142,6 +153,29 @@ pub struct LocalEnd {
     pub outputs: BTreeMap<String, String>,
     /// The environment's address.
     pub environment_url: Option<String>,
+}
+
+impl Job {
+    /// What is to follow a `run` step that failed.
+    pub(crate) async fn after_failure(
+        &self,
+        name: &str,
+        why: &str,
+        exec: &Exec,
+        script: &Path,
+    ) -> AfterFailure {
+        let Some(asked) = self.local.as_ref().and_then(|local| local.asked.as_ref()) else {
+            return AfterFailure::Stop;
+        };
+        let step = FailedStep {
+            name: name.to_owned(),
+            why: why.to_owned(),
+            env: exec.env.clone(),
+            cwd: exec.cwd.clone(),
+            script: script.to_owned(),
+        };
+        asked.failed(step).await
+    }
 }
 
 /// Carries a job out. Its future may be large: box it where many are kept.

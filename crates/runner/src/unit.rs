@@ -125,7 +125,13 @@ async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
     let sandboxes: Result<Arc<dyn Runtime>, String> =
         sandboxes.map(|linux| Arc::new(linux) as Arc<dyn Runtime>).map_err(|e| e.to_string());
     let spare = settings.spare;
-    let unit = Unit { folder: folder.clone(), exe: exe.to_owned(), settings, clock: Arc::new(SystemClock), local: None };
+    let unit = Unit {
+        folder: folder.clone(),
+        exe: exe.to_owned(),
+        settings,
+        clock: Arc::new(SystemClock),
+        local: None,
+    };
     let ready = match (&sandboxes, spare) {
         (Ok(sandboxes), true) => {
             match unit.wait_for_a_job(sandboxes.as_ref()).await.map_err(io("waiting for a job"))? {
@@ -353,7 +359,9 @@ impl Unit {
             local: self.local.clone(),
             assignment,
         };
-        job.prepare(job.model().map_or(&[], |model| model.steps()), 0).await.map_err(|e| e.to_string())?;
+        job.prepare(job.model().map_or(&[], |model| model.steps()), None, 0)
+            .await
+            .map_err(|e| e.to_string())?;
         Ok(job)
     }
 
@@ -397,6 +405,9 @@ impl Unit {
             .limit(self.settings.limits);
         spec.binds.push(Bind { host: self.folder.inbox(), inside: self.folder.inbox(), read_only: true });
         spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
+        if let Some(local) = self.local.as_ref().filter(|local| !local.plain) {
+            spec.binds.extend(local.trees.binds());
+        }
         for hidden in &self.settings.hidden {
             spec = spec.hide(hidden);
         }

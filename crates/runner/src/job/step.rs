@@ -16,6 +16,7 @@ use super::background::Place;
 use super::step_files::StepFiles;
 use super::{Entry, Job, Progress, default_name, waiting};
 use crate::context::{Frame, Status, StepResult, StepScope};
+use crate::local::AfterFailure;
 use crate::log::{Lines, Log, Part};
 use crate::place::{Ended, Interruption, Patience, PlaceError};
 use crate::shell::Shell;
@@ -369,12 +370,19 @@ impl Job {
         let mut env = self.program_env(progress, frame, &going.visible, &going.mark);
         env.extend(files.env());
         let exec = Exec { env, ..Exec::new(shell.argv(&file.to_string_lossy())) }.cwd(cwd);
-        match self.execute(progress, going, exec).await? {
-            exit if exit.success() => Ok(()),
-            windlass_runtime::Exit::OutOfMemory => Err(PlaceError::Failed(
-                "The process was killed: the job's memory limit was reached.".to_owned(),
-            )),
-            exit => Err(PlaceError::Failed(format!("Process completed with exit code {}.", exit.code()))),
+        loop {
+            let why = match self.execute(progress, going, exec.clone()).await? {
+                exit if exit.success() => return Ok(()),
+                windlass_runtime::Exit::OutOfMemory => {
+                    "The process was killed: the job's memory limit was reached.".to_owned()
+                }
+                exit => format!("Process completed with exit code {}.", exit.code()),
+            };
+            match self.after_failure(&going.name, &why, &exec, &file).await {
+                AfterFailure::Again => {}
+                AfterFailure::GoOn => return Ok(()),
+                AfterFailure::Stop => return Err(PlaceError::Failed(why)),
+            }
         }
     }
 

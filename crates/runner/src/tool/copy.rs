@@ -37,10 +37,9 @@ impl Copying {
         let files = match listed(&self.from)? {
             Some(files) => files,
             None => {
-                report.notes.push(format!(
-                    "{} is no Git repository: all its files are copied",
-                    self.from.display()
-                ));
+                report
+                    .notes
+                    .push(format!("{} is no Git repository: all its files are copied", self.from.display()));
                 walked(&self.from)?
             }
         };
@@ -124,12 +123,8 @@ impl Copying {
     }
 
     fn submodule(&self, folder: &Path, report: &mut Report) -> Result<(), String> {
-        let inner = Self {
-            from: self.from.join(folder),
-            to: self.to.join(folder),
-            clean: false,
-            ..self.clone()
-        };
+        let inner =
+            Self { from: self.from.join(folder), to: self.to.join(folder), clean: false, ..self.clone() };
         fs::create_dir_all(&inner.to).map_err(at(&inner.to))?;
         if !self.submodules || !inner.from.join(".git").exists() {
             return Ok(());

@@ -31,6 +31,7 @@ pub(crate) async fn here(
         workflow: job.workflow,
         plain: job.plain,
         trees: job.trees,
+        env: Arc::new(job.env),
         asked: job.ask.then_some(listener),
     };
     let unit = Unit {

@@ -15,6 +15,8 @@ use crate::stop::{Stop, StopSwitch};
 
 /// The most updates in one call.
 const BATCH: usize = 200;
+/// How long what is told gathers before the next call.
+const GATHER: Duration = Duration::from_millis(40);
 /// The most text in one call, in bytes; one update that holds more goes alone.
 const LARGEST: usize = 1 << 20;
 
@@ -106,6 +108,15 @@ impl Reporter {
             if idle {
                 let _ = tokio::time::timeout(beat, self.wake.notified()).await;
             }
+            // Short steps gather, but for the end, which somebody waits for: each call is a transaction.
+            let _ = tokio::time::timeout(GATHER, self.last_is_told()).await;
+        }
+    }
+
+    /// Waits until the job's end is among what is told.
+    async fn last_is_told(&self) {
+        while !self.queue().last {
+            self.wake.notified().await;
         }
     }
 

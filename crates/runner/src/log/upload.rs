@@ -14,7 +14,7 @@ use crate::control::{Control, ControlError};
 /// The most that goes in one call.
 const CHUNK: usize = 256 << 10;
 /// How long small writes gather before the next call.
-const GATHER: Duration = Duration::from_millis(150);
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Follows the spool and hands it over.
 pub(crate) struct Uploader {

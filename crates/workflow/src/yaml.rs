@@ -4,6 +4,7 @@
 //! findings. What the tree means is not known here.
 
 mod load;
+mod mend;
 mod place;
 mod scalar;
 

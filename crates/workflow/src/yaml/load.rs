@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marked, StrInput, Tag};
 
-use super::{Key, Node, Pair, Scalar, Source, Style, Value};
+use super::{Key, Node, Pair, Scalar, Source, Style, Value, mend};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// How much a file may ask for.
@@ -36,22 +36,42 @@ pub fn load(text: &str, limits: &Limits) -> Result<Node, Vec<Diagnostic>> {
         let message = format!("The file is larger than {} bytes", limits.bytes);
         return Err(vec![Diagnostic::error(Span::default(), message)]);
     }
-    // A mark of byte order is not part of the text, but counts in its offsets.
-    let mark = text.len() - text.trim_start_matches('\u{feff}').len();
-    let mut loader = Loader::new(text, mark, limits);
-    let root = loader.document().map_err(|fatal| {
-        loader.findings.push(*fatal);
-        std::mem::take(&mut loader.findings)
-    })?;
-    if loader.findings.is_empty() { Ok(root) } else { Err(loader.findings) }
+    let source = Source::new(text);
+    let first = Loader::new(text, &source, limits).load();
+    let mut result = first.as_ref().err().and_then(|failed| mend::joined(text, failed.outdented?));
+    for _ in 0..mend::MOST {
+        let Some(mended) = result else { break };
+        match Loader::new(&mended, &source, limits).load() {
+            Ok(root) => return Ok(root),
+            // What is wrong beside that is told.
+            Err(failed) if failed.outdented.is_none() && !failed.is_broken => return Err(failed.findings),
+            Err(failed) => result = failed.outdented.and_then(|at| mend::joined(&mended, at)),
+        }
+    }
+    first.map_err(|failed| failed.findings)
 }
+
+/// Why a text was not read.
+struct Failed {
+    findings: Vec<Diagnostic>,
+    /// Whether it is not YAML.
+    is_broken: bool,
+    /// Where a line of a flow collection begins that is indented less than what is around it.
+    outdented: Option<usize>,
+}
+
+/// What the parser says of a line of a flow collection that is indented too little.
+const OUTDENTED: [&str; 2] = ["invalid indentation", "invalid indentation in flow construct"];
 
 /// What ends the reading. Boxed: it is large and rare.
 type Fatal = Box<Diagnostic>;
 
 struct Loader<'a> {
     parser: Parser<'a, StrInput<'a>>,
-    source: Source<'a>,
+    /// The text that is read, for the parser's places.
+    read: Source<'a>,
+    /// The text that was given, for what is told of places.
+    source: &'a Source<'a>,
     /// Characters before the parser's first: the mark of byte order.
     skipped: usize,
     limits: Limits,
@@ -60,19 +80,37 @@ struct Loader<'a> {
     nodes: usize,
     expanded: usize,
     findings: Vec<Diagnostic>,
+    broken: bool,
+    outdented: Option<usize>,
 }
 
 impl<'a> Loader<'a> {
-    fn new(text: &'a str, skip: usize, limits: &Limits) -> Self {
+    fn new(text: &'a str, source: &'a Source<'a>, limits: &Limits) -> Self {
+        // A mark of byte order is not part of the text, but counts in its offsets.
+        let skip = text.len() - text.trim_start_matches('\u{feff}').len();
         Self {
             parser: Parser::new_from_str(&text[skip..]),
-            source: Source::new(text),
+            read: Source::new(text),
+            source,
             skipped: text[..skip].chars().count(),
             limits: *limits,
             anchors: HashMap::new(),
             nodes: 0,
             expanded: 0,
             findings: Vec::new(),
+            broken: false,
+            outdented: None,
+        }
+    }
+
+    fn load(mut self) -> Result<Node, Failed> {
+        let root = self.document();
+        let findings = std::mem::take(&mut self.findings);
+        let failed = |findings| Failed { findings, is_broken: self.broken, outdented: self.outdented };
+        match root {
+            Ok(root) if findings.is_empty() => Ok(root),
+            Ok(_) => Err(failed(findings)),
+            Err(fatal) => Err(failed(findings.into_iter().chain([*fatal]).collect())),
         }
     }
 
@@ -83,7 +121,9 @@ impl<'a> Loader<'a> {
                 Ok((event, span))
             }
             Some(Err(error)) => {
-                let at = self.source.byte(self.skipped + error.marker().index());
+                let at = self.read.byte(self.skipped + error.marker().index());
+                self.broken = true;
+                self.outdented = OUTDENTED.contains(&error.info()).then_some(at);
                 let message = format!("This is not valid YAML: {}", error.info());
                 Err(Box::new(Diagnostic::error(self.source.span(at, at), message)))
             }
@@ -95,8 +135,8 @@ impl<'a> Loader<'a> {
     }
 
     fn span(&self, marked: Marked) -> Span {
-        let start = self.source.byte(self.skipped + marked.start.index());
-        self.source.span(start, self.source.byte(self.skipped + marked.end.index()))
+        let start = self.read.byte(self.skipped + marked.start.index());
+        self.source.span(start, self.read.byte(self.skipped + marked.end.index()))
     }
 
     fn document(&mut self) -> Result<Node, Fatal> {

@@ -10,7 +10,7 @@ mod services;
 mod settings;
 mod source;
 mod stream;
-mod transfer;
+pub(crate) mod transfer;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

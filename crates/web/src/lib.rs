@@ -15,6 +15,7 @@ mod page;
 mod pages;
 mod platform;
 mod problem;
+mod results;
 mod security;
 mod state;
 mod view;
@@ -30,6 +31,10 @@ use windlass_api::{ErrorCode, Problem};
 use windlass_kernel::Clock;
 
 pub use platform::{Answer, Credential, Download, Page, Platform, RunnerPlatform};
+pub use results::{
+    BackendIds, DOWNLOADS, FoundCache, ISSUER, NewArtifact, Reserved, Results, Signature, StoredArtifact,
+    UPLOADS, results_router,
+};
 
 /// Everything that this crate serves: the API, the pages, `/metrics` and `/healthz`.
 ///

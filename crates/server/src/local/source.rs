@@ -1,0 +1,63 @@
+//! The files that a local run's workflow calls: from the working tree, or from a folder that stands for another
+//! repository.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use windlass_pipeline::{Found, Loaded, Loading, Wanted};
+
+use super::repository::Repository;
+
+/// The largest workflow file, in bytes.
+pub(super) const LARGEST: u64 = 16 << 20;
+
+/// All that a workflow calls.
+pub(super) fn called(
+    file: &str,
+    text: &str,
+    repository: &Repository,
+    others: &BTreeMap<String, PathBuf>,
+) -> Loaded {
+    let mut loading = Loading::new(file, text);
+    while let Some(wanted) = loading.wanted() {
+        let found = find(&wanted, repository, others);
+        loading.answer(wanted, found);
+    }
+    loading.finish()
+}
+
+fn find(wanted: &Wanted, own: &Repository, others: &BTreeMap<String, PathBuf>) -> Result<Found, String> {
+    let root = match &wanted.repository {
+        None => own.root.clone(),
+        Some(name) if name.eq_ignore_ascii_case(&own.name) && wanted.git_ref.is_none() => own.root.clone(),
+        Some(name) => {
+            let git_ref = wanted.git_ref.as_deref().unwrap_or_default();
+            stands_for(others, name, git_ref).cloned().ok_or_else(|| {
+                format!(
+                    "the repository `{name}` is not on this machine: give its folder with --local-repository \
+                     {name}@{git_ref}=PATH"
+                )
+            })?
+        }
+    };
+    let text = read(&root.join(&wanted.path))?;
+    Ok(Found { sha: own.sha.clone(), text })
+}
+
+/// The folder that stands for a repository at a ref.
+fn stands_for<'a>(others: &'a BTreeMap<String, PathBuf>, name: &str, git_ref: &str) -> Option<&'a PathBuf> {
+    let name = name.to_lowercase();
+    others.get(&format!("{name}@{}", git_ref.to_lowercase())).or_else(|| others.get(&name))
+}
+
+/// A workflow file's text.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.len() > LARGEST => Err(format!("{shown} is larger than {LARGEST} bytes")),
+        Ok(_) => std::fs::read(path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .map_err(|e| format!("{shown}: {e}")),
+        Err(e) => Err(format!("{shown}: {e}")),
+    }
+}

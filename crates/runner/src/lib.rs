@@ -36,4 +36,4 @@ pub use local::{
     AfterFailure, FailedStep, JobStop, Listener, LocalEnd, LocalJob, SourceTrees, run_local_job,
 };
 pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;
-pub use tool::tool_main;
+pub use tool::{hash_files, tool_main};

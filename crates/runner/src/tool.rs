@@ -21,6 +21,7 @@ pub(crate) use assemble::Assembly;
 pub(crate) use copy::Copying;
 pub(crate) use glob::name_fits;
 pub(crate) use hash::Hashing;
+pub use hash::hash_files;
 pub(crate) use search::Searching;
 
 /// What the tool can be asked for.

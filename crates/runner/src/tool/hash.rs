@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +17,14 @@ pub(crate) struct Hashing {
     pub(crate) root: PathBuf,
     /// The patterns; the first may be `--follow-symbolic-links`.
     pub(crate) patterns: Vec<String>,
+}
+
+/// The hash over the files below `root` that the patterns name, as `hashFiles` gives it; empty if there is none.
+///
+/// # Errors
+/// In words, if a file cannot be read.
+pub fn hash_files(root: &Path, patterns: &[String]) -> Result<String, String> {
+    Hashing { root: root.to_owned(), patterns: patterns.to_vec() }.run().map(|report| report.text)
 }
 
 impl Hashing {

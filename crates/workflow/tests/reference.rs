@@ -6,7 +6,7 @@ use std::path::Path;
 
 use windlass_workflow::keys::{KeyRow, Place, keys_of};
 use windlass_workflow::supported::{
-    ACTIONS, EVENTS, EVENTS_NOT_YET, FORMS_NOT_YET, KEYS_NOT_YET, key_not_yet,
+    ACTIONS, EVENTS, INERT_EVENTS, FORMS_NOT_YET, KEYS_NOT_YET, key_not_yet,
 };
 use windlass_workflow::{parse, yaml};
 
@@ -85,8 +85,8 @@ fn reference() -> String {
     page.push_str(DIFFERENCES);
     page.push_str("## Events\n\nThese start runs: ");
     page.push_str(&code_list(EVENTS));
-    page.push_str(".\n\nRefused for now: ");
-    page.push_str(&code_list(EVENTS_NOT_YET));
+    page.push_str(".\n\nThese never happen here; a workflow may name them, and a warning says so: ");
+    page.push_str(&code_list(&INERT_EVENTS.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
     page.push_str(".\n\n## Actions\n\nBuilt in, and needing no network: ");
     page.push_str(&code_list(ACTIONS));
     page.push_str(

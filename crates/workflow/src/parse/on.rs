@@ -51,9 +51,10 @@ impl Reader<'_> {
         let Some(row) = events::event(&key.text) else {
             return self.unknown_key(key, events::EVENTS.iter().map(|row| row.name));
         };
-        if supported::EVENTS_NOT_YET.contains(&row.name) {
-            let meaning = format!("events that start runs: {}", supported::EVENTS.join(", "));
-            self.refuse(key.span, &format!("the event '{}'", row.name), &meaning);
+        if let Some(why) = supported::inert(row.name) {
+            let message = format!("the event '{}' never happens here: {why}", row.name);
+            let help = format!("events that start runs: {}", supported::EVENTS.join(", "));
+            self.report(Diagnostic::warning(key.span, message).with_help(help));
         }
         let empty = Node { value: Value::Mapping(Vec::new()), span: key.span };
         let body = if node.is_null() { &empty } else { node };

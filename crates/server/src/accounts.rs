@@ -3,13 +3,10 @@
 use windlass_api as api;
 use windlass_api::{ErrorCode, Problem};
 use windlass_identity::{
-    Action, JobToken, JobUse, PasswordHash, Principal, Resource, Role, RunnerToken, Session, SetupLink,
-    Token, TokenKind, TokenText, User, verify_password,
+    Action, JobToken, JobUse, PasswordHash, Principal, Resource, Role, RunnerToken, Scope, Session,
+    SetupLink, Token, TokenKind, TokenText, User, is_runtime_token, runtime_token_hash, verify_password,
 };
-use windlass_kernel::{
-    Actor, Batch, JobId, NewEvent, ProjectName, Query, RunId, Secret, StoreExt as _, TokenId, UserId,
-    UserName,
-};
+use windlass_kernel::{Actor, Batch, NewEvent, Query, Secret, StoreExt as _, TokenId, UserId, UserName};
 use windlass_web::Credential;
 
 use crate::context::{Context, internal, may, parse, stored};
@@ -112,6 +109,10 @@ impl Context {
     }
 
     async fn by_token(&self, text: &str) -> Answer<Option<Principal>> {
+        if is_runtime_token(text) {
+            let token = self.store.get::<JobToken>(&runtime_token_hash(text)).await.map_err(stored)?;
+            return Ok(token.and_then(|t| t.value.verify_runtime(text, self.now()).ok()));
+        }
         let Ok(text) = TokenText::parse(text) else { return Ok(None) };
         let (hash, now) = (text.hash(), self.now());
         Ok(match text.kind() {
@@ -124,7 +125,12 @@ impl Context {
             }
             TokenKind::Job => {
                 let token = self.store.get::<JobToken>(&hash).await.map_err(stored)?;
-                token.and_then(|t| t.value.verify(&text, now).ok())
+                let principal = token.and_then(|t| t.value.verify(&text, now).ok());
+                match principal {
+                    // Only what the unit tells of itself may come late: what its steps had ends with the job.
+                    Some(who) if !is_unit(&who) && !self.at_work(&who).await => None,
+                    principal => principal,
+                }
             }
             TokenKind::Runner => {
                 let token = self.store.get::<RunnerToken>(&hash).await.map_err(stored)?;
@@ -252,18 +258,6 @@ impl Context {
         Ok(())
     }
 
-    /// A token for one job; withdrawn when the job ends.
-    pub(crate) fn job_token(
-        &self,
-        project: &ProjectName,
-        run: RunId,
-        job: JobId,
-        usage: JobUse,
-    ) -> (JobToken, Secret<String>) {
-        let (token, text) = JobToken::issue(project, run, job, usage, self.now(), &*self.entropy);
-        (token, text.secret())
-    }
-
     pub(crate) async fn users(&self, who: &Principal) -> Answer<Vec<api::UserView>> {
         may(who, Action::ManageUsers, &Resource::Platform)?;
         let users = self.store.list::<User>(&Query::default()).await.map_err(stored)?;
@@ -323,6 +317,10 @@ impl Context {
         self.commit(Batch::new().delete::<Token>(&token.value.hash).event(event)).await.map_err(stored)?;
         Ok(())
     }
+}
+
+fn is_unit(who: &Principal) -> bool {
+    matches!(who.scope, Scope::Job { usage: JobUse::Unit, .. })
 }
 
 fn person(who: &Principal) -> Answer<UserName> {

@@ -19,6 +19,7 @@ use crate::data_dir::{DataDir, Endpoint};
 use crate::gateway::Gateway;
 use crate::images::Images;
 use crate::observe::Telemetry;
+use crate::results::Results;
 
 /// The shared parts of control. Cheap to clone through its `Arc`.
 #[derive(Clone)]
@@ -45,6 +46,7 @@ pub(crate) struct Context {
     pub(crate) repositories: Repositories,
     pub(crate) images: Arc<Images>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) results: Arc<Results>,
     /// When the local runner last asked for work, in milliseconds since the Unix epoch.
     pub(crate) runner_seen: Arc<AtomicI64>,
     pub(crate) locks: Arc<Locks>,

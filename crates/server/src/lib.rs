@@ -14,6 +14,7 @@ mod images;
 mod ledger;
 mod observe;
 mod platform;
+mod results;
 mod roles;
 mod runs;
 mod settings;

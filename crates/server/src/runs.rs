@@ -15,6 +15,8 @@ mod schedule;
 mod start;
 mod view;
 
+pub(crate) use artifacts::{ArtifactDoc, Recorded, artifact_expiry, artifact_name};
+pub(crate) use caches::{CacheDoc, cache_key};
 pub(crate) use gates::{admits, manifest_at};
 pub(crate) use lease::Bearer;
 #[cfg(test)]
@@ -22,5 +24,5 @@ pub(crate) use rounds::look;
 pub(crate) use rounds::run;
 #[cfg(test)]
 pub(crate) use schedule::Clockwork;
-pub(crate) use start::{Pushed, WorkflowFile, start_for_push, workflows};
+pub(crate) use start::{OWNER, Pushed, WorkflowFile, start_for_push, workflows};
 pub(crate) use view::summary;

@@ -221,6 +221,10 @@ async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> any
             .project(project)
             .data(json!({"change": change, "old": text(&update.old), "new": text(&update.new), "push": moved.push}));
         batch = batch.event(event);
+        // What a job pushes with its own token starts nothing: two workflows could go on for ever.
+        if matches!(pusher, Actor::Run(_)) {
+            continue;
+        }
         let pushed = Pushed { project: project.clone(), update: update.clone(), pusher };
         for (run, events) in start_for_push(ctx, &repository, &pushed).await? {
             batch = batch.create(&run).events(events);

@@ -2,6 +2,8 @@
 
 mod crash;
 mod deliveries;
+mod genuine;
 mod permissions;
 mod runs;
+mod services;
 mod world;

@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use windlass_api as api;
 use windlass_api::{ErrorCode, Problem};
 use windlass_identity::{Action, Principal, Resource};
 use windlass_kernel::{
-    ArtifactId, Batch, Digest, Document, NewEvent, ProjectName, Query, RunId, StoreExt as _, Timestamp,
+    Actor, ArtifactId, Batch, Digest, Document, NewEvent, ProjectName, Query, RunId, StoreExt as _, Timestamp,
 };
-use windlass_oci::{BlobError, BlobStore as _, ByteStream};
+use windlass_pipeline::Run;
 use windlass_web::Download;
 
-use crate::context::{Context, internal, may, parse, stored};
+use crate::context::{Context, may, parse, stored};
 
 type Answer<T> = Result<T, Problem>;
 
@@ -25,18 +23,28 @@ const DAYS: u32 = 90;
 const MOST_DAYS: u32 = 400;
 /// The largest archive, in bytes.
 const LARGEST: u64 = 10 << 30;
+/// The most artifacts of a run.
+const MOST_OF_RUN: usize = 1000;
+/// The most that the artifacts of a project take together, in bytes.
+const LARGEST_OF_PROJECT: u64 = 50 << 30;
 
 /// An artifact of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ArtifactDoc {
-    id: ArtifactId,
-    run: RunId,
-    project: ProjectName,
-    name: String,
-    digest: Digest,
-    size: u64,
-    created_at: Timestamp,
+    pub(crate) id: ArtifactId,
+    pub(crate) run: RunId,
+    pub(crate) project: ProjectName,
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) created_at: Timestamp,
     expires_at: Timestamp,
+    /// Its number; 0 for one of before artifacts had numbers.
+    #[serde(default)]
+    number: u64,
+    /// What it is, if it is no zip archive.
+    #[serde(default)]
+    media_type: Option<String>,
 }
 
 impl Document for ArtifactDoc {
@@ -52,6 +60,27 @@ impl Document for ArtifactDoc {
 }
 
 impl ArtifactDoc {
+    /// Its number, by which client libraries know it. Below 2^53: they count in floating point.
+    pub(crate) fn number(&self) -> u64 {
+        if self.number != 0 {
+            return self.number;
+        }
+        let digest = Digest::sha256(self.id.to_string().as_bytes());
+        u64::from_str_radix(&digest.hex()[..13], 16).unwrap_or_default()
+    }
+
+    pub(crate) fn media_type(&self) -> &str {
+        self.media_type.as_deref().unwrap_or(api::runner::ARTIFACT_TYPE)
+    }
+
+    /// The file name to save it under.
+    pub(crate) fn file_name(&self) -> String {
+        match &self.media_type {
+            Some(other) if other != api::runner::ARTIFACT_TYPE => self.name.clone(),
+            _ => format!("{}.zip", self.name),
+        }
+    }
+
     fn view(&self) -> api::ArtifactView {
         api::ArtifactView {
             id: self.id.to_string(),
@@ -64,55 +93,123 @@ impl ArtifactDoc {
     }
 }
 
-/// What the blob store said, as an answer.
-pub(crate) fn blob(error: BlobError) -> Problem {
-    match error {
-        BlobError::Full => Problem::new(ErrorCode::StorageFull, error.to_string()),
-        BlobError::TooLarge { .. } => Problem::new(ErrorCode::TooLarge, error.to_string()),
-        BlobError::Interrupted(_) | BlobError::WrongDigest { .. } => Problem::invalid(error.to_string()),
-        BlobError::Unknown(_) => Problem::not_found(error.to_string()),
-        other => internal("the blob store failed", &other),
+/// The name that somebody gives an artifact, if it can have it.
+pub(crate) fn artifact_name(name: &str) -> Answer<()> {
+    let forbidden = |c: char| "\":<>|*?\\/\r\n".contains(c);
+    if name.is_empty() || name.len() > 256 || name.contains(forbidden) || name.starts_with('.') {
+        return Err(Problem::invalid(format!(
+            "`{name}` cannot be an artifact's name: it may not be empty, begin with a dot or hold any of \" : < > | * ? \\ / or line breaks"
+        )));
     }
+    Ok(())
+}
+
+/// When an artifact goes that somebody wants to keep until then.
+pub(crate) fn artifact_expiry(now: Timestamp, until: Option<Timestamp>) -> Timestamp {
+    let days = |days: u32| now + Duration::from_secs(u64::from(days) * 86_400);
+    until.unwrap_or(days(DAYS)).clamp(days(1), days(MOST_DAYS))
+}
+
+/// An artifact whose bytes are kept.
+pub(crate) struct Recorded<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) name: &'a str,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) media_type: Option<String>,
+    pub(crate) expires_at: Timestamp,
+    /// Whether it takes the place of one that has its name.
+    pub(crate) replace: bool,
 }
 
 impl Context {
-    /// Keeps a body whose digest is not known beforehand.
-    pub(crate) async fn keep_blob(&self, body: Body, largest: u64) -> Answer<(Digest, u64)> {
-        let blobs = &self.images.blobs;
-        let upload = blobs.begin().await.map_err(blob)?;
-        let hash = std::sync::Arc::new(std::sync::Mutex::new((Sha256::new(), 0u64)));
-        let hashing = hash.clone();
-        let bytes: ByteStream = Box::pin(body.into_data_stream().map(move |chunk| {
-            let chunk = chunk.map_err(|e| BlobError::Interrupted(e.to_string()))?;
-            let mut hash = hashing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            hash.0.update(&chunk);
-            hash.1 += chunk.len() as u64;
-            if hash.1 > largest {
-                return Err(BlobError::TooLarge { limit: largest });
-            }
-            Ok(chunk)
-        }));
-        if let Err(e) = blobs.append(&upload, Some(0), bytes).await {
-            let _ = blobs.cancel(&upload).await;
-            return Err(blob(e));
+    pub(crate) async fn artifact_of_run(&self, run: RunId, name: &str) -> Answer<Option<ArtifactDoc>> {
+        Ok(self.artifacts_of_run(run).await?.into_iter().find(|a| a.name == name))
+    }
+
+    /// Whether a run may have one more artifact, of this size; gives the one whose place it takes.
+    pub(crate) async fn artifact_room(
+        &self,
+        run: &Run,
+        name: &str,
+        size: u64,
+        replace: bool,
+    ) -> Answer<Option<ArtifactDoc>> {
+        let of_run = self.artifacts_of_run(run.id).await?;
+        if of_run.len() >= MOST_OF_RUN {
+            return Err(Problem::conflict(format!(
+                "this run has {MOST_OF_RUN} artifacts, which is the most: put several files into one"
+            )));
         }
-        let hex = {
-            let hash = hash.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            hex::encode(hash.0.clone().finalize())
+        let all = self.store.list::<ArtifactDoc>(&Query::default()).await.map_err(stored)?;
+        let of_project = all.iter().filter(|a| a.value.project == run.project);
+        let kept: u64 = of_project.map(|a| a.value.size).sum();
+        if kept + size > LARGEST_OF_PROJECT {
+            let text = format!(
+                "the artifacts of {} would take more than {} GiB: remove some, or keep them for less long with `retention-days`",
+                run.project,
+                LARGEST_OF_PROJECT >> 30
+            );
+            return Err(Problem::new(ErrorCode::TooLarge, text));
+        }
+        let standing = of_run.into_iter().find(|a| a.name == name);
+        if standing.is_some() && !replace {
+            return Err(Problem::conflict(format!(
+                "this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`"
+            )));
+        }
+        Ok(standing)
+    }
+
+    /// Makes kept bytes an artifact of a run, in the batch that tells of it.
+    pub(crate) async fn record_artifact(
+        &self,
+        by: &Actor,
+        new: Recorded<'_>,
+        batch: Batch,
+    ) -> Answer<ArtifactDoc> {
+        // One at a time: another leg may upload the same name now.
+        let naming = self.locks.naming.lock().await;
+        let standing = self.artifact_room(new.run, new.name, new.size, new.replace).await?;
+        let now = self.now();
+        let artifact = ArtifactDoc {
+            id: ArtifactId::new(&self.ids),
+            run: new.run.id,
+            project: new.run.project.clone(),
+            name: new.name.to_owned(),
+            digest: new.digest,
+            size: new.size,
+            created_at: now,
+            expires_at: new.expires_at,
+            number: self.store.next_number("artifact").await.map_err(stored)?,
+            media_type: new.media_type,
         };
-        let digest: Digest = parse(&format!("sha256:{hex}"))?;
-        let size = blobs.finish(&upload, &digest).await.map_err(blob)?;
-        Ok((digest, size))
+        let event =
+            NewEvent::new(now, by.clone(), "artifact.created", artifact.id).project(&artifact.project).data(
+                json!({"name": new.name, "digest": artifact.digest, "size": new.size, "run": artifact.run}),
+            );
+        let mut batch = batch.create(&artifact);
+        if let Some(standing) = &standing {
+            batch = batch.delete::<ArtifactDoc>(standing.id);
+        }
+        self.commit(batch.event(event)).await.map_err(stored)?;
+        drop(naming);
+        if let Some(standing) = standing {
+            self.let_go(&[standing.digest]).await;
+        }
+        Ok(artifact)
     }
 
-    /// A kept body.
-    pub(crate) async fn open_blob(&self, digest: &Digest, name: String) -> Answer<Download> {
-        let found = self.images.blobs.open(digest, None).await.map_err(blob)?;
-        let body = Body::from_stream(found.bytes);
-        Ok(Download { body, size: Some(found.size), name })
+    pub(crate) async fn remove_artifact(&self, by: &Actor, artifact: &ArtifactDoc) -> Answer<()> {
+        let event = NewEvent::new(self.now(), by.clone(), "artifact.deleted", artifact.id)
+            .project(&artifact.project)
+            .data(json!({"name": artifact.name, "run": artifact.run}));
+        self.commit(Batch::new().delete::<ArtifactDoc>(artifact.id).event(event)).await.map_err(stored)?;
+        self.let_go(std::slice::from_ref(&artifact.digest)).await;
+        Ok(())
     }
 
-    async fn artifacts_of_run(&self, run: RunId) -> Answer<Vec<ArtifactDoc>> {
+    pub(crate) async fn artifacts_of_run(&self, run: RunId) -> Answer<Vec<ArtifactDoc>> {
         let query = Query { parent: Some(run.to_string()), ..Query::default() };
         let found = self.store.list::<ArtifactDoc>(&query).await.map_err(stored)?;
         Ok(found.into_iter().map(|a| a.value).collect())
@@ -120,17 +217,6 @@ impl Context {
 
     pub(crate) async fn artifact_views(&self, run: RunId) -> Answer<Vec<api::ArtifactView>> {
         Ok(self.artifacts_of_run(run).await?.iter().map(ArtifactDoc::view).collect())
-    }
-
-    /// The artifact of this name that a run has, if another may take its place.
-    async fn named(&self, run: RunId, name: &str, replace: bool) -> Answer<Option<ArtifactDoc>> {
-        let standing = self.artifacts_of_run(run).await?.into_iter().find(|a| a.name == name);
-        if standing.is_some() && !replace {
-            return Err(Problem::conflict(format!(
-                "this run has an artifact `{name}` already; artifacts are immutable: choose another name, or upload with `overwrite: true`"
-            )));
-        }
-        Ok(standing)
     }
 
     pub(crate) async fn put_artifact(
@@ -143,38 +229,21 @@ impl Context {
         body: Body,
     ) -> Answer<api::ArtifactView> {
         let bearer = self.bearer(who, job, Action::UseRunArtifacts).await?;
-        let forbidden = |c: char| "\":<>|*?\\/\r\n".contains(c);
-        if name.is_empty() || name.len() > 256 || name.contains(forbidden) || name.starts_with('.') {
-            return Err(Problem::invalid(format!(
-                "`{name}` cannot be an artifact's name: it may not be empty, begin with a dot or hold any of \" : < > | * ? \\ / or line breaks"
-            )));
-        }
-        self.named(bearer.run.id, name, replace).await?;
-        let (digest, size) = self.keep_blob(body, LARGEST).await?;
-        // Looked at again: the upload took its time, and another leg may have been faster.
-        let _naming = self.locks.naming.lock().await;
-        let standing = self.named(bearer.run.id, name, replace).await?;
+        artifact_name(name)?;
+        self.artifact_room(&bearer.run, name, 0, replace).await?;
+        let kept = self.keep_archive(body, LARGEST).await?;
         let now = self.now();
-        let days = days.unwrap_or(DAYS).clamp(1, MOST_DAYS);
-        let artifact = ArtifactDoc {
-            id: ArtifactId::new(&self.ids),
-            run: bearer.run.id,
-            project: bearer.run.project.clone(),
-            name: name.to_owned(),
-            digest,
-            size,
-            created_at: now,
-            expires_at: now + Duration::from_secs(u64::from(days) * 86_400),
+        let until = days.map(|days| now + Duration::from_secs(u64::from(days) * 86_400));
+        let recorded = Recorded {
+            run: &bearer.run,
+            name,
+            digest: kept.digest.clone(),
+            size: kept.size,
+            media_type: None,
+            expires_at: artifact_expiry(now, until),
+            replace,
         };
-        let event = NewEvent::new(now, who.actor.clone(), "artifact.created", artifact.id)
-            .project(&artifact.project)
-            .data(json!({"name": name, "digest": artifact.digest, "size": size, "run": artifact.run}));
-        let mut batch = Batch::new().create(&artifact);
-        if let Some(standing) = standing {
-            batch = batch.delete::<ArtifactDoc>(standing.id);
-        }
-        self.commit(batch.event(event)).await.map_err(stored)?;
-        Ok(artifact.view())
+        Ok(self.record_artifact(&who.actor, recorded, Batch::new()).await?.view())
     }
 
     pub(crate) async fn list_artifacts(&self, who: &Principal, job: &str) -> Answer<Vec<api::ArtifactView>> {
@@ -190,7 +259,7 @@ impl Context {
             let names: Vec<&str> = all.iter().map(|a| a.name.as_str()).collect();
             Problem::not_found(format!("this run has no artifact `{name}` (it has: {})", names.join(", ")))
         })?;
-        self.open_blob(&found.digest, format!("{name}.zip")).await
+        self.open_archive(&found.digest, found.file_name()).await
     }
 
     pub(crate) async fn artifact(&self, who: &Principal, id: &str) -> Answer<Download> {
@@ -198,25 +267,27 @@ impl Context {
         let found = self.store.get::<ArtifactDoc>(&id.to_string()).await.map_err(stored)?;
         let found = found.ok_or_else(|| Problem::not_found(format!("there is no artifact {id}")))?.value;
         may(who, Action::ReadLogs, &Resource::Run { project: found.project.clone(), run: found.run })?;
-        self.open_blob(&found.digest, format!("{}.zip", found.name)).await
+        self.open_archive(&found.digest, found.file_name()).await
     }
 }
 
 impl Context {
-    /// Removes artifacts whose time is over. Their bytes go with the blobs that nothing names (a later release's work).
+    /// Removes artifacts whose time is over.
     pub(crate) async fn expire(&self) -> Result<(), windlass_kernel::StoreError> {
         let now = self.now();
         let mut batch = Batch::new();
+        let mut over = Vec::new();
         for artifact in self.store.list::<ArtifactDoc>(&Query::default()).await? {
             if artifact.value.expires_at < now {
-                let event =
-                    NewEvent::new(now, windlass_kernel::Actor::System, "artifact.expired", artifact.value.id)
-                        .project(&artifact.value.project);
+                let event = NewEvent::new(now, Actor::System, "artifact.expired", artifact.value.id)
+                    .project(&artifact.value.project);
                 batch = batch.delete::<ArtifactDoc>(artifact.value.id).event(event);
+                over.push(artifact.value.digest);
             }
         }
         if !batch.writes.is_empty() {
             self.commit(batch).await?;
+            self.let_go(&over).await;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use windlass_web::Page;
 
 use crate::context::{Context, internal, may, may_project, parse, stored};
 use crate::runs::lease::engine;
-use crate::runs::start::{Cause, begin, login, repository_json, workflows};
+use crate::runs::payload::{login, person, repository_json};
+use crate::runs::start::{Cause, begin, workflows};
 use crate::runs::view::{detail, summary};
 
 type Answer<T> = Result<T, Problem>;
@@ -39,7 +40,7 @@ impl Context {
         Ok(visible.map(|r| summary(&r.value)).collect())
     }
 
-    async fn run_for(&self, who: &Principal, run: &str, action: Action) -> Answer<Run> {
+    pub(crate) async fn run_for(&self, who: &Principal, run: &str, action: Action) -> Answer<Run> {
         let id: RunId = parse(run)?;
         let found = self.store.get::<Run>(&id.to_string()).await.map_err(stored)?;
         let run = found.ok_or_else(|| Problem::not_found(format!("there is no run {id}")))?.value;
@@ -146,8 +147,8 @@ impl Context {
             "ref": full,
             "workflow": found.path,
             "inputs": texts,
-            "repository": repository_json(self, &project, ""),
-            "sender": {"login": login(&who.actor)},
+            "repository": repository_json(self, &project, repository.default_branch().await.map_err(read)?.short()),
+            "sender": person(&who.actor),
         });
         let cause = Cause {
             event: "workflow_dispatch",

@@ -4,6 +4,7 @@ use windlass_kernel::{Batch, JobId, NewEvent, RunId, StoreError, StoreExt as _, 
 use windlass_pipeline::{Action, InvalidTransition, Run, RunEvent, step};
 
 use crate::context::Context;
+use crate::runs::attempts::Attempt;
 
 /// Why an event did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,11 @@ impl Context {
             if run == found.value && happened.is_empty() {
                 return Ok(run);
             }
-            let batch = also(&run, Batch::new().update(&run, found.version).events(happened));
+            let mut batch = Batch::new().update(&run, found.version).events(happened);
+            if run.attempt != found.value.attempt {
+                batch = batch.put(&Attempt::new(found.value));
+            }
+            let batch = also(&run, batch);
             match self.commit(batch).await {
                 Ok(_) => {
                     self.runs_changed.notify_one();

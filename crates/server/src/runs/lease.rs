@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde_json::json;
 use windlass_api::Problem;
 use windlass_api::runner as wire;
-use windlass_identity::{Action, JobToken, JobUse, Principal, Resource, Scope};
-use windlass_kernel::{Actor, Batch, EnvironmentName, JobId, Query, RunId, Secret, StoreExt as _};
+use windlass_identity::{Action, JobToken, Principal, Resource, Scope};
+use windlass_kernel::{Actor, Batch, EnvironmentName, JobId, Query, RunId, StoreExt as _};
 use windlass_pipeline::{
     Annotation, Conclusion, InvalidTransition, Job, JobState, Report, Run, RunEvent, StepRecord, StepState,
     assignment,
 };
 
 use crate::context::{Context, may, parse, stored};
+use crate::results::JobTokens;
 use crate::runs::engine::EngineError;
 use crate::runs::rounds;
 
@@ -146,26 +147,25 @@ impl Context {
         let event = RunEvent::Leased { job: job_id, runner: runner.to_owned(), until };
         let found =
             self.store.get::<Run>(&run_id.to_string()).await.map_err(|e| HandOut::Failed(stored(e)))?;
-        let project = found.ok_or(HandOut::Gone)?.value.project;
-        let (token, secret) = self.job_token(&project, run_id, job_id, JobUse::Unit);
+        let given = self.job_tokens(&found.ok_or(HandOut::Gone)?.value, job_id);
         // Whoever had the job before may still run, cut off: its token opens nothing from here on.
         let query = Query { parent: Some(run_id.to_string()), ..Query::default() };
         let known = self.store.list::<JobToken>(&query).await.map_err(|e| HandOut::Failed(stored(e)))?;
         let over: Vec<String> =
             known.into_iter().filter(|t| t.value.job == job_id).map(|t| t.value.hash).collect();
         let tokens = |_: &Run, batch: Batch| {
-            over.iter().fold(batch, |batch, hash| batch.delete::<JobToken>(hash)).put(&token)
+            given.keep(over.iter().fold(batch, |batch, hash| batch.delete::<JobToken>(hash)))
         };
         let run = self.apply_with(run_id, &[event], tokens).await.map_err(|e| match e {
             EngineError::Invalid(_) | EngineError::Unknown(_) => HandOut::Gone,
             EngineError::Store(e) => HandOut::Failed(stored(e)),
         })?;
         self.begin_log(run_id, job_id).await.map_err(HandOut::Failed)?;
-        self.assignment(&run, job_id, secret).await.map_err(HandOut::Failed)
+        self.assignment(&run, job_id, given).await.map_err(HandOut::Failed)
     }
 
     /// Everything a runner needs for a job. The job's environment's rules have passed: its secrets go along.
-    async fn assignment(&self, run: &Run, id: JobId, token: Secret<String>) -> Answer<wire::Assignment> {
+    async fn assignment(&self, run: &Run, id: JobId, tokens: JobTokens) -> Answer<wire::Assignment> {
         let missing = || Problem::conflict("the job is gone");
         let context = assignment(run, id).ok_or_else(missing)?;
         let job = run.job(id).ok_or_else(missing)?;
@@ -193,14 +193,14 @@ impl Context {
                     || vars.get(*name).is_some_and(|v| v == "true")
             }),
             secrets,
-            token,
+            token: tokens.unit.clone(),
             environment: context.environment,
             timeout_minutes: context.timeout_minutes,
             lease_seconds: LEASE.as_secs() as u32,
             server_url: self.endpoint.url.clone(),
             clone_url: format!("{}/{}.git", self.endpoint.url, run.project),
             registry,
-            services: None,
+            services: Some(self.services_of(run, tokens)),
         })
     }
 

@@ -164,8 +164,8 @@ impl Context {
     ) -> Answer<T> {
         let (run, job): (RunId, JobId) = (parse(run)?, parse(job)?);
         let found = self.run_of_log(who, run).await?;
-        let missing = || Problem::not_found("this run has no such job: it may be of an earlier attempt");
-        let job = found.job(job).ok_or_else(missing)?.clone();
+        let missing = || Problem::not_found("this run has no such job, in none of its attempts");
+        let job = self.job_of_any_attempt(&found, job).await.map_err(stored)?.ok_or_else(missing)?;
         let failed = |e: &dyn std::fmt::Display| internal("a job's log cannot be read", e);
         let path = self.log_path(run, job.id);
         if index::lags(&path).map_err(|e| failed(&e))? > LAGS {

@@ -13,12 +13,13 @@ use crate::context::Context;
 use crate::runs::approvals;
 use crate::runs::engine::EngineError;
 use crate::runs::gates::{self, Verdict};
-use crate::runs::schedule;
+use crate::runs::{follow, schedule};
 
 /// Keeps runs going until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     grace_after_restart(&ctx).await;
     let mut schedules = schedule::Clockwork::default();
+    let mut follower = follow::Follower::default();
     // Whether gates are asked: on every change, and now and then. They cost more than a look at a document.
     let (mut changed, mut quiet) = (true, 0u32);
     loop {
@@ -26,6 +27,9 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
         look(&ctx, gates).await;
         if let Err(e) = schedules.tick(&ctx).await {
             tracing::warn!(error = %format!("{e:#}"), "cannot look at the schedules");
+        }
+        if let Err(e) = follower.tick(&ctx).await {
+            tracing::warn!(error = %format!("{e:#}"), "cannot start what runs after other runs");
         }
         tokio::select! {
             () = stop.cancelled() => return,

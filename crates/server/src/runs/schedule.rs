@@ -12,7 +12,8 @@ use windlass_pipeline::Run;
 use windlass_source::{RefName, RefState, Repository, Sha};
 
 use crate::context::Context;
-use crate::runs::start::{Cause, WorkflowFile, begin, repository_json, workflows};
+use crate::runs::payload::{person, repository_json};
+use crate::runs::start::{Cause, WorkflowFile, begin, workflows};
 use crate::source::ProjectDoc;
 
 /// Up to when a project's schedules have been looked at.
@@ -139,7 +140,12 @@ async fn begin_at(
     let commit = repository.commit(tip).await?;
     let cause = Cause {
         event: "schedule",
-        payload: json!({"schedule": cron, "repository": repository_json(ctx, project, default.short())}),
+        payload: json!({
+            "schedule": cron,
+            "workflow": file.path,
+            "repository": repository_json(ctx, project, default.short()),
+            "sender": person(&Actor::System),
+        }),
         git_ref: default.as_str(),
         sha: tip.as_str(),
         base_ref: "",

@@ -34,6 +34,7 @@ use crate::data_dir::{DataDir, Endpoint};
 use crate::gateway::Gateway;
 use crate::images::Images;
 use crate::observe::Telemetry;
+use crate::results::Results;
 
 pub(super) const NOW: i64 = 1_795_000_000_000;
 
@@ -239,6 +240,7 @@ pub(super) struct World {
     pub(super) store: Arc<MemoryStore>,
     pub(super) clock: Arc<TestClock>,
     entropy: Arc<TestEntropy>,
+    url: String,
     pub(super) gateway: Arc<FakeGateway>,
     pub(super) instances: Arc<Serving>,
     pub(super) ctx: Arc<Context>,
@@ -246,6 +248,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::at("http://127.0.0.1:7700")
+    }
+
+    /// One that says that it answers at this address.
+    pub(super) fn at(url: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(TestClock::at(NOW)));
         let (entropy, gateway) = (Arc::new(TestEntropy::default()), Arc::new(FakeGateway::default()));
@@ -255,13 +262,14 @@ impl World {
             running: Mutex::default(),
             stops_fail: AtomicBool::new(false),
         });
-        let ctx = open(dir.path(), store.clone(), &clock, &entropy, &gateway, &instances);
-        Self { dir, store, clock, entropy, gateway, instances, ctx }
+        let ctx = open(dir.path(), url, store.clone(), &clock, &entropy, &gateway, &instances);
+        Self { dir, store, clock, entropy, url: url.to_owned(), gateway, instances, ctx }
     }
 
     /// Control anew, as after a kill, on this store.
     pub(super) fn restart(&mut self, store: Arc<dyn Store>) {
-        self.ctx = open(self.dir.path(), store, &self.clock, &self.entropy, &self.gateway, &self.instances);
+        let (dir, url) = (self.dir.path(), self.url.as_str());
+        self.ctx = open(dir, url, store, &self.clock, &self.entropy, &self.gateway, &self.instances);
     }
 
     /// Commits these files on a branch of a project and pushes them as `user`, behind control's back.
@@ -441,6 +449,7 @@ fn git(work: &Path, user: &str, args: &[&str]) -> String {
 
 fn open(
     root: &Path,
+    url: &str,
     store: Arc<dyn Store>,
     clock: &Arc<TestClock>,
     entropy: &Arc<TestEntropy>,
@@ -448,8 +457,7 @@ fn open(
     instances: &Arc<Serving>,
 ) -> Arc<Context> {
     let data = DataDir::open(&root.join("data")).unwrap();
-    let endpoint =
-        Endpoint { url: "http://127.0.0.1:7700".into(), gateway_url: "http://127.0.0.1:7780".into(), pid: 1 };
+    let endpoint = Endpoint { url: url.to_owned(), gateway_url: "http://127.0.0.1:7780".into(), pid: 1 };
     let capabilities = Capabilities {
         level: Level::Process,
         why: Vec::new(),
@@ -480,6 +488,7 @@ fn open(
         locks: Arc::default(),
         manifests: Arc::default(),
         images: Arc::new(images),
+        results: Arc::new(Results::open(&data, clock.clone(), entropy.clone()).unwrap()),
         repositories: Repositories::open(config).unwrap(),
         instances: instances.clone(),
         capabilities,

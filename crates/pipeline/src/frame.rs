@@ -2,7 +2,7 @@
 //! only within its frame.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use windlass_kernel::JobId;
 use windlass_workflow::model::Workflow;
@@ -65,20 +65,30 @@ pub(crate) fn together<'a>(jobs: impl Iterator<Item = &'a Job>) -> Option<Conclu
     Some(worst.into_iter().find(|c| results.contains(c)).unwrap_or(Conclusion::Skipped))
 }
 
-/// Workflows that were read once already.
-#[derive(Debug, Default)]
-pub(crate) struct Models(HashMap<Option<usize>, Option<Rc<Workflow>>>);
+/// The workflows of one run that were read already: see [`crate::step_with`].
+#[derive(Clone, Debug, Default)]
+pub struct Models(HashMap<Option<usize>, Option<Arc<Workflow>>>);
 
 impl Models {
+    /// The run's own workflow is known: its text read so.
+    pub fn knowing(workflow: Arc<Workflow>) -> Self {
+        Self(HashMap::from([(None, Some(workflow))]))
+    }
+
+    /// The run's own workflow, if it is known.
+    pub(crate) fn own(&self) -> Option<Arc<Workflow>> {
+        self.0.get(&None).cloned().flatten()
+    }
+
     /// The workflow that the jobs of a frame are of.
-    pub(crate) fn of(&mut self, run: &Run, frame: Frame) -> Option<Rc<Workflow>> {
+    pub(crate) fn of(&mut self, run: &Run, frame: Frame) -> Option<Arc<Workflow>> {
         let source = run.source(frame)?;
         self.at(run, source)
     }
 
     /// The workflow of a source.
-    pub(crate) fn at(&mut self, run: &Run, source: Option<usize>) -> Option<Rc<Workflow>> {
-        let read = || run.text_of(source).and_then(|(file, text)| parse(file, text).0).map(Rc::new);
+    pub(crate) fn at(&mut self, run: &Run, source: Option<usize>) -> Option<Arc<Workflow>> {
+        let read = || run.text_of(source).and_then(|(file, text)| parse(file, text).0).map(Arc::new);
         self.0.entry(source).or_insert_with(read).clone()
     }
 }

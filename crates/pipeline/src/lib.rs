@@ -23,11 +23,12 @@ pub use assignment::{JobContext, JobWorkflow, assignment};
 pub use called::{CalledWorkflow, Found, Loaded, Loading, MAX_CALLED, MAX_LEVELS, Wanted};
 pub use due::due;
 pub use event::{Action, Again, InvalidTransition, Report, RunEvent};
+pub use frame::Models;
 pub use job::{
     Annotation, CallState, Conclusion, GroupHold, Job, JobState, Lease, Leg, MAX_TRIES, StepRecord,
     StepState, WaitingFor,
 };
-pub use machine::step;
+pub use machine::{step, step_with};
 pub use permissions::{Granted, permissions};
 pub use run::{Cancellation, Finding, NewRun, Run, RunState, WorkflowSource};
 pub use secrets::secrets;

@@ -8,7 +8,7 @@ mod lease;
 mod schedule;
 mod start;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use windlass_kernel::{Actor, JobId, Timestamp};
@@ -26,7 +26,19 @@ pub fn step(
     now: Timestamp,
     new_job_id: &mut dyn FnMut() -> JobId,
 ) -> Result<(Run, Vec<Action>), InvalidTransition> {
-    let mut machine = Machine::new(run.clone(), now, new_job_id);
+    step_with(run, event, now, new_job_id, &mut Models::default())
+}
+
+/// [`step`], for a shell that follows a run from its beginning to its end: `models` are the workflows of this run that
+/// were read already, which are not read again.
+pub fn step_with(
+    run: &Run,
+    event: RunEvent,
+    now: Timestamp,
+    new_job_id: &mut dyn FnMut() -> JobId,
+    models: &mut Models,
+) -> Result<(Run, Vec<Action>), InvalidTransition> {
+    let mut machine = Machine::new(run.clone(), now, new_job_id, models);
     match event {
         RunEvent::Leased { job, runner, until } => machine.leased(job, runner, until)?,
         RunEvent::Renewed { job, hand_out, until } => machine.renewed(job, hand_out, until)?,
@@ -55,14 +67,19 @@ pub(crate) struct Machine<'a> {
     actions: Vec<Action>,
     now: Timestamp,
     new_job_id: &'a mut dyn FnMut() -> JobId,
-    models: Models,
+    models: &'a mut Models,
     /// Something ended or was freed: others may go on.
     unsettled: bool,
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(run: Run, now: Timestamp, new_job_id: &'a mut dyn FnMut() -> JobId) -> Self {
-        Self { run, actions: Vec::new(), now, new_job_id, models: Models::default(), unsettled: false }
+    pub(crate) fn new(
+        run: Run,
+        now: Timestamp,
+        new_job_id: &'a mut dyn FnMut() -> JobId,
+        models: &'a mut Models,
+    ) -> Self {
+        Self { run, actions: Vec::new(), now, new_job_id, models, unsettled: false }
     }
 
     pub(crate) fn finish(mut self) -> (Run, Vec<Action>) {
@@ -71,7 +88,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The workflow that the jobs of a frame are of.
-    fn model(&mut self, frame: Frame) -> Option<Rc<Workflow>> {
+    fn model(&mut self, frame: Frame) -> Option<Arc<Workflow>> {
         self.models.of(&self.run, frame)
     }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -6,6 +7,7 @@ use windlass_kernel::{Actor, Document, JobId, ProjectName, RunId, Timestamp};
 use windlass_workflow::model::Workflow;
 
 use crate::called::{CalledWorkflow, Loaded};
+use crate::frame::Models;
 use crate::machine::Machine;
 use crate::{Action, Conclusion, GroupHold, Job};
 
@@ -158,10 +160,23 @@ impl Run {
     /// A run, as it stands right after it was made, and what is to be done. A workflow with errors gives one that has
     /// ended, with the errors in its diagnostics.
     pub fn new(new: NewRun, now: Timestamp, new_job_id: &mut dyn FnMut() -> JobId) -> (Self, Vec<Action>) {
-        let (workflow, mut diagnostics) = parse(&new.file, &new.text);
+        let (workflow, diagnostics) = parse(&new.file, &new.text);
+        let mut models = workflow.map(|workflow| Models::knowing(Arc::new(workflow))).unwrap_or_default();
+        Self::known(new, diagnostics, now, new_job_id, &mut models)
+    }
+
+    /// [`Run::new`] of a workflow that was read already, without errors: `models` know it.
+    pub fn known(
+        new: NewRun,
+        mut diagnostics: Vec<Finding>,
+        now: Timestamp,
+        new_job_id: &mut dyn FnMut() -> JobId,
+        models: &mut Models,
+    ) -> (Self, Vec<Action>) {
+        let workflow = models.own();
         let wrong = new.called.findings.iter().any(|finding| finding.severity == "error");
         diagnostics.extend(new.called.findings);
-        let name = workflow.as_ref().map_or(new.file.as_str(), Workflow::display_name).to_owned();
+        let name = workflow.as_ref().map_or(new.file.as_str(), |workflow| workflow.display_name()).to_owned();
         let run = Self {
             id: new.id,
             project: new.project,
@@ -187,8 +202,8 @@ impl Run {
             diagnostics,
             jobs: Vec::new(),
         };
-        let mut machine = Machine::new(run, now, new_job_id);
-        machine.create(workflow.filter(|_| !wrong));
+        let mut machine = Machine::new(run, now, new_job_id, models);
+        machine.create(workflow.as_deref().filter(|_| !wrong));
         machine.finish()
     }
 

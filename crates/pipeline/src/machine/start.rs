@@ -10,15 +10,15 @@ use crate::{Action, Conclusion, Finding, InvalidTransition, RunState, settings};
 
 impl Machine<'_> {
     /// The run was made. Without a workflow it ends here.
-    pub(crate) fn create(&mut self, workflow: Option<Workflow>) {
-        if let Some(workflow) = &workflow {
+    pub(crate) fn create(&mut self, workflow: Option<&Workflow>) {
+        if let Some(workflow) = workflow {
             self.title(workflow);
             self.run.jobs = workflow.jobs.iter().map(|job| self.fresh(None, job)).collect();
         }
         let (event, title) = (self.run.event.clone(), self.run.title.clone());
         self.emit_run(self.run.actor.clone(), "run.created", json!({"event": event, "title": title}));
         match workflow {
-            Some(workflow) => self.begin(&workflow),
+            Some(workflow) => self.begin(workflow),
             None => self.complete_run(Conclusion::StartupFailure),
         }
     }

@@ -242,6 +242,17 @@ pub struct Rerun {
     pub job: Option<String>,
 }
 
+/// Starts what runs on `repository_dispatch`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryDispatch {
+    /// The event's type, as the sender names it; at most 100 characters.
+    pub event_type: String,
+    /// `github.event.client_payload`: at most 10 keys, and 65,535 characters as JSON.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub client_payload: serde_json::Map<String, Value>,
+}
+
 /// A workflow file of a project's default branch.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkflowView {

@@ -3,26 +3,34 @@
 
 mod approvals;
 mod artifacts;
+mod attempts;
 mod caches;
 mod called;
 mod calls;
 mod engine;
+mod events;
+mod follow;
 mod gates;
 mod lease;
 mod log;
+mod payload;
+mod proposal;
 mod rounds;
 mod schedule;
+mod secrets;
 mod start;
 mod view;
 
 pub(crate) use artifacts::{ArtifactDoc, Recorded, artifact_expiry, artifact_name};
 pub(crate) use caches::{CacheDoc, cache_key};
+#[cfg(test)]
+pub(crate) use follow::Follower;
 pub(crate) use gates::{admits, manifest_at};
-pub(crate) use lease::Bearer;
+pub(crate) use lease::{Bearer, report};
 #[cfg(test)]
 pub(crate) use rounds::look;
 pub(crate) use rounds::run;
 #[cfg(test)]
 pub(crate) use schedule::Clockwork;
 pub(crate) use start::{OWNER, Pushed, WorkflowFile, start_for_push, workflows};
-pub(crate) use view::summary;
+pub(crate) use view::{detail, job as job_view, summary};

@@ -3,6 +3,7 @@
 
 mod about;
 mod accounts;
+mod compatible;
 mod delivery;
 mod runner;
 mod runs;
@@ -66,6 +67,7 @@ pub(crate) fn router() -> (Router<Web>, OpenApi) {
     complete(&mut description);
     let router = router
         .route("/api/v1/openapi.json", get(openapi))
+        .merge(compatible::routes())
         .route("/api/v1/{*rest}", axum::routing::any(transfer::no_such_call))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     (router, description)

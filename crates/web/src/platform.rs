@@ -148,6 +148,17 @@ pub trait Platform: Send + Sync + 'static {
     async fn cancel_run(&self, who: &Principal, run: &str) -> Answer<()>;
     /// Runs again: a new attempt.
     async fn rerun(&self, who: &Principal, run: &str, how: api::Rerun) -> Answer<()>;
+    /// The attempts of a run, newest first.
+    async fn attempts(&self, who: &Principal, run: &str) -> Answer<Vec<api::RunSummary>>;
+    /// One attempt of a run.
+    async fn attempt(&self, who: &Principal, run: &str, attempt: u32) -> Answer<api::RunDetail>;
+    /// Sends an event of the sender's own: starts what runs on `repository_dispatch`.
+    async fn repository_dispatch(
+        &self,
+        who: &Principal,
+        project: &str,
+        event: api::RepositoryDispatch,
+    ) -> Answer<Vec<api::RunSummary>>;
     /// The workflows of the default branch.
     async fn workflows(&self, who: &Principal, project: &str) -> Answer<Vec<api::WorkflowView>>;
     /// Starts a workflow by hand.

@@ -161,6 +161,23 @@ impl Platform for Control {
         self.0.rerun(who, run, how).await
     }
 
+    async fn attempts(&self, who: &Principal, run: &str) -> Answer<Vec<api::RunSummary>> {
+        self.0.attempts(who, run).await
+    }
+
+    async fn attempt(&self, who: &Principal, run: &str, attempt: u32) -> Answer<api::RunDetail> {
+        self.0.attempt(who, run, attempt).await
+    }
+
+    async fn repository_dispatch(
+        &self,
+        who: &Principal,
+        project: &str,
+        event: api::RepositoryDispatch,
+    ) -> Answer<Vec<api::RunSummary>> {
+        self.0.repository_dispatch(who, project, event).await
+    }
+
     async fn workflows(&self, who: &Principal, project: &str) -> Answer<Vec<api::WorkflowView>> {
         self.0.workflows(who, project).await
     }

@@ -170,7 +170,7 @@ impl Context {
         let context = assignment(run, id).ok_or_else(missing)?;
         let job = run.job(id).ok_or_else(missing)?;
         let environment = context.environment.as_deref().and_then(|e| e.parse::<EnvironmentName>().ok());
-        let secrets = self.job_secrets(&run.project, environment.as_ref()).await?;
+        let secrets = self.secrets_of(run, job, environment.as_ref(), &tokens.steps).await?;
         let vars = self.job_variables(&run.project, environment.as_ref()).await?;
         let registry = self.endpoint.url.trim_start_matches("http://").to_owned();
         Ok(wire::Assignment {
@@ -235,8 +235,10 @@ impl Context {
         };
         if bearer.job.lease().is_none() {
             let acknowledged = updates.updates.last().map_or(bearer.job.acknowledged, |u| u.seq);
-            // Its end was taken in already, and the answer got lost: not lost, done.
-            let lost = !bearer.job.is_completed();
+            // Its end was taken in already, and the answer got lost: not lost, done. One who goes on to tell of a job
+            // that was ended without it (a limit passed) must stop.
+            let repeats = updates.updates.last().is_some_and(|u| u.seq <= bearer.job.acknowledged);
+            let lost = !(bearer.job.is_completed() && repeats);
             return Ok(wire::UpdateReply { acknowledged, cancel: None, lost });
         }
         let (id, hand_out) = (bearer.job.id, bearer.job.tries);
@@ -301,7 +303,8 @@ pub(crate) fn engine(error: EngineError) -> Problem {
     }
 }
 
-fn report(what: wire::JobHappening) -> Report {
+/// What a runner tells, as the machine takes it.
+pub(crate) fn report(what: wire::JobHappening) -> Report {
     match what {
         wire::JobHappening::Started { sandbox } => Report::Started { sandbox },
         wire::JobHappening::Step { step } => Report::Step(StepRecord {

@@ -30,6 +30,9 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(artifact))
         .routes(routes!(workflows))
         .routes(routes!(dispatch))
+        .routes(routes!(repository_dispatch))
+        .routes(routes!(attempts))
+        .routes(routes!(attempt))
 }
 
 /// A list's window.
@@ -219,4 +222,35 @@ async fn dispatch(
     Json(how): Json<wire::Dispatch>,
 ) -> Reply<(StatusCode, Json<wire::RunSummary>)> {
     Ok((StatusCode::CREATED, Json(web.platform.dispatch(&caller.who, &project, &which.file, how).await?)))
+}
+
+/// Sends an event of the sender's own: starts the workflows of the default branch that run on `repository_dispatch`.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/dispatches", tag = "runs", responses((status = 201, body = Vec<wire::RunSummary>)))]
+async fn repository_dispatch(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(project): Path<String>,
+    Json(event): Json<wire::RepositoryDispatch>,
+) -> Reply<(StatusCode, Json<Vec<wire::RunSummary>>)> {
+    Ok((StatusCode::CREATED, Json(web.platform.repository_dispatch(&caller.who, &project, event).await?)))
+}
+
+/// The attempts of a run, newest first.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/attempts", tag = "runs", responses((status = 200, body = Vec<wire::RunSummary>)))]
+async fn attempts(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(run): Path<String>,
+) -> Reply<Json<Vec<wire::RunSummary>>> {
+    Ok(Json(web.platform.attempts(&caller.who, &run).await?))
+}
+
+/// One attempt of a run, as it ended.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/attempts/{attempt}", tag = "runs", responses((status = 200, body = wire::RunDetail)))]
+async fn attempt(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((run, attempt)): Path<(String, u32)>,
+) -> Reply<Json<wire::RunDetail>> {
+    Ok(Json(web.platform.attempt(&caller.who, &run, attempt).await?))
 }

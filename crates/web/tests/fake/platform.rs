@@ -254,6 +254,22 @@ impl Platform for Fake {
         self.note(format!("rerun {run} {} {}", how.failed_only, how.job.unwrap_or_default()));
         Ok(())
     }
+    async fn attempts(&self, who: &Principal, run: &str) -> Answer<Vec<api::RunSummary>> {
+        Ok(vec![self.run(who, run).await?.summary])
+    }
+    async fn attempt(&self, who: &Principal, run: &str, attempt: u32) -> Answer<api::RunDetail> {
+        self.note(format!("attempt {run} {attempt}"));
+        self.run(who, run).await
+    }
+    async fn repository_dispatch(
+        &self,
+        _: &Principal,
+        project: &str,
+        event: api::RepositoryDispatch,
+    ) -> Answer<Vec<api::RunSummary>> {
+        self.note(format!("repository_dispatch {project} {}", event.event_type));
+        Ok(Vec::new())
+    }
     async fn workflows(&self, _: &Principal, project: &str) -> Answer<Vec<api::WorkflowView>> {
         Ok(if project == "tasks" { self.data.workflows() } else { Vec::new() })
     }

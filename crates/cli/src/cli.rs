@@ -6,12 +6,13 @@ use clap::{Parser, Subcommand};
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
-    account, approve, audit, bench, credential, deliver, demo, down, lint, logs, project, run, service,
+    account, approve, audit, bench, credential, deliver, demo, down, eval, lint, local, logs, project, run, service,
     setting, status, up,
 };
 
 const EXAMPLES: &str = "\
 Examples:
+  windlass run                       run this repository's workflows here, before the push
   windlass demo                      see the whole way from a push to production, on an empty directory
   windlass up                        start the platform on this machine
   windlass project remote            let this repository be pushed to it: git push windlass main
@@ -36,8 +37,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     #[command(subcommand)]
     Project(project::Project),
-    #[command(subcommand)]
-    Run(run::Run),
+    Run(Box<local::Run>),
     RunList(run::List),
     #[command(subcommand)]
     Workflow(run::Workflow),
@@ -62,6 +62,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     Lint(lint::Lint),
+    Eval(eval::Eval),
     #[command(hide = true)]
     Credential(credential::Credential),
     #[command(hide = true)]
@@ -78,7 +79,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Doctor(_) => status::doctor(global).await,
         Command::Demo(c) => demo::run(global, c).await,
         Command::Project(c) => project::run(global, c).await,
-        Command::Run(c) => run::run(global, c).await,
+        Command::Run(c) => match c.command {
+            Some(command) => run::run(global, command).await,
+            // It has a runtime of its own: see `main`.
+            None => Ok(Exit::Done),
+        },
         Command::RunList(c) => run::list(global, c).await,
         Command::Workflow(c) => run::workflow(global, c).await,
         Command::Logs(c) => logs::run(global, c).await,
@@ -94,6 +99,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::User(c) => account::user(global, c).await,
         Command::Audit(c) => audit::run(global, c).await,
         Command::Lint(c) => lint::run(global, c),
+        Command::Eval(c) => eval::run(global, c),
         Command::Credential(c) => credential::run(global, c),
         Command::Bench(c) => bench::run(c).await,
     }

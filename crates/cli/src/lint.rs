@@ -78,7 +78,7 @@ fn as_json(file: &str, finding: &Diagnostic) -> windlass_api::DiagnosticView {
 }
 
 /// The snippet with its first line in the severity's colour.
-fn toned(finding: &Diagnostic, snippet: &str) -> String {
+pub(crate) fn toned(finding: &Diagnostic, snippet: &str) -> String {
     let tone = match finding.severity {
         Severity::Error => Tone::Bad,
         Severity::Warning => Tone::Busy,

@@ -14,9 +14,11 @@ mod credential;
 mod deliver;
 mod demo;
 mod down;
+mod eval;
 mod failure;
 mod lint;
 mod live;
+mod local;
 mod load;
 mod logs;
 mod project;
@@ -41,6 +43,11 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let cli = cli::Cli::parse();
+    if let cli::Command::Run(run) = &cli.command
+        && run.command.is_none()
+    {
+        return exit(local::main(&cli.global, &run.local));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -51,6 +58,10 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(cli::run(cli));
     // A question that nobody answers any more must not hold the process.
     runtime.shutdown_background();
+    exit(outcome)
+}
+
+fn exit(outcome: anyhow::Result<failure::Exit>) -> ExitCode {
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {

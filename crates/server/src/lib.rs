@@ -12,6 +12,7 @@ mod figures;
 mod gateway;
 mod images;
 mod ledger;
+pub mod local;
 mod observe;
 mod platform;
 mod results;

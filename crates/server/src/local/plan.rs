@@ -133,7 +133,7 @@ pub fn plan(request: LocalRequest) -> Result<Plan, PlanError> {
             continue;
         }
         let inputs = inputs(&request, event, &workflow, &found.file)?;
-        let called = source::called(&found.file, &found.text, &repository, &request.repositories);
+        let called = source::called(&found.file, &found.text, &workflow, &repository, &request.repositories);
         runs.push(PlannedRun {
             name: workflow.display_name().to_owned(),
             jobs: jobs(&workflow, &wanted, &places, &found.file)?,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use windlass_kernel::{Actor, Clock, Ids, JobId, OsEntropy, ProjectName, RunId, SystemClock};
 use windlass_pipeline::concurrency::{Group, GroupAction, Member};
-use windlass_pipeline::{Action, NewRun, Run, RunEvent, step};
+use windlass_pipeline::{Action, Models, NewRun, Run, RunEvent, step_with};
 use windlass_runner::JobStop;
 use windlass_workflow::Workflow;
 
@@ -22,6 +22,8 @@ use crate::runs::{detail, job_view};
 /// A run that goes on.
 struct LocalRun {
     run: Run,
+    /// Its workflows, read once.
+    models: Models,
     control: Arc<LocalControl>,
     /// By key: how many legs were passed over, and how many were not.
     legs: BTreeMap<String, (usize, usize)>,
@@ -109,13 +111,15 @@ impl Shell {
             };
             self.models.insert(planned.text.clone(), planned.workflow.clone());
             let ids = self.ids.clone();
-            let (mut run, actions) = Run::new(new, self.clock.now(), &mut || JobId::new(&ids));
+            let mut models = Models::knowing(planned.workflow.clone());
+            let now = self.clock.now();
+            let (mut run, actions) = Run::known(new, Vec::new(), now, &mut || JobId::new(&ids), &mut models);
             if planned.partly {
                 run.jobs.retain(|job| planned.jobs.iter().any(|wanted| wanted.id == job.key));
             }
             let control = Arc::new(LocalControl::new(&plan, id));
             self.audience.run(&detail(&run));
-            self.runs.push(LocalRun { run, control, legs: BTreeMap::new() });
+            self.runs.push(LocalRun { run, models, control, legs: BTreeMap::new() });
             for job in 0..self.runs[place].run.jobs.len() {
                 self.tell_job(place, job);
             }
@@ -125,9 +129,9 @@ impl Shell {
 
     /// Lets an event happen to a run.
     fn happen(&mut self, at: usize, event: RunEvent) {
-        let before = &self.runs[at].run;
-        let ids = self.ids.clone();
-        let (next, actions) = match step(before, event, self.clock.now(), &mut || JobId::new(&ids)) {
+        let LocalRun { run: before, models, .. } = &mut self.runs[at];
+        let (ids, now) = (self.ids.clone(), self.clock.now());
+        let (next, actions) = match step_with(before, event, now, &mut || JobId::new(&ids), models) {
             Ok(done) => done,
             Err(error) => {
                 tracing::debug!(%error, "an event that cannot happen any more");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use windlass_pipeline::{Found, Loaded, Loading, Wanted};
+use windlass_workflow::Workflow;
 
 use super::repository::Repository;
 
@@ -15,9 +16,13 @@ pub(super) const LARGEST: u64 = 16 << 20;
 pub(super) fn called(
     file: &str,
     text: &str,
+    workflow: &Workflow,
     repository: &Repository,
     others: &BTreeMap<String, PathBuf>,
 ) -> Loaded {
+    if workflow.jobs.iter().all(|job| job.call().is_none()) {
+        return Loaded::default();
+    }
     let mut loading = Loading::new(file, text);
     while let Some(wanted) = loading.wanted() {
         let found = find(&wanted, repository, others);

@@ -20,6 +20,7 @@ use crate::action::ActionSources;
 use crate::backoff::Backoff;
 use crate::control::encode;
 use crate::folder::{HandOut, JobFolder, private};
+use crate::job::Hooks;
 use crate::unit::UnitSettings;
 
 /// What a runner on a Linux machine serves, if nothing else was said.
@@ -256,6 +257,7 @@ impl Dispatcher {
             limits: self.config.limits,
             capabilities: self.capabilities.clone(),
             actions: ActionSources::of_machine(&self.config.data_dir),
+            hooks: Hooks::of_machine(),
             spare,
         }
     }

@@ -3,11 +3,13 @@
 mod background;
 mod environment;
 mod finish;
+mod hook;
 mod stage;
 mod step;
 mod step_files;
 
 use background::{Background, Place as StepPlace};
+pub use hook::Hooks;
 pub(crate) use stage::{Post, PostWork, When};
 pub(crate) use step::Going;
 pub(crate) use step_files::StepFiles;
@@ -58,6 +60,10 @@ pub(crate) struct Job {
     /// Where actions come from that are not built in, and those that came.
     pub(crate) sources: ActionSources,
     pub(crate) shelf: Shelf,
+    /// The operator's scripts around it.
+    pub(crate) hooks: Hooks,
+    /// How many summaries its steps wrote.
+    pub(crate) summaries: AtomicU32,
     /// The machine's Node.js and its version, once an action needed it.
     pub(crate) node: tokio::sync::OnceCell<(String, String)>,
     /// What differs in a job of this process.
@@ -246,13 +252,16 @@ impl Job {
             self.voice(1).error(&why);
             return JobEnd::failed(why);
         }
-        let pres = match self.pres(&progress, Frame::default(), model.steps(), None).await {
+        let mut pres = match self.pres(&progress, Frame::default(), model.steps(), None).await {
             Ok(pres) => pres,
             Err(why) => {
                 self.voice(1).error(&why);
                 return JobEnd::failed(why);
             }
         };
+        if let Some(script) = &self.hooks.started {
+            pres.insert(0, Post::hook(hook::STARTED, script));
+        }
         let places = background::places(model.steps(), 2 + pres.len() as u32);
         for (index, pre) in pres.iter().enumerate() {
             self.reporter.tell(JobHappening::Step { step: waiting(2 + index as u32, &pre.name) });
@@ -270,6 +279,10 @@ impl Job {
         while let Some(post) = progress.posts.pop() {
             number += 1;
             self.stage(&mut progress, post, number).await;
+        }
+        if let Some(script) = &self.hooks.completed {
+            number += 1;
+            self.stage(&mut progress, Post::hook(hook::COMPLETED, script), number).await;
         }
         let end = self.complete(&mut progress, model, number + 1).await;
         watch.abort();

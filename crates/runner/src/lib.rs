@@ -32,6 +32,7 @@ pub mod unit;
 pub use action::ActionSources;
 pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
 pub use halt::end_jobs;
+pub use job::Hooks;
 pub use local::{
     AfterFailure, FailedStep, JobStop, Listener, LocalEnd, LocalJob, SourceTrees, run_local_job,
 };

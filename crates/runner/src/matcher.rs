@@ -1,12 +1,14 @@
 //! Problem matchers: patterns that find annotations in ordinary output (`::add-matcher::FILE`).
 
-use std::path::PathBuf;
+mod spec;
+
+use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
-use serde::Deserialize;
+use fancy_regex::{Captures, Regex};
 
 use crate::beneath::Beneath;
+use spec::{MatcherFile, MatcherSpec, PatternSpec};
 
 /// What a matcher found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,14 @@ pub(crate) struct Finding {
     pub(crate) column: Option<u32>,
     pub(crate) code: Option<String>,
     pub(crate) message: String,
+}
+
+/// What came of showing a line to the matchers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) finding: Option<Finding>,
+    /// Matchers that are given up, and why.
+    pub(crate) dropped: Vec<String>,
 }
 
 /// The matchers in force, newest first.
@@ -31,15 +41,18 @@ pub(crate) struct Matchers {
 struct Matcher {
     owner: String,
     severity: Option<String>,
+    from_path: Option<String>,
     patterns: Vec<(Regex, PatternSpec)>,
-    /// What the patterns before the one that is waited for have caught.
-    caught: Caught,
-    next: usize,
+    /// What each pattern but the last has caught, together with those before it.
+    running: Vec<Option<Caught>>,
+    /// How often a pattern took too long.
+    strikes: u32,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Caught {
     file: Option<String>,
+    from_path: Option<String>,
     line: Option<u32>,
     column: Option<u32>,
     severity: Option<String>,
@@ -47,37 +60,17 @@ struct Caught {
     message: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MatcherFile {
-    problem_matcher: Vec<MatcherSpec>,
-}
-
-#[derive(Debug, Deserialize)]
-struct MatcherSpec {
-    owner: String,
-    severity: Option<String>,
-    pattern: Vec<PatternSpec>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct PatternSpec {
-    regexp: String,
-    file: Option<usize>,
-    line: Option<usize>,
-    column: Option<usize>,
-    severity: Option<usize>,
-    code: Option<usize>,
-    message: Option<usize>,
-    #[serde(default, rename = "loop")]
-    repeat: bool,
-}
-
 /// The largest file of matchers.
 const LARGEST: u64 = 1 << 20;
+/// How often a matcher may take too long before it is given up.
+const STRIKES: u32 = 3;
+/// How many steps back a pattern may go on one line: about a second's worth.
+const STEPS_BACK: usize = 1_000_000;
+/// The most memory of one pattern, in bytes.
+const LARGEST_PATTERN: usize = 4 << 20;
 
 static COLOURS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("\x1b\\[[0-9;]*m").expect("the pattern is part of this program"));
+    LazyLock::new(|| Regex::new("\x1b\\[[0-9;]*m?").expect("the pattern is part of this program"));
 
 impl Matchers {
     /// No matchers yet; their files lie below the job's folder, relative names in the workspace.
@@ -88,6 +81,9 @@ impl Matchers {
     /// Puts the matchers of a file in force; one with the same owner gives way.
     pub(crate) fn want(&mut self, file: &str) -> Result<(), String> {
         let (folder, workspace) = self.folders.as_ref().ok_or("problem matchers cannot be read here")?;
+        if file.trim().is_empty() {
+            return Err("File path must be specified.".to_owned());
+        }
         let path = workspace.join(file.trim());
         let text = folder
             .read_text(&path, LARGEST)
@@ -97,7 +93,7 @@ impl Matchers {
     }
 
     fn add(&mut self, text: &str) -> Result<(), String> {
-        let file: MatcherFile = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let file = MatcherFile::parse(text)?;
         for spec in file.problem_matcher {
             let owner = spec.owner.clone();
             let matcher = Matcher::build(spec).map_err(|why| format!("owner `{owner}`: {why}"))?;
@@ -110,6 +106,9 @@ impl Matchers {
     /// Takes matchers out of force: those of an owner, or those that a file names.
     pub(crate) fn remove(&mut self, owner: Option<&str>, file: &str) -> Result<(), String> {
         if let Some(owner) = owner {
+            if !file.trim().is_empty() {
+                return Err("Either specify an owner name or a file path in the command, not both".to_owned());
+            }
             self.active.retain(|matcher| !matcher.owner.eq_ignore_ascii_case(owner));
             return Ok(());
         }
@@ -120,161 +119,162 @@ impl Matchers {
     }
 
     /// Shows a line to the matchers; the first that finds something ends the search.
-    pub(crate) fn see(&mut self, line: &str) -> Option<Finding> {
+    pub(crate) fn see(&mut self, line: &str) -> Seen {
+        let mut seen = Seen::default();
         if self.active.is_empty() {
-            return None;
+            return seen;
         }
         let line = COLOURS.replace_all(line, "");
-        let at = self.active.iter_mut().position(|matcher| matcher.see(&line))?;
-        let finding = self.active[at].take();
-        for other in self.active.iter_mut().enumerate().filter(|(n, _)| *n != at).map(|(_, other)| other) {
-            other.reset();
+        let mut at = 0;
+        while at < self.active.len() {
+            match self.active[at].see(&line) {
+                Ok(None) => at += 1,
+                Ok(Some(caught)) => {
+                    let matcher = &self.active[at];
+                    seen.finding =
+                        matcher.finding(caught.clone()).map(|finding| self.placed(finding, &caught));
+                    let others = self.active.iter_mut().enumerate().filter(|(n, _)| *n != at);
+                    others.for_each(|(_, other)| other.running.fill(None));
+                    return seen;
+                }
+                Err(why) => {
+                    let matcher = &mut self.active[at];
+                    matcher.strikes += 1;
+                    matcher.running.fill(None);
+                    if matcher.strikes < STRIKES {
+                        at += 1;
+                        continue;
+                    }
+                    seen.dropped.push(format!(
+                        "Removing issue matcher '{}'. Matcher failed {STRIKES} times. Error: {why}",
+                        matcher.owner
+                    ));
+                    self.active.remove(at);
+                }
+            }
         }
-        finding.map(|finding| self.in_repository(finding))
+        seen
     }
 
-    /// A file of the workspace is named by its path in there, any other is not named.
-    fn in_repository(&self, mut finding: Finding) -> Finding {
-        if let (Some(file), Some((_, workspace))) = (&finding.file, &self.folders) {
-            let path = workspace.join(file);
-            finding.file = path.strip_prefix(workspace).ok().map(|path| path.to_string_lossy().into_owned());
+    /// A file of the workspace is named by its path in there; any other, and one that is not there, is not named.
+    fn placed(&self, mut finding: Finding, caught: &Caught) -> Finding {
+        if let (Some(file), Some((below, workspace))) = (&finding.file, &self.folders) {
+            let from = caught.from_path.as_deref().map(Path::new).and_then(Path::parent);
+            let path = workspace.join(from.unwrap_or(Path::new(""))).join(file);
+            let path = straight(&path);
+            let there = below.open(&path).is_ok();
+            let inside = path.strip_prefix(workspace).ok().filter(|_| there);
+            finding.file = inside.map(|path| path.to_string_lossy().into_owned());
         }
         finding
     }
+
+    /// How annotations name a file: by its path in the workspace, if it lies there.
+    pub(crate) fn in_workspace(&self, file: &str) -> String {
+        let inside = self.folders.as_ref().and_then(|(_, workspace)| {
+            straight(Path::new(file))
+                .strip_prefix(workspace)
+                .ok()
+                .map(|path| path.to_string_lossy().into_owned())
+        });
+        inside.unwrap_or_else(|| file.to_owned())
+    }
+}
+
+/// A path without `.` and `..`.
+fn straight(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(straight.pop()),
+            Component::CurDir => {}
+            other => straight.push(other),
+        }
+    }
+    straight
 }
 
 impl Matcher {
     fn build(spec: MatcherSpec) -> Result<Self, String> {
-        let last = spec.pattern.len().checked_sub(1).ok_or("it has no pattern")?;
+        spec.check()?;
         let mut patterns = Vec::new();
-        for (n, pattern) in spec.pattern.into_iter().enumerate() {
-            if pattern.repeat && n != last {
-                return Err("only its last pattern may have `loop`".to_owned());
-            }
-            let regex = Regex::new(&pattern.regexp).map_err(|e| e.to_string())?;
+        for pattern in spec.pattern {
+            let regex = fancy_regex::RegexBuilder::new(&pattern.regexp)
+                .backtrack_limit(STEPS_BACK)
+                .delegate_size_limit(LARGEST_PATTERN)
+                .build()
+                .map_err(|e| e.to_string())?;
             patterns.push((regex, pattern));
         }
-        if patterns[last].1.message.is_none() {
-            return Err("its last pattern must say where the `message` is".to_owned());
-        }
-        Ok(Self { owner: spec.owner, severity: spec.severity, patterns, caught: Caught::default(), next: 0 })
+        let running = vec![None; patterns.len() - 1];
+        let (owner, severity, from_path) = (spec.owner, spec.severity, spec.from_path);
+        Ok(Self { owner, severity, from_path, patterns, running, strikes: 0 })
     }
 
-    fn reset(&mut self) {
-        self.caught = Caught::default();
-        self.next = 0;
-    }
-
-    /// True once the last pattern matched.
-    fn see(&mut self, line: &str) -> bool {
+    /// What was caught once the last pattern matched. The patterns are tried from the last to the first, so that one
+    /// line moves each running match by one pattern.
+    fn see(&mut self, line: &str) -> Result<Option<Caught>, String> {
         let last = self.patterns.len() - 1;
-        let (regex, spec) = &self.patterns[self.next];
-        let Some(captures) = regex.captures(line) else {
-            let waiting = self.next > 0;
-            self.reset();
-            // The line may begin a new problem.
-            return waiting && self.see(line);
-        };
-        self.caught.add(&captures, spec);
-        if self.next < last {
-            self.next += 1;
-            return false;
+        for at in (0..=last).rev() {
+            let before = at.checked_sub(1).map(|before| self.running[before].clone());
+            if matches!(before, Some(None)) {
+                continue;
+            }
+            let before = before.flatten();
+            let (regex, spec) = &self.patterns[at];
+            let captures = regex.captures(line).map_err(|e| e.to_string())?;
+            match captures {
+                Some(captures) if at == last => {
+                    let caught = before.clone().unwrap_or_default().and(&captures, spec);
+                    let repeats = spec.repeat;
+                    self.running.fill(None);
+                    if repeats && at > 0 {
+                        self.running[at - 1] = before;
+                    }
+                    return Ok(Some(caught));
+                }
+                Some(captures) => {
+                    self.running[at] = Some(before.unwrap_or_default().and(&captures, spec));
+                }
+                None if at == last && at > 0 => self.running[at - 1] = None,
+                None if at < last => self.running[at] = None,
+                None => {}
+            }
         }
-        true
+        Ok(None)
     }
 
-    /// What was found, and what stays for the next round.
-    fn take(&mut self) -> Option<Finding> {
-        let caught = self.caught.clone();
-        if self.patterns.last().is_some_and(|(_, spec)| spec.repeat) && self.next > 0 {
-            self.caught.message = None;
-        } else {
-            self.reset();
-        }
+    /// What is reported; nothing without a message, nor with a severity that there is not.
+    fn finding(&self, mut caught: Caught) -> Option<Finding> {
+        caught.from_path = caught.from_path.or_else(|| self.from_path.clone());
         let severity =
-            caught.severity.or_else(|| self.severity.clone()).unwrap_or_default().to_ascii_lowercase();
-        let level = match severity.as_str() {
+            caught.severity.filter(|severity| !severity.is_empty()).or_else(|| self.severity.clone());
+        let level = match severity.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "" | "error" => "error",
             "warning" => "warning",
             "notice" => "notice",
-            _ => "error",
+            _ => return None,
         };
-        let message = caught.message.filter(|message| !message.is_empty())?;
-        Some(Finding {
-            level,
-            file: caught.file,
-            line: caught.line,
-            column: caught.column,
-            code: caught.code,
-            message,
-        })
+        let message = caught.message.filter(|message| !message.trim().is_empty())?;
+        let file = caught.file.filter(|file| !file.trim().is_empty());
+        Some(Finding { level, file, line: caught.line, column: caught.column, code: caught.code, message })
     }
 }
 
 impl Caught {
-    fn add(&mut self, captures: &Captures<'_>, spec: &PatternSpec) {
+    fn and(mut self, captures: &Captures<'_, str>, spec: &PatternSpec) -> Self {
         let group = |n: Option<usize>| n.and_then(|n| captures.get(n)).map(|m| m.as_str().to_owned());
-        let number = |n: Option<usize>| group(n).and_then(|text| text.parse().ok());
-        self.file = group(spec.file).or(self.file.take());
-        self.line = number(spec.line).or(self.line.take());
-        self.column = number(spec.column).or(self.column.take());
-        self.severity = group(spec.severity).or(self.severity.take());
-        self.code = group(spec.code).or(self.code.take());
-        self.message = group(spec.message).or(self.message.take());
+        let number = |n: Option<usize>| group(n).and_then(|text| text.trim().parse().ok());
+        self.file = group(spec.file).or(self.file);
+        self.from_path = group(spec.from_path).or(self.from_path);
+        self.line = number(spec.line).or(self.line);
+        self.column = number(spec.column).or(self.column);
+        self.severity = group(spec.severity).or(self.severity);
+        self.code = group(spec.code).or(self.code);
+        self.message = group(spec.message).or(self.message);
+        self
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn matchers(json: &str) -> Matchers {
-        let mut matchers = Matchers::default();
-        matchers.add(json).unwrap();
-        matchers
-    }
-
-    #[test]
-    fn one_line_patterns_find_places() {
-        let mut matchers = matchers(
-            r#"{"problemMatcher":[{"owner":"cc","pattern":[{"regexp":"^(.+):(\\d+):(\\d+): (warning|error): (.+)$",
-               "file":1,"line":2,"column":3,"severity":4,"message":5}]}]}"#,
-        );
-        let finding = matchers.see("\x1b[31msrc/a.c:3:7: warning: unused\x1b[0m").unwrap();
-        assert_eq!(finding.level, "warning");
-        assert_eq!(
-            (finding.file.as_deref(), finding.line, finding.column),
-            (Some("src/a.c"), Some(3), Some(7))
-        );
-        assert_eq!(matchers.see("all is well"), None);
-        matchers.remove(Some("CC"), "").unwrap();
-        assert_eq!(matchers.see("src/a.c:3:7: warning: unused"), None);
-    }
-
-    #[test]
-    fn the_last_pattern_may_repeat() {
-        let mut matchers = matchers(
-            r#"{"problemMatcher":[{"owner":"lint","severity":"warning","pattern":[{"regexp":"^(\\S+\\.js)$","file":1},
-               {"regexp":"^\\s+(\\d+):(\\d+)\\s+(.+)$","line":1,"column":2,"message":3,"loop":true}]}]}"#,
-        );
-        let found: Vec<_> = ["a.js", "  1:2 one", "  3:4 two", "", "  5:6 none", "b.js", "  7:8 three"]
-            .iter()
-            .filter_map(|line| matchers.see(line))
-            .map(|f| (f.file.unwrap(), f.line.unwrap(), f.message))
-            .collect();
-        let wanted = [("a.js", 1, "one"), ("a.js", 3, "two"), ("b.js", 7, "three")];
-        assert_eq!(found, wanted.map(|(f, l, m)| (f.to_owned(), l, m.to_owned())));
-    }
-
-    #[test]
-    fn unusable_matchers_say_why() {
-        for (json, why) in [
-            ("{}", "problemMatcher"),
-            (r#"{"problemMatcher":[{"owner":"x","pattern":[]}]}"#, "no pattern"),
-            (r#"{"problemMatcher":[{"owner":"x","pattern":[{"regexp":"("}]}]}"#, "owner `x`"),
-            (r#"{"problemMatcher":[{"owner":"x","pattern":[{"regexp":"a"}]}]}"#, "message"),
-        ] {
-            let error = Matchers::default().add(json).unwrap_err();
-            assert!(error.contains(why), "{error}");
-        }
-    }
-}
+mod tests;

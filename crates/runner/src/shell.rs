@@ -40,7 +40,10 @@ impl Shell {
             Some("python") => ("python {0}", ".py", Dialect::Plain),
             Some("pwsh") => ("pwsh -command \". '{0}'\"", ".ps1", Dialect::PowerShell),
             Some(other @ ("cmd" | "powershell")) => return Err(ShellError::WindowsOnly(other.to_owned())),
-            Some(custom) if custom.contains("{0}") => (custom, "", Dialect::Plain),
+            Some(custom) if custom.contains("{0}") => {
+                let (extension, dialect) = of_program(custom.split_whitespace().next().unwrap_or_default());
+                (custom, extension, dialect)
+            }
             Some(custom) => return Err(ShellError::NoPlace(custom.to_owned())),
         };
         let words = split(line).ok_or_else(|| ShellError::Unclosed(line.to_owned()))?;
@@ -66,6 +69,16 @@ impl Shell {
                 "$ErrorActionPreference = 'stop'\n{text}\nif ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) {{ exit $LASTEXITCODE }}"
             ),
         }
+    }
+}
+
+/// How the file of a script is called, and what goes around it, by the program that reads it.
+fn of_program(program: &str) -> (&'static str, Dialect) {
+    match program {
+        "bash" | "sh" => (".sh", Dialect::Plain),
+        "python" => (".py", Dialect::Plain),
+        "pwsh" => (".ps1", Dialect::PowerShell),
+        _ => ("", Dialect::Plain),
     }
 }
 
@@ -109,6 +122,14 @@ mod tests {
             (Some("python"), true, "s.py", &["python", "/t/s.py"]),
             (Some("pwsh"), true, "s.ps1", &["pwsh", "-command", ". '/t/s.ps1'"]),
             (Some("perl {0}"), true, "s", &["perl", "/t/s"]),
+            (Some("bash -x {0}"), true, "s.sh", &["bash", "-x", "/t/s.sh"]),
+            (Some("python -u {0} --flag"), true, "s.py", &["python", "-u", "/t/s.py", "--flag"]),
+            (
+                Some("pwsh -NoProfile -Command \". '{0}'\""),
+                true,
+                "s.ps1",
+                &["pwsh", "-NoProfile", "-Command", ". '/t/s.ps1'"],
+            ),
             (Some("node -e \"run a\" {0}"), true, "s", &["node", "-e", "run a", "/t/s"]),
         ];
         for (asked, has_bash, file, argv) in cases {

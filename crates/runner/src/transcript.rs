@@ -146,10 +146,15 @@ impl Rules {
         match may_be.then(|| command::parse(text)).flatten() {
             Some(command) => self.carry_out(voice, &command, text),
             None => {
-                if let Some(finding) = self.matchers.see(text) {
-                    report_finding(voice, finding);
+                let seen = self.matchers.see(text);
+                seen.dropped.iter().for_each(|why| voice.warn(why));
+                match seen.finding {
+                    Some(finding) => {
+                        voice.log.write(&format!("##[{}]{text}", finding.level));
+                        report_finding(voice, finding);
+                    }
+                    None => voice.log.part(part),
                 }
-                voice.log.part(part);
             }
         }
     }
@@ -166,7 +171,7 @@ impl Rules {
                 if command.name == Name::Error {
                     self.effects.last_error = Some(voice.log.masked(&command.data));
                 }
-                return annotate(voice, command);
+                return annotate(voice, command, &self.matchers);
             }
             Name::Group => return voice.log.write(&format!("##[group]{}", command.data)),
             Name::EndGroup => return voice.log.write("##[endgroup]"),
@@ -211,7 +216,12 @@ impl Rules {
         self.echo = match command.data.trim().to_ascii_lowercase().as_str() {
             "on" => true,
             "off" => false,
-            other => return Err(format!("'{other}' is neither `on` nor `off`")),
+            _ => {
+                return Err(format!(
+                    "Invalid echo command value. Possible values can be: 'on', 'off'. Current value is: '{}'.",
+                    command.data
+                ));
+            }
         };
         Ok(())
     }
@@ -242,7 +252,13 @@ impl Rules {
             ));
         }
         if command.name == Name::SetEnv {
-            self.effects.env.push((required(command, "name")?, command.data.clone()));
+            let name = required(command, "name")?;
+            if name.eq_ignore_ascii_case("NODE_OPTIONS") {
+                return Err(
+                    "Can't update NODE_OPTIONS environment variable using ::set-env:: command.".to_owned()
+                );
+            }
+            self.effects.env.push((name, command.data.clone()));
         } else if command.data.is_empty() {
             return Err("a path must follow ::add-path::".to_owned());
         } else {
@@ -257,13 +273,13 @@ fn required(command: &Command, name: &str) -> Result<String, String> {
     command.property(name).map(str::to_owned).ok_or_else(missing)
 }
 
-fn annotate(voice: &Voice, command: &Command) {
+fn annotate(voice: &Voice, command: &Command, matchers: &Matchers) {
     let level = command.name.as_str();
     voice.log.write(&format!("##[{level}]{}", command.data));
     let number = |name: &str| command.property(name).and_then(|text| text.trim().parse::<u32>().ok());
     let mut annotation = AnnotationView {
         title: command.property("title").map(str::to_owned),
-        path: command.property("file").map(str::to_owned),
+        path: command.property("file").map(|file| matchers.in_workspace(file)),
         line: number("line"),
         end_line: number("endLine"),
         column: number("col"),

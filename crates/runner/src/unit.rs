@@ -24,7 +24,7 @@ use crate::action::{ActionSources, Shelf};
 use crate::context::JobContexts;
 use crate::control::{Control, HttpControl};
 use crate::folder::JobFolder;
-use crate::job::{Entry, Job, JobEnd, check_action};
+use crate::job::{Entry, Hooks, Job, JobEnd, check_action};
 use crate::local::Local;
 use crate::log::{DEFAULT_LIMIT, Log, Uploader};
 use crate::place::Place;
@@ -52,6 +52,8 @@ pub struct UnitSettings {
     pub spare: bool,
     /// Where actions come from that are not built in.
     pub actions: ActionSources,
+    /// The operator's scripts around each job.
+    pub hooks: Hooks,
 }
 
 impl Default for UnitSettings {
@@ -64,6 +66,7 @@ impl Default for UnitSettings {
             capabilities: None,
             spare: false,
             actions: ActionSources::default(),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -356,6 +359,8 @@ impl Unit {
             sources: self.settings.actions.clone(),
             shelf: Shelf::default(),
             node: tokio::sync::OnceCell::new(),
+            hooks: self.settings.hooks.clone(),
+            summaries: AtomicU32::new(0),
             local: self.local.clone(),
             assignment,
         };

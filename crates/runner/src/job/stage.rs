@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use windlass_workflow::action::ActionRuns;
@@ -27,8 +28,14 @@ pub(crate) enum When {
 /// What a stage does.
 #[derive(Clone)]
 pub(crate) enum PostWork {
-    BuiltIn { action: &'static dyn Action, uses: ActionRef, inputs: BTreeMap<String, String> },
+    BuiltIn {
+        action: &'static dyn Action,
+        uses: ActionRef,
+        inputs: BTreeMap<String, String>,
+    },
     Node(NodeProgram),
+    /// A script of the operator's.
+    Hook(PathBuf),
 }
 
 /// A stage of an action, beside what its step does.
@@ -59,6 +66,22 @@ impl Post {
             own: going.own.clone(),
             action: going.action.clone(),
             continue_on_error: going.continue_on_error.clone(),
+            then: None,
+        }
+    }
+}
+
+impl Post {
+    /// A script of the operator's.
+    pub(super) fn hook(name: &str, script: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: name.to_owned(),
+            when: When::Always,
+            work: PostWork::Hook(script.to_owned()),
+            own: BTreeMap::new(),
+            action: String::new(),
+            continue_on_error: Setting::Literal(false),
             then: None,
         }
     }
@@ -223,6 +246,7 @@ impl Job {
                 going.voice.say(&format!("Post job cleanup: {uses}"));
                 self.built_in_post(progress, (*action, uses, inputs), &mut going).await
             }
+            PostWork::Hook(script) => self.hook(progress, frame, script, &mut going, &files).await,
             PostWork::Node(program) => self.run_node(progress, frame, program, &mut going, &files).await,
         };
         self.collect(progress, frame, going, result, &files)

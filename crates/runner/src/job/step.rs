@@ -23,6 +23,9 @@ use crate::shell::Shell;
 use crate::tool::MARK;
 use crate::transcript::{Effects, Transcript, Voice};
 
+/// The most summaries of a job.
+const MOST_SUMMARIES: u32 = 20;
+
 /// A step that is about to run.
 pub(crate) struct Going {
     pub(crate) voice: Voice,
@@ -230,7 +233,13 @@ impl Job {
     ) -> Came {
         let summary = files.collect(&self.place, &going.voice, &mut going.effects);
         if let Some(markdown) = summary {
-            self.reporter.tell(JobHappening::Summary { markdown });
+            match self.summaries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0..MOST_SUMMARIES => self.reporter.tell(JobHappening::Summary { markdown }),
+                MOST_SUMMARIES => going.voice.say(&format!(
+                    "##[warning]A job shows the summaries of {MOST_SUMMARIES} steps: this one, and those that follow, are left out."
+                )),
+                _ => {}
+            }
         }
         let result = match (result, going.effects.failure.take()) {
             (Ok(()), Some(why)) => {

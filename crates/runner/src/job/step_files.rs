@@ -13,6 +13,11 @@ const LARGEST_SUMMARY: u64 = 1 << 20;
 /// The largest of the other files: beyond it, something is wrong.
 const LARGEST: u64 = 16 << 20;
 
+/// What people call the file of a variable.
+fn called(variable: &str) -> String {
+    variable.trim_start_matches("GITHUB_").to_ascii_lowercase()
+}
+
 /// Each file's variable and the beginning of its name.
 const FILES: [(&str, &str); 5] = [
     ("GITHUB_ENV", "set_env"),
@@ -47,7 +52,7 @@ impl StepFiles {
     /// Reads what the step wrote into them. Gives its summary. What is wrong fails the step.
     pub(crate) fn collect(&self, place: &Place, voice: &Voice, effects: &mut Effects) -> Option<String> {
         let fail = |variable: &str, why: String| {
-            voice.error(&format!("Unable to process file command '{variable}' successfully."));
+            voice.error(&format!("Unable to process file command '{}' successfully.", called(variable)));
             voice.error(&why);
             why
         };
@@ -85,6 +90,16 @@ impl StepFiles {
         }
         match self.read(place, "GITHUB_STEP_SUMMARY", LARGEST_SUMMARY) {
             Ok(text) => Some(voice.log.masked(&text)).filter(|text| !text.trim().is_empty()),
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                let size =
+                    place.below.open(&self.paths["GITHUB_STEP_SUMMARY"]).and_then(|file| file.metadata());
+                let size = size.map_or(0, |meta| meta.len()).div_ceil(1024);
+                voice.error(&format!(
+                    "$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got {size}k. \
+                     The step's summary is not shown."
+                ));
+                None
+            }
             Err(e) => {
                 voice.error(&format!("The step's summary is not shown ($GITHUB_STEP_SUMMARY): {e}"));
                 None

@@ -2,6 +2,7 @@
 
 mod bench;
 mod deny;
+mod fuzz;
 mod steps;
 mod tests;
 mod tidy;
@@ -17,7 +18,9 @@ cargo xtask COMMAND
   e2e [FILTER]    only the end-to-end tests (real git, real processes)
   tidy            the repository's rules: crate arrows, the pure heart, sizes, names
   deny            licences, sources and bans of the dependencies
-  bench NAME      sandbox | engine | switch | idle | push-to-live | tasks | all; writes docs/benchmarks.md with --write
+  bench NAME      sandbox | engine | local | switch | idle | push-to-live | tasks | all; writes docs/benchmarks.md with --write
+  fuzz [NAME…] [--seconds N] [--keep]
+                  parsers of outside text, on changed inputs (60 s each); --keep adds what went new ways to fuzz/NAME
   update          regenerates committed files (OpenAPI, schemas, expectations)
 ";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("deny") => deny::run(),
         Some("bench") => bench::run(rest),
+        Some("fuzz") => fuzz::run(rest),
         Some("update") => steps::update(),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

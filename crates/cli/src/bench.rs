@@ -4,6 +4,7 @@
 mod delivered;
 mod engine;
 mod idle;
+mod local;
 mod push;
 mod report;
 mod sandbox;
@@ -20,8 +21,10 @@ use report::Section;
 /// Measure
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// sandbox, engine, idle, switch, push-to-live, tasks, or all
+    /// sandbox, engine, local, idle, switch, push-to-live, tasks, or all
     name: String,
+    #[arg(hide = true, last = true)]
+    words: Vec<String>,
     /// Put the tables into docs/benchmarks.md
     #[arg(long)]
     write: bool,
@@ -30,12 +33,16 @@ pub(crate) struct Bench {
     count: usize,
 }
 
-const ALL: [&str; 6] = ["sandbox", "engine", "idle", "switch", "push-to-live", "tasks"];
+const ALL: [&str; 7] = ["sandbox", "engine", "local", "idle", "switch", "push-to-live", "tasks"];
 
 /// Measures.
 pub(crate) async fn run(bench: Bench) -> Result<Exit> {
     if bench.name == engine::INNER {
         engine::inner(bench.count).await?;
+        return Ok(Exit::Done);
+    }
+    if bench.name == local::PEAK {
+        local::inner(&bench.words).await?;
         return Ok(Exit::Done);
     }
     let names: Vec<&str> = match bench.name.as_str() {
@@ -63,6 +70,7 @@ async fn one(name: &str, count: usize) -> Result<Section> {
     match name {
         "sandbox" => sandbox::measure(count).await,
         "engine" => engine::measure(count).await,
+        "local" => local::measure(count).await,
         "idle" => idle::measure().await,
         "switch" => switch::measure().await,
         "push-to-live" => push::measure().await,

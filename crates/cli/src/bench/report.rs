@@ -67,6 +67,14 @@ impl Section {
         self.row([what.to_owned(), millis(samples.median()), samples.spread(), format!("{ratio:.2}")]);
     }
 
+    /// The same with two fields more.
+    pub(crate) fn compared_more(&mut self, what: &str, samples: &Samples, base: &Samples, more: [String; 2]) {
+        self.compared(what, samples, base);
+        if let Some(row) = self.rows.last_mut() {
+            row.extend(more);
+        }
+    }
+
     /// Adds a sentence below the table.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());

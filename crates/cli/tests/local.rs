@@ -1,0 +1,10 @@
+//! `windlass run` as a person calls it: a repository with workflows, and what comes out.
+
+#[path = "local/fixture.rs"]
+mod fixture;
+#[path = "local/choosing.rs"]
+mod choosing;
+#[path = "local/giving.rs"]
+mod giving;
+#[path = "local/running.rs"]
+mod running;

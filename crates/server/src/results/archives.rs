@@ -143,7 +143,7 @@ impl Context {
     }
 
     /// Removes every archive that no document names: what a crash left.
-    pub(super) async fn sweep_archives(&self) -> Result<(), StoreError> {
+    pub(crate) async fn sweep_archives(&self) -> Result<(), StoreError> {
         let _keeping = self.results.keeping.lock().await;
         let kept = match self.results.archives.list().await {
             Ok(kept) => kept,

@@ -67,7 +67,7 @@ impl Scene {
         let app = crate::control::router(&world.ctx);
         tokio::spawn(async move { axum::serve(listener, app).await });
         world.pushed("shop", "ada", &[CI, OPEN]).await;
-        crate::runs::look(&world.ctx).await.unwrap();
+        crate::runs::look(&world.ctx, true).await;
         let job = world.lease().await.unwrap().expect("a job");
         Some(Self { world, job, libraries })
     }

@@ -12,6 +12,7 @@ mod error;
 mod log;
 mod observe;
 mod project;
+mod report;
 mod run;
 /// The protocol between control and runners: leases, job updates, logs, artifacts, caches, images.
 pub mod runner;
@@ -23,4 +24,5 @@ pub use error::{ErrorCode, Problem};
 pub use log::*;
 pub use observe::*;
 pub use project::*;
+pub use report::*;
 pub use run::*;

@@ -37,6 +37,7 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
     tasks.spawn(runs::run(ctx.clone(), stop.clone()));
     tasks.spawn(delivery::run(ctx.clone(), stop.clone()));
     tasks.spawn(observe::run(ctx.clone(), stop.clone()));
+    tasks.spawn(crate::reports::run(ctx.clone(), stop.clone()));
     tasks.spawn(tidy(ctx.clone(), stop.clone()));
     tasks.spawn(pokes(ctx.clone(), stop.clone()));
     let app = router(&ctx);

@@ -15,6 +15,7 @@ mod ledger;
 pub mod local;
 mod observe;
 mod platform;
+mod reports;
 mod results;
 mod roles;
 mod runs;

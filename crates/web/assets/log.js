@@ -14,7 +14,7 @@ const chosen = new Map(), unfolded = new Set(), auto = new Set();
 
 function isOpen(step) { return chosen.has(step.number) ? chosen.get(step.number) : step.open || auto.has(step.number); }
 
-// Rows, in order: a step's head, or lines `from` to `to`.
+// Rows, in order: a step's head, which is two rows high, or lines `from` to `to`.
 function layout() {
   items = [];
   let row = 0, at = 1, g = 0;
@@ -31,7 +31,7 @@ function layout() {
   };
   for (const step of shape.steps) {
     if (step.first > at) { lines(at, step.first - 1); at = step.first; }
-    put({ step }, 1);
+    put({ step }, 2);
     if (step.last >= step.first && step.first) {
       if (isOpen(step)) lines(Math.max(at, step.first), step.last);
       at = Math.max(at, step.last + 1);
@@ -92,19 +92,22 @@ function fetchWanted() {
 function draw() {
   if (!shape) return;
   const shown = Math.ceil(view.clientHeight / H) + 1, first = Math.min(Math.max(0, Math.floor(pos / H)), Math.max(0, total - 1));
-  const before = wrap.checked ? 0 : Math.min(first, 8), from = first - before, to = Math.min(total, first + shown + 8);
+  const before = wrap.checked ? 0 : Math.min(first, 8), to = Math.min(total, first + shown + 8);
+  let from = first - before;
+  const top = itemAt(from), tall = top?.step ? 2 : 1;
+  if (top?.step) from = top.row;
   const key = `${from}-${to}`;
   if (key !== drawn) {
     drawn = key;
     wanted = new Set();
     const focus = document.activeElement?.closest?.("#logrows [data-step]")?.dataset.step;
     const parts = [];
-    for (let row = from; row < to; row += 1) parts.push(element(row));
+    for (let row = from; row < to; row += itemAt(row).step ? 2 : 1) parts.push(element(row));
     rows.replaceChildren(...parts);
     if (focus) rows.querySelector(`[data-step="${focus}"]`)?.focus({ preventScroll: true });
     if (wanted.size) fetchWanted();
   }
-  const into = wrap.checked ? (pos / H - first) * (rows.firstElementChild?.offsetHeight || H) : pos - from * H;
+  const into = wrap.checked ? (pos / H - from) / tall * (rows.firstElementChild?.offsetHeight || H) : pos - from * H;
   rows.style.transform = `translateY(${Math.round(view.scrollTop - into)}px)`;
 }
 function element(row) {

@@ -5,6 +5,7 @@ mod about;
 mod accounts;
 mod compatible;
 mod delivery;
+mod reports;
 mod runner;
 mod runs;
 mod services;
@@ -43,6 +44,7 @@ const LARGEST_BODY: usize = 1 << 20;
         (name = "accounts", description = "People and their tokens"),
         (name = "source", description = "Projects, branches, commits, files"),
         (name = "runs", description = "Workflows, runs, jobs, logs, artifacts"),
+        (name = "reports", description = "Tests, coverage and findings that runs uploaded"),
         (name = "delivery", description = "Environments, releases, deployments, approvals"),
         (name = "services", description = "What runs: instances, figures, logs"),
         (name = "settings", description = "Secrets and variables"),
@@ -58,6 +60,7 @@ pub(crate) fn router() -> (Router<Web>, OpenApi) {
         .merge(accounts::routes())
         .merge(source::routes())
         .merge(runs::routes())
+        .merge(reports::routes())
         .merge(delivery::routes())
         .merge(services::routes())
         .merge(settings::routes())

@@ -8,6 +8,7 @@ mod home;
 mod jobs;
 mod projects;
 mod reference;
+mod reports;
 mod runs;
 mod services;
 mod session;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<Web> {
         .merge(workflows::routes())
         .merge(settings::routes())
         .merge(runs::routes())
+        .merge(reports::routes())
         .merge(jobs::routes())
         .merge(delivery::routes())
         .merge(services::routes())

@@ -199,6 +199,30 @@ pub trait Platform: Send + Sync + 'static {
         from: u64,
         limit: usize,
     ) -> Answer<api::LogHits>;
+    /// The reports that a run uploaded: tests, coverage, findings.
+    async fn run_reports(&self, who: &Principal, run: &str) -> Answer<api::RunReports>;
+    /// A branch's tests from run to run; those whose names hold `wanted`.
+    async fn test_history(
+        &self,
+        who: &Principal,
+        project: &str,
+        branch: &str,
+        wanted: &str,
+    ) -> Answer<api::TestHistoryView>;
+    /// A branch's coverage from run to run.
+    async fn coverage_trend(
+        &self,
+        who: &Principal,
+        project: &str,
+        branch: &str,
+    ) -> Answer<Vec<api::CoverageTrend>>;
+    /// A branch's findings.
+    async fn branch_findings(
+        &self,
+        who: &Principal,
+        project: &str,
+        branch: &str,
+    ) -> Answer<api::BranchFindings>;
     /// An artifact's archive.
     async fn artifact(&self, who: &Principal, artifact: &str) -> Answer<Download>;
 

@@ -122,6 +122,11 @@ pub(crate) fn length(duration: Duration) -> String {
     }
 }
 
+/// A length of time in milliseconds, for people.
+pub(crate) fn millis(millis: &u64) -> String {
+    length(Duration::from_millis(*millis))
+}
+
 /// How long something took, or has taken up to now; empty if it has not begun.
 pub(crate) fn took(now: &Timestamp, start: &Option<Timestamp>, end: &Option<Timestamp>) -> Raw {
     Raw(match (start, end) {
@@ -152,6 +157,55 @@ pub(crate) fn bytes(size: &u64) -> String {
 /// A share of a processor: thousandths of a core as `1.4 %`.
 pub(crate) fn share(millis: &u64) -> String {
     format!("{}.{} %", millis / 10, millis % 10)
+}
+
+/// A share of lines in percent, rounded down so that 100 means all: `87.4 %`.
+pub(crate) fn percent<N: Copy + Into<u64>>(covered: &N, total: &N) -> String {
+    let (covered, total): (u64, u64) = ((*covered).into(), (*total).into());
+    if total == 0 {
+        return "–".to_owned();
+    }
+    let tenths = covered.saturating_mul(1000) / total;
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+/// A change of shares in points, with its tone: `+0.3`.
+pub(crate) fn change<N: Copy + Into<u64>>(before: &N, of: &N, now: &N, total: &N) -> Raw {
+    let share = |covered: N, total: N| {
+        let (covered, total): (u64, u64) = (covered.into(), total.into());
+        if total == 0 { 0.0 } else { covered as f64 * 100.0 / total as f64 }
+    };
+    let change = share(*now, *total) - share(*before, *of);
+    let (class, sign) = if change >= 0.05 {
+        ("plus", "+")
+    } else if change <= -0.05 {
+        ("minus", "−")
+    } else {
+        return Raw("<span class=\"dim\">±0.0</span>".to_owned());
+    };
+    Raw(format!("<span class=\"{class} num\">{sign}{:.1}</span>", change.abs()))
+}
+
+/// A test's results from run to run as a row of cells; each letter as in `TestHistoryLine::results`.
+pub(crate) fn strip(results: &str) -> Raw {
+    let class = |letter| match letter {
+        'p' => "p",
+        'f' => "f",
+        's' => "s",
+        'x' => "x",
+        _ => "n",
+    };
+    let count = |letter| results.chars().filter(|c| *c == letter).count();
+    let words = format!(
+        "The last {}: {} passed, {} failed, {} flaky, {} skipped",
+        plural(results.chars().filter(|c| *c != '-').count(), "run"),
+        count('p'),
+        count('f'),
+        count('x'),
+        count('s')
+    );
+    let cells: String = results.chars().map(|c| format!("<i class=\"{}\"></i>", class(c))).collect();
+    Raw(format!("<span class=\"strip\" role=\"img\" aria-label=\"{words}\" title=\"{words}\">{cells}</span>"))
 }
 
 /// A commit's short id.
@@ -414,6 +468,17 @@ mod tests {
         assert_eq!(person("user:ana"), "ana");
         assert_eq!(actor("run:run_1").0, "<a href=\"/runs/run_1\">a run</a>");
         assert_eq!(actor("runner:<x>").0, "runner &lt;x&gt;");
+        assert_eq!(
+            (percent(&999_u32, &1000), percent(&9999_u64, &10_000)),
+            ("99.9 %".into(), "99.9 %".into())
+        );
+        assert_eq!(percent(&0_u32, &0), "–");
+        assert!(
+            change(&1_u32, &2, &3, &4).0.contains("+25.0") && change(&3_u64, &4, &1, &2).0.contains("−25.0")
+        );
+        assert!(
+            strip("pf-<").0.contains("The last 3 runs: 1 passed, 1 failed") && !strip("<").0.contains("<<")
+        );
         assert_eq!(ticks("use `<a>` or ` b").0, "use <code>&lt;a&gt;</code> or ` b");
         assert_eq!(encode("a/b c&é"), "a%2Fb%20c%26%C3%A9");
         assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");

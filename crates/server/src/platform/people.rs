@@ -230,6 +230,38 @@ impl Platform for Control {
         self.0.log_search(who, run, job, text, from, limit).await
     }
 
+    async fn run_reports(&self, who: &Principal, run: &str) -> Answer<api::RunReports> {
+        self.0.run_reports(who, run).await
+    }
+
+    async fn test_history(
+        &self,
+        who: &Principal,
+        project: &str,
+        branch: &str,
+        wanted: &str,
+    ) -> Answer<api::TestHistoryView> {
+        self.0.test_history(who, project, branch, wanted).await
+    }
+
+    async fn coverage_trend(
+        &self,
+        who: &Principal,
+        project: &str,
+        branch: &str,
+    ) -> Answer<Vec<api::CoverageTrend>> {
+        self.0.coverage_trend(who, project, branch).await
+    }
+
+    async fn branch_findings(
+        &self,
+        who: &Principal,
+        project: &str,
+        branch: &str,
+    ) -> Answer<api::BranchFindings> {
+        self.0.branch_findings(who, project, branch).await
+    }
+
     async fn artifact(&self, who: &Principal, artifact: &str) -> Answer<Download> {
         self.0.artifact(who, artifact).await
     }

@@ -29,6 +29,7 @@ struct RunPage {
     graph: Raw,
     families: Vec<JobsOnPage>,
     pending: Vec<wire::ApprovalView>,
+    reports: wire::RunReports,
     summaries: Vec<(String, Raw)>,
     approvals: Vec<wire::ApprovalView>,
     deployments: Vec<wire::DeploymentView>,
@@ -50,6 +51,7 @@ struct JobsOnPage {
 
 async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -> Shown {
     let run = web.platform.run(&visitor.who, &id).await?;
+    let reports = web.platform.run_reports(&visitor.who, &id).await?;
     let mut deployments = Vec::new();
     for deployment in &run.deployments {
         deployments.push(web.platform.deployment(&visitor.who, deployment).await?);
@@ -83,6 +85,7 @@ async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -
         graph,
         families,
         pending,
+        reports,
         summaries,
         approvals,
         deployments,

@@ -2,6 +2,8 @@
 
 #[path = "data.rs"]
 pub(crate) mod data;
+#[path = "reports.rs"]
+mod reports;
 #[path = "source.rs"]
 mod source;
 
@@ -320,6 +322,30 @@ impl Platform for Fake {
         self.note(format!("log_search {wanted} {from} {limit}"));
         let hit = api::LogHit { line: 7, text: self.data.t(wanted) };
         Ok(api::LogHits { hits: vec![hit], next: None })
+    }
+    async fn run_reports(&self, _: &Principal, run: &str) -> Answer<api::RunReports> {
+        Ok(self.data.reports(run))
+    }
+    async fn test_history(
+        &self,
+        _: &Principal,
+        _: &str,
+        branch: &str,
+        wanted: &str,
+    ) -> Answer<api::TestHistoryView> {
+        self.note(format!("test_history {branch} {wanted}"));
+        Ok(self.data.test_history(branch))
+    }
+    async fn coverage_trend(&self, _: &Principal, _: &str, _: &str) -> Answer<Vec<api::CoverageTrend>> {
+        Ok(vec![self.data.coverage_trend()])
+    }
+    async fn branch_findings(&self, _: &Principal, of: &str, _: &str) -> Answer<api::BranchFindings> {
+        if of != "tasks" {
+            return Ok(api::BranchFindings::default());
+        }
+        let mut gone = self.data.findings().findings;
+        gone[0].until = Some(self.data.point(41));
+        Ok(api::BranchFindings { open: vec![self.data.findings()], gone })
     }
     async fn artifact(&self, _: &Principal, _: &str) -> Answer<Download> {
         Ok(Download { body: Body::from("zip"), size: Some(3), name: "réport.zip".into() })

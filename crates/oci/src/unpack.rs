@@ -3,6 +3,8 @@
 //! otherwise: nothing is followed, nothing leaves the folder, no device comes into being.
 
 mod below;
+#[cfg(test)]
+mod fuzz;
 mod layer;
 
 use std::fmt;

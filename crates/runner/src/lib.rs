@@ -16,6 +16,8 @@ mod control;
 pub mod dispatcher;
 mod env_file;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod halt;
 mod job;
 mod local;

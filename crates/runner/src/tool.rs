@@ -7,6 +7,8 @@
 mod archive;
 mod assemble;
 mod copy;
+#[cfg(test)]
+mod fuzz;
 mod glob;
 mod hash;
 mod search;

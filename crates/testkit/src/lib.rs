@@ -1,6 +1,7 @@
 //! What tests share: a clock that stands until it is moved, entropy that repeats, and an honest way to skip.
 //! Never a dependency of anything but tests.
 
+mod fuzz;
 mod memory_store;
 mod store_contract;
 
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use windlass_kernel::{Clock, Entropy, Timestamp};
 
+pub use fuzz::{Fuzz, way};
 pub use memory_store::MemoryStore;
 pub use store_contract::{contract_event, store_contract};
 

@@ -56,7 +56,7 @@ impl Patterns {
     }
 
     /// Whether a path is meant.
-    fn takes(&self, path: &Path) -> bool {
+    pub(super) fn takes(&self, path: &Path) -> bool {
         let names = names(path);
         let last = self.patterns.iter().rev().find(|pattern| pattern.covers(&names));
         last.is_some_and(|pattern| !pattern.negative)

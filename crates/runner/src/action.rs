@@ -3,10 +3,13 @@
 mod cache;
 mod checkout;
 mod composite;
+mod docker;
 mod download;
+mod github_script;
 mod image;
 mod node;
 mod release;
+mod reports;
 mod rust;
 mod rust_cache;
 mod source;
@@ -83,6 +86,14 @@ static TABLE: &[(&str, &dyn Action)] = &[
     ("actions/setup-go", &toolchain::GO),
     ("actions/setup-java", &toolchain::JAVA),
     ("actions/setup-dotnet", &toolchain::DOTNET),
+    ("actions/github-script", &github_script::GithubScript),
+    ("docker/metadata-action", &docker::Metadata),
+    ("docker/login-action", &docker::Login),
+    ("docker/setup-buildx-action", &docker::SetupBuildx),
+    ("docker/setup-qemu-action", &docker::SetupQemu),
+    ("docker/build-push-action", &docker::BuildPush),
+    ("github/codeql-action/upload-sarif", &reports::Sarif),
+    ("codecov/codecov-action", &reports::Coverage),
     ("dtolnay/rust-toolchain", &rust::RustToolchain),
     ("actions-rs/toolchain", &rust::RustToolchain),
     ("actions-rust-lang/setup-rust-toolchain", &rust::RustToolchain),
@@ -111,6 +122,8 @@ pub(crate) struct ActionRun<'a> {
     /// The whole environment of programs.
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) effects: Effects,
+    /// Whether it said itself why it failed.
+    pub(crate) told: bool,
     inputs: BTreeMap<String, String>,
 }
 
@@ -230,6 +243,19 @@ impl ActionRun<'_> {
         let mut transcript = Transcript::new(self.voice.clone(), false, Matchers::default());
         let run = self.job.place.run(exec, &self.patience, &mut |bytes| transcript.feed(bytes)).await;
         transcript.finish();
+        match run?.ended {
+            Ended::Exit(exit) => Ok(exit.code()),
+            Ended::Interrupted(why) => Err(PlaceError::Interrupted(why)),
+        }
+    }
+
+    /// Runs a program that is the action itself: commands in what it writes take effect.
+    pub(crate) async fn execute(&mut self, argv: &[&str]) -> Result<i32, ActionError> {
+        let exec = Exec { env: self.env.clone(), ..Exec::new(argv.iter().copied()) }.cwd(self.workspace());
+        let mut transcript = Transcript::new(self.voice.clone(), false, Matchers::default());
+        let run = self.job.place.run(exec, &self.patience, &mut |bytes| transcript.feed(bytes)).await;
+        let (effects, _) = transcript.finish();
+        self.effects = effects;
         match run?.ended {
             Ended::Exit(exit) => Ok(exit.code()),
             Ended::Interrupted(why) => Err(PlaceError::Interrupted(why)),

@@ -258,6 +258,7 @@ impl Dispatcher {
             capabilities: self.capabilities.clone(),
             actions: ActionSources::of_machine(&self.config.data_dir),
             hooks: Hooks::of_machine(),
+            docker: docker_is_allowed(),
             spare,
         }
     }
@@ -296,6 +297,11 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Whether the operator opens the machine's Docker to jobs: whoever may use it has the whole machine.
+fn docker_is_allowed() -> bool {
+    std::env::var("WINDLASS_DOCKER").is_ok_and(|value| value == "allowed")
 }
 
 /// Removes the folder of a unit that is gone, with what its sandbox left.

@@ -60,6 +60,8 @@ pub(crate) struct Job {
     /// Where actions come from that are not built in, and those that came.
     pub(crate) sources: ActionSources,
     pub(crate) shelf: Shelf,
+    /// Whether its programs may use the machine's Docker.
+    pub(crate) docker: bool,
     /// The operator's scripts around it.
     pub(crate) hooks: Hooks,
     /// How many summaries its steps wrote.

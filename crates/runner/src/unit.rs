@@ -54,6 +54,8 @@ pub struct UnitSettings {
     pub actions: ActionSources,
     /// The operator's scripts around each job.
     pub hooks: Hooks,
+    /// Whether jobs may use the machine's Docker, which makes them its masters.
+    pub docker: bool,
 }
 
 impl Default for UnitSettings {
@@ -67,6 +69,7 @@ impl Default for UnitSettings {
             spare: false,
             actions: ActionSources::default(),
             hooks: Hooks::default(),
+            docker: false,
         }
     }
 }
@@ -359,6 +362,7 @@ impl Unit {
             sources: self.settings.actions.clone(),
             shelf: Shelf::default(),
             node: tokio::sync::OnceCell::new(),
+            docker: self.settings.docker,
             hooks: self.settings.hooks.clone(),
             summaries: AtomicU32::new(0),
             local: self.local.clone(),

@@ -62,6 +62,14 @@ pub const ACTIONS: &[&str] = &[
     "actions/setup-go",
     "actions/setup-java",
     "actions/setup-dotnet",
+    "actions/github-script",
+    "docker/metadata-action",
+    "docker/login-action",
+    "docker/setup-buildx-action",
+    "docker/setup-qemu-action",
+    "docker/build-push-action",
+    "github/codeql-action/upload-sarif",
+    "codecov/codecov-action",
     "dtolnay/rust-toolchain",
     "actions-rs/toolchain",
     "actions-rust-lang/setup-rust-toolchain",
@@ -77,7 +85,6 @@ pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[
     (Place::Job, "services", "service containers"),
     (Place::Job, "snapshot", "snapshots of the runner's image"),
     (Place::Job, "cache-mode", "cache access modes"),
-    (Place::Environment, "deployment", "environments without a deployment record"),
 ];
 
 /// A form of the language that no single key stands for.

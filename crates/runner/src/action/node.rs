@@ -9,6 +9,8 @@ use windlass_workflow::action::NodeRuns;
 use super::uses::{Found, Inputs, as_variables};
 use super::{ActionError, failed};
 use crate::context::Frame;
+use crate::place::Patience;
+use crate::transcript::Voice;
 use crate::job::{Going, Job, Post, PostWork, Progress, StepFiles, When};
 
 /// A program of a JavaScript action, and what it is given.
@@ -66,7 +68,7 @@ impl Job {
         going: &mut Going,
         files: &StepFiles,
     ) -> Result<(), ActionError> {
-        let node = self.node_program(&program.using, going).await?;
+        let node = self.node_program(&program.using, &going.voice, &going.patience).await?;
         let mut env = self.program_env(progress, frame, &going.visible, &going.mark);
         env.extend(as_variables(&program.inputs));
         env.extend(states(progress, &going.key));
@@ -90,13 +92,18 @@ impl Job {
 
     /// The machine's Node.js, looked up once in a job, with the variables that the job began with: a step that puts
     /// another one first does not change what actions run on.
-    async fn node_program(&self, using: &str, going: &Going) -> Result<String, ActionError> {
+    pub(super) async fn node_program(
+        &self,
+        using: &str,
+        voice: &Voice,
+        patience: &Patience,
+    ) -> Result<String, ActionError> {
         let found = self.node.get_or_try_init(|| async {
             let path = self.place.base().get("PATH").cloned().unwrap_or_default();
             let asking = Exec::new(["node", "-p", "process.execPath + ' ' + process.version"])
                 .envs(self.place.base().clone())
                 .cwd(&self.place.layout.workspace);
-            match self.place.ask(asking, &going.patience).await {
+            match self.place.ask(asking, patience).await {
                 Ok((0, said, _)) => {
                     let (program, version) = said.trim().rsplit_once(' ').unwrap_or((said.trim(), ""));
                     Ok((program.to_owned(), version.to_owned()))
@@ -115,7 +122,7 @@ impl Job {
         if let (Some(wanted), Some(have)) = (wanted, have)
             && have < wanted
         {
-            going.voice.say(&format!("The action asks for {using}; this machine has Node.js {version}."));
+            voice.say(&format!("The action asks for {using}; this machine has Node.js {version}."));
         }
         Ok(program.clone())
     }

@@ -193,6 +193,11 @@ impl Job {
         )))
     }
 
+    /// Whether a mirror has this very ref of an action: then that is used even if the action is built in.
+    pub(crate) fn is_mirrored(&self, action: &ActionRef) -> bool {
+        Wanted::of(action).and_then(|wanted| self.mirrored(&wanted)).is_some_and(|(_, exact)| exact)
+    }
+
     /// The folder of the first mirror that has it, and whether it is there under its very ref.
     fn mirrored(&self, wanted: &Wanted<'_>) -> Option<(PathBuf, bool)> {
         self.sources.mirrors.iter().find_map(|mirror| {

@@ -62,8 +62,8 @@ impl Job {
         };
         going.voice.say(&header(action, &given, &going.visible));
         crate::job::check_action(action).map_err(failed)?;
-        if action.repository_name().is_some_and(|name| find(&name).is_some()) {
-            return self.built_in(progress, frame, action, given, going).await;
+        if action.repository_name().is_some_and(|name| find(&name).is_some()) && !self.is_mirrored(action) {
+            return self.built_in(progress, frame, action, given, (going, files)).await;
         }
         if frame.depth() >= DEEPEST {
             return Err(failed(format!("`{action}`: actions are nested more than {DEEPEST} deep")));
@@ -90,7 +90,7 @@ impl Job {
         frame: &mut Frame,
         action: &ActionRef,
         given: Inputs,
-        going: &mut Going,
+        (going, files): (&mut Going, &StepFiles),
     ) -> Result<(), ActionError> {
         let built_in = action.repository_name().and_then(|name| find(&name));
         let built_in = built_in.ok_or_else(|| failed(format!("`{action}` is not built in")))?;
@@ -107,10 +107,13 @@ impl Job {
             patience: going.patience.clone(),
             env: self.program_env(progress, frame, &going.visible, &going.mark),
             effects: Effects::default(),
+            told: false,
             inputs,
         };
+        run.env.extend(files.env());
         let result = built_in.run(&mut run).await;
         going.effects = run.effects;
+        going.told = run.told;
         result
     }
 
@@ -129,6 +132,7 @@ impl Job {
             patience: going.patience.clone(),
             env: self.program_env(progress, &Frame::default(), &going.visible, &going.mark),
             effects: Effects::default(),
+            told: false,
             inputs: inputs.clone(),
         };
         let result = action.post(&mut run, &state).await;

@@ -98,6 +98,15 @@ impl Progress {
 }
 
 impl Job {
+    /// Whether an action is fetched when the job is set up. Those of the workspace are not there then, and what is built
+    /// in needs no files.
+    fn is_fetched(&self, action: &ActionRef) -> bool {
+        match action {
+            ActionRef::Own { .. } => true,
+            _ => action.repository_name().is_some_and(|name| find(&name).is_none() || self.is_mirrored(action)),
+        }
+    }
+
     /// Fetches the actions that steps use, and those that these use, before anything runs.
     pub(crate) fn prepare<'a>(
         &'a self,
@@ -109,7 +118,7 @@ impl Job {
             for step in with_parallel(steps) {
                 let StepKind::Uses(uses) = &step.kind else { continue };
                 let action = &uses.action.value;
-                if depth >= DEEPEST || !is_fetched(action) {
+                if depth >= DEEPEST || !self.is_fetched(action) {
                     continue;
                 }
                 let found = self.look_up(action, own, &self.last_patience(), true).await?;
@@ -134,7 +143,7 @@ impl Job {
             for (place, children) in places(steps, 0) {
                 for place in std::iter::once(place).chain(children) {
                     let StepKind::Uses(uses) = &place.step.kind else { continue };
-                    if frame.depth() < DEEPEST && is_fetched(&uses.action.value) {
+                    if frame.depth() < DEEPEST && self.is_fetched(&uses.action.value) {
                         let key = outer.iter().map(|outer| outer.key.as_str()).chain([place.key.as_str()]);
                         let key = key.collect::<Vec<_>>().join(".");
                         frame.action = place.action;
@@ -250,15 +259,6 @@ impl Job {
             PostWork::Node(program) => self.run_node(progress, frame, program, &mut going, &files).await,
         };
         self.collect(progress, frame, going, result, &files)
-    }
-}
-
-/// Whether an action is fetched when the job is set up. Those of the workspace are not there then, and what is built in
-/// needs no files.
-fn is_fetched(action: &ActionRef) -> bool {
-    match action {
-        ActionRef::Own { .. } => true,
-        _ => action.repository_name().is_some_and(|name| find(&name).is_none()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod background;
+mod built_in;
 mod contract;
 mod fixture;
 mod git_server;

@@ -33,7 +33,7 @@ pub(crate) use tokens::JobTokens;
 /// What the services keep beside the documents.
 pub(crate) struct Results {
     /// Archives of artifacts and caches. Apart from images: what nothing names any more can go at once.
-    archives: Arc<FileBlobs>,
+    pub(crate) archives: Arc<FileBlobs>,
     /// Archives that were kept just now and that no document names yet.
     pinned: Mutex<HashMap<Digest, usize>>,
     /// Keeping an archive and removing one do not meet.

@@ -10,10 +10,12 @@ mod confine;
 mod launch;
 mod mounts;
 mod reaper;
+mod resident;
 pub(crate) mod tree;
 mod veil;
 
 pub(crate) use confine::can_scope;
+pub(crate) use resident::CONNECT;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -42,6 +44,11 @@ const SEALED: &str = "sealed";
 /// with the arguments that follow it. Gives the exit code. Of no use when called by a person.
 pub fn init_main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let args: Vec<String> = args.into_iter().filter_map(|arg| arg.into_string().ok()).collect();
+    if let [first, door] = args.as_slice()
+        && first == CONNECT
+    {
+        return resident::serve(door);
+    }
     let Some(socket) = take_socket() else {
         eprintln!(
             "windlass: `{SUBCOMMAND}` is started by Windlass itself; there is nothing to do for it here"

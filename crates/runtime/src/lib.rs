@@ -32,7 +32,7 @@ mod wire;
 pub use error::RuntimeError;
 pub use host::Host;
 pub use init::init_main;
-pub use linux::{Linux, RuntimeConfig, measure_start};
+pub use linux::{Door, Linux, Resident, RuntimeConfig, measure_start};
 pub use port::{Finished, Instances, Output, Process, ProcessControl, Runtime, Sandbox};
 pub use scratch::sweep;
 pub use shim::{Shims, shim_main};

@@ -22,6 +22,7 @@ use crate::wire::{self, Birth};
 use crate::{RuntimeError, layout};
 
 use sandbox::LinuxSandbox;
+pub use sandbox::{Door, Resident};
 
 /// What the driver needs to know.
 #[derive(Clone, Debug)]

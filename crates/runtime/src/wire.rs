@@ -22,6 +22,8 @@ use crate::spec::{Exit, Level, Limits, Usage};
 /// Packets up to this many bytes travel inline.
 const INLINE: usize = 16 * 1024;
 const DESCRIPTORS: usize = 4;
+/// The most that a packet may hold.
+const LARGEST: u64 = 64 << 20;
 
 /// What init needs to become the init of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,8 +181,13 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result
     if fds.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet without its memory file"));
     }
+    // The other end may be a container that somebody else filled: nothing that could go on for ever is read.
+    let memory = std::fs::File::from(fds.remove(0));
+    if !memory.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet whose memory file is no file"));
+    }
     let mut text = Vec::new();
-    std::fs::File::from(fds.remove(0)).read_to_end(&mut text)?;
+    memory.take(LARGEST).read_to_end(&mut text)?;
     Ok(Some((serde_json::from_slice(&text)?, fds)))
 }
 

@@ -1,5 +1,9 @@
 //! The owner's side of one sandbox: sends orders to its init, hands out what programs write, and ends it.
 
+mod resident;
+
+pub use resident::{Door, Resident};
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
@@ -157,6 +161,54 @@ impl Link {
         self.group.as_ref().map_or(0, Group::memory_kills)
     }
 
+    /// Starts a program.
+    async fn exec(self: &Arc<Self>, exec: Exec) -> Result<Process, RuntimeError> {
+        let plumbing = |error| RuntimeError::io("making pipes for a program", error);
+        let (stdout, write_out) = output().map_err(plumbing)?;
+        let (stderr, write_err): (Output, _) = if exec.merge_output {
+            (Box::new(tokio::io::empty()), write_out.try_clone().map_err(plumbing)?)
+        } else {
+            output().map_err(plumbing)?
+        };
+        let stdin = match &exec.stdin {
+            Stdin::Null => OwnedFd::from(std::fs::File::open("/dev/null").map_err(plumbing)?),
+            Stdin::Bytes(bytes) => wire::memory_file(bytes).map_err(plumbing)?,
+        };
+        let seq = self.next.fetch_add(1, Ordering::Relaxed);
+        let (told, hears) = oneshot::channel();
+        let (exit, ends) = watch::channel(None);
+        {
+            let mut waiting = self.waiting();
+            if waiting.ended {
+                return Err(RuntimeError::Ended);
+            }
+            waiting.starting.insert(seq, Starting { told, exit, kills: self.memory_kills() });
+        }
+        let Exec { argv, env, cwd, .. } = exec;
+        let program = argv.first().cloned().unwrap_or_default();
+        let request = Request::Exec(Launch { seq, argv, env, cwd: cwd.clone() });
+        let sent = self.send(&request, &[stdin.as_fd(), write_out.as_fd(), write_err.as_fd()]).await;
+        drop((write_out, write_err));
+        sent.map_err(|_| RuntimeError::Ended)?;
+        let pid = hears.await.map_err(|_| RuntimeError::Ended)?.map_err(|why| match why {
+            NotStarted::NotFound { searched } => RuntimeError::ProgramNotFound { program, searched },
+            NotStarted::Directory { reason } => RuntimeError::WorkingDirectory { path: cwd, reason },
+            NotStarted::Refused { reason } => RuntimeError::NotRunnable { program, reason },
+        })?;
+        let control = Arc::new(LinuxProcess { link: self.clone(), seq, pid, ends });
+        Ok(Process { stdout, stderr, control })
+    }
+
+    async fn usage(&self) -> Result<Usage, RuntimeError> {
+        if let Some(group) = &self.group {
+            return if self.waiting().ended { Err(RuntimeError::Ended) } else { Ok(group.usage()) };
+        }
+        let (tell, heard) = oneshot::channel();
+        self.waiting().usage.push(tell);
+        self.send(&Request::Usage, &[]).await.map_err(|_| RuntimeError::Ended)?;
+        heard.await.map_err(|_| RuntimeError::Ended)
+    }
+
     fn hear(&self, reply: Reply) {
         let mut waiting = self.waiting();
         match reply {
@@ -247,50 +299,11 @@ impl Sandbox for LinuxSandbox {
             flat::rewrite(&mut exec, &self.spec);
             exec.env.insert(MARK.into(), self.spec.scratch.display().to_string());
         }
-        let plumbing = |error| RuntimeError::io("making pipes for a program", error);
-        let (stdout, write_out) = output().map_err(plumbing)?;
-        let (stderr, write_err): (Output, _) = if exec.merge_output {
-            (Box::new(tokio::io::empty()), write_out.try_clone().map_err(plumbing)?)
-        } else {
-            output().map_err(plumbing)?
-        };
-        let stdin = match &exec.stdin {
-            Stdin::Null => OwnedFd::from(std::fs::File::open("/dev/null").map_err(plumbing)?),
-            Stdin::Bytes(bytes) => wire::memory_file(bytes).map_err(plumbing)?,
-        };
-        let seq = self.link.next.fetch_add(1, Ordering::Relaxed);
-        let (told, hears) = oneshot::channel();
-        let (exit, ends) = watch::channel(None);
-        {
-            let mut waiting = self.link.waiting();
-            if waiting.ended {
-                return Err(RuntimeError::Ended);
-            }
-            waiting.starting.insert(seq, Starting { told, exit, kills: self.link.memory_kills() });
-        }
-        let Exec { argv, env, cwd, .. } = exec;
-        let program = argv.first().cloned().unwrap_or_default();
-        let request = Request::Exec(Launch { seq, argv, env, cwd: cwd.clone() });
-        let sent = self.link.send(&request, &[stdin.as_fd(), write_out.as_fd(), write_err.as_fd()]).await;
-        drop((write_out, write_err));
-        sent.map_err(|_| RuntimeError::Ended)?;
-        let pid = hears.await.map_err(|_| RuntimeError::Ended)?.map_err(|why| match why {
-            NotStarted::NotFound { searched } => RuntimeError::ProgramNotFound { program, searched },
-            NotStarted::Directory { reason } => RuntimeError::WorkingDirectory { path: cwd, reason },
-            NotStarted::Refused { reason } => RuntimeError::NotRunnable { program, reason },
-        })?;
-        let control = Arc::new(LinuxProcess { link: self.link.clone(), seq, pid, ends });
-        Ok(Process { stdout, stderr, control })
+        self.link.exec(exec).await
     }
 
     async fn usage(&self) -> Result<Usage, RuntimeError> {
-        if let Some(group) = &self.link.group {
-            return if self.link.waiting().ended { Err(RuntimeError::Ended) } else { Ok(group.usage()) };
-        }
-        let (tell, heard) = oneshot::channel();
-        self.link.waiting().usage.push(tell);
-        self.link.send(&Request::Usage, &[]).await.map_err(|_| RuntimeError::Ended)?;
-        heard.await.map_err(|_| RuntimeError::Ended)
+        self.link.usage().await
     }
 
     async fn kill(&self) -> Result<(), RuntimeError> {

@@ -7,5 +7,6 @@ mod attacks_files;
 mod attacks_machine;
 mod attacks_processes;
 mod contract;
+mod resident;
 mod shims;
 mod toolchains;

@@ -17,8 +17,8 @@ use crate::{tree, watch};
 pub(crate) enum Run {
     List(List),
     /// One run: its jobs and steps
-    #[command(after_help = "Example:\n  windlass run view RUN")]
-    View(Id),
+    #[command(after_help = "Examples:\n  windlass run view RUN\n  windlass run view RUN --attempt 1")]
+    View(View),
     /// Follow a run to its end; exit 1 if it did not succeed
     #[command(after_help = "Example:\n  windlass run watch RUN && echo delivered")]
     Watch(Id),
@@ -26,7 +26,9 @@ pub(crate) enum Run {
     #[command(after_help = "Example:\n  windlass run cancel RUN")]
     Cancel(Id),
     /// Run again: a new attempt
-    #[command(after_help = "Examples:\n  windlass run rerun RUN\n  windlass run rerun RUN --failed")]
+    #[command(
+        after_help = "Examples:\n  windlass run rerun RUN\n  windlass run rerun RUN --failed\n  windlass run rerun RUN --job 'test (linux)'"
+    )]
     Rerun(Again),
 }
 
@@ -57,6 +59,18 @@ pub(crate) struct Again {
     /// Only the jobs that did not succeed, and those that depend on them
     #[arg(long)]
     failed: bool,
+    /// Only this job, and those that depend on it: its name or its id, as `windlass run view` shows them
+    #[arg(long, value_name = "JOB", conflicts_with = "failed")]
+    job: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct View {
+    /// The run's id, as `windlass run list` shows it
+    run: String,
+    /// An earlier attempt [default: the newest]
+    #[arg(long, value_name = "NUMBER")]
+    attempt: Option<u32>,
 }
 
 /// Workflows: list them, start one by hand
@@ -91,18 +105,42 @@ pub(crate) struct Start {
 pub(crate) async fn run(global: &Global, command: Run) -> Result<Exit> {
     match command {
         Run::List(list_args) => list(global, list_args).await,
-        Run::View(Id { run }) => view(global, &run).await,
+        Run::View(View { run, attempt }) => view(global, &run, attempt).await,
         Run::Watch(Id { run }) => follow(global, &run).await,
         Run::Cancel(Id { run }) => {
             let client = global.client()?;
             client.post::<Value, Value>(&format!("/api/v1/runs/{}/cancel", part(&run)), &Value::Null).await?;
             said(global, &run, "is being stopped")
         }
-        Run::Rerun(Again { run, failed }) => {
-            let how = Rerun { failed_only: failed, job: None };
+        Run::Rerun(Again { run, failed, job }) => {
             let client = global.client()?;
+            let job = match job {
+                Some(job) => Some(job_named(&watch::fetch(&client, &run).await?, &job)?),
+                None => None,
+            };
+            let how = Rerun { failed_only: failed, job };
             client.post::<Rerun, Value>(&format!("/api/v1/runs/{}/rerun", part(&run)), &how).await?;
             said(global, &run, &format!("runs again: windlass run watch {run}"))
+        }
+    }
+}
+
+/// The id of a run's job, by its name, its key or its id.
+fn job_named(run: &RunDetail, wanted: &str) -> Result<String> {
+    let found: Vec<_> = run.jobs.iter().filter(|job| job.id == wanted || job.name == wanted).collect();
+    let found =
+        if found.is_empty() { run.jobs.iter().filter(|job| job.key == wanted).collect() } else { found };
+    match found.as_slice() {
+        [job] => Ok(job.id.clone()),
+        [] => {
+            let names: Vec<String> = run.jobs.iter().map(|job| show::clean(&job.name)).collect();
+            let names = names.join(", ");
+            Err(Failure::usage(format!("this run has no job `{wanted}`; it has {names}")).into())
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|job| show::clean(&job.name)).collect();
+            let names = names.join(", ");
+            Err(Failure::usage(format!("`{wanted}` is more than one job: name one of {names}")).into())
         }
     }
 }
@@ -151,9 +189,12 @@ pub(crate) async fn list(global: &Global, list: List) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn view(global: &Global, id: &str) -> Result<Exit> {
+async fn view(global: &Global, id: &str, attempt: Option<u32>) -> Result<Exit> {
     let client = global.client()?;
-    let run = watch::fetch(&client, id).await?;
+    let run = match attempt {
+        Some(attempt) => client.get(&format!("/api/v1/runs/{}/attempts/{attempt}", part(id))).await?,
+        None => watch::fetch(&client, id).await?,
+    };
     if global.json {
         show::json(&run)?;
         return Ok(Exit::Done);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use windlass_kernel::{Actor, EnvironmentName, NameError, Timestamp, UserName};
@@ -34,6 +35,9 @@ pub struct Rules {
     pub self_approval: bool,
     /// The environment in which exactly the same digests must have succeeded.
     pub after: Option<EnvironmentName>,
+    /// How long what wants to pass waits first.
+    #[serde(default, with = "crate::millis")]
+    pub wait: Duration,
 }
 
 /// What somebody decided about a set of digests.
@@ -62,6 +66,8 @@ pub struct Request<'a> {
     pub digests: &'a Digests,
     /// What was decided so far.
     pub approvals: &'a [Approval],
+    /// Since when it waits here.
+    pub since: Timestamp,
     /// The digest sets of the succeeded deployments in the `after` environment.
     pub passed: &'a [Digests],
 }
@@ -78,8 +84,11 @@ pub enum Gate {
         reasons: Vec<String>,
         /// Who may decide.
         reviewers: Vec<Reviewer>,
-        /// How many approvals are still wanted.
+        /// How many approvals are still wanted; 0 where only time must pass.
         wanted: u32,
+        /// When the time that must pass has passed, if it has not.
+        #[serde(default)]
+        until: Option<Timestamp>,
     },
     /// It cannot pass.
     Closed {
@@ -136,25 +145,26 @@ impl From<&Environment> for Rules {
             approvals: e.approvals,
             self_approval: e.self_approval,
             after: e.after.clone(),
+            wait: e.wait,
         }
     }
 }
 
-/// Decides. Branch first, then what must have been passed, then people: nobody is asked about something
-/// that could not pass anyhow. `now` is not needed yet; wait timers and freeze windows will need it.
-pub fn evaluate(rules: &Rules, request: &Request<'_>, _now: Timestamp) -> Gate {
+/// Decides. Branch first, then what must have been passed, then people and time: nobody is asked about something
+/// that could not pass anyhow.
+pub fn evaluate(rules: &Rules, request: &Request<'_>, now: Timestamp) -> Gate {
     if let Err(reason) = branch_admitted(rules, request.git_ref).and_then(|()| has_passed(rules, request)) {
         return Gate::Closed { reason };
     }
-    if rules.reviewers.is_empty() {
-        return if rules.approvals == 0 {
-            Gate::Open
-        } else {
-            let environment = &rules.environment;
-            Gate::Closed {
-                reason: format!("{environment} wants approvals, but nobody may give them: name reviewers"),
-            }
+    let until = Some(request.since + rules.wait).filter(|until| !rules.wait.is_zero() && now < *until);
+    if rules.reviewers.is_empty() && rules.approvals > 0 {
+        let environment = &rules.environment;
+        return Gate::Closed {
+            reason: format!("{environment} wants approvals, but nobody may give them: name reviewers"),
         };
+    }
+    if rules.reviewers.is_empty() {
+        return waiting(rules, Vec::new(), 0, until);
     }
     let mut agreed = 0;
     for (who, last) in last_words(request) {
@@ -169,7 +179,7 @@ pub fn evaluate(rules: &Rules, request: &Request<'_>, _now: Timestamp) -> Gate {
     // Reviewers without a number can only come from a document written by hand: one is the least.
     let wanted = rules.approvals.max(1).saturating_sub(agreed);
     if wanted == 0 {
-        return Gate::Open;
+        return waiting(rules, Vec::new(), 0, until);
     }
     let names = rules.reviewers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let noun = if wanted == 1 { "approval" } else { "approvals" };
@@ -180,7 +190,18 @@ pub fn evaluate(rules: &Rules, request: &Request<'_>, _now: Timestamp) -> Gate {
     {
         reasons.push(format!("{pusher} pushed it, so {pusher}'s own approval does not count"));
     }
-    Gate::Waiting { reasons, reviewers: rules.reviewers.clone(), wanted }
+    waiting(rules, reasons, wanted, until)
+}
+
+/// What must still come: people's agreement, time, or nothing.
+fn waiting(rules: &Rules, mut reasons: Vec<String>, wanted: u32, until: Option<Timestamp>) -> Gate {
+    if let Some(until) = until {
+        reasons.push(format!("{} lets nothing through before {until}", rules.environment));
+    }
+    if wanted == 0 && until.is_none() {
+        return Gate::Open;
+    }
+    Gate::Waiting { reasons, reviewers: rules.reviewers.clone(), wanted, until }
 }
 
 /// Whether this person's decision counts; if not, why not, for that person to read.

@@ -211,6 +211,9 @@ pub struct Environment {
     pub self_approval: bool,
     /// The branches that may deploy; empty: all (and tags).
     pub branches: Vec<BranchPattern>,
+    /// How long a job waits before it may go on.
+    #[serde(default, with = "crate::millis")]
+    pub wait: Duration,
     /// What differs from the services as written.
     pub overrides: BTreeMap<ServiceName, Overrides>,
 }

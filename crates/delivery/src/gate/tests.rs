@@ -18,6 +18,7 @@ fn rules() -> Rules {
         approvals: 1,
         self_approval: false,
         after: Some("staging".parse().unwrap()),
+        wait: Duration::ZERO,
     }
 }
 
@@ -34,7 +35,14 @@ fn says(by: &str, at: i64, approve: bool, about: &str) -> Approval {
 fn decide(rules: &Rules, git_ref: &str, pusher: &str, approvals: &[Approval], passed: &[Digests]) -> Gate {
     let pusher = pusher.parse().unwrap();
     let digests = digests("good");
-    let request = Request { git_ref, pusher: &pusher, digests: &digests, approvals, passed };
+    let request = Request {
+        git_ref,
+        pusher: &pusher,
+        digests: &digests,
+        approvals,
+        passed,
+        since: Timestamp::from_millis(0),
+    };
     evaluate(rules, &request, Timestamp::from_millis(0))
 }
 
@@ -85,6 +93,7 @@ fn only_exactly_what_succeeded_before_passes() {
         digests: &nothing,
         approvals: &ok,
         passed: &[Digests::new()],
+        since: Timestamp::from_millis(0),
     };
     assert_eq!(
         word(&evaluate(&rules(), &request, Timestamp::from_millis(0))),
@@ -153,4 +162,44 @@ fn a_waiting_gate_says_for_whom() {
             "ada pushed it, so ada's own approval does not count"
         ]
     );
+}
+
+#[test]
+fn time_must_pass_besides_all_else() {
+    let rules = Rules { wait: Duration::from_mins(30), ..rules() };
+    let minutes = |n: i64| Timestamp::from_millis(n * 60_000);
+    let at = |rules: &Rules, now: i64, approvals: &[Approval]| {
+        let (pusher, digests) = ("user:eve".parse().unwrap(), digests("good"));
+        let passed = [digests.clone()];
+        let request = Request {
+            git_ref: "refs/heads/main",
+            pusher: &pusher,
+            digests: &digests,
+            approvals,
+            passed: &passed,
+            since: minutes(10),
+        };
+        evaluate(rules, &request, minutes(now))
+    };
+    let yes = [says("ada", 1, true, "good")];
+    for (now, approvals, word, wanted) in [
+        (10, &yes[..], "waiting", 0),
+        (39, &yes[..], "waiting", 0),
+        (40, &yes[..], "open", 0),
+        (40, &[], "waiting", 1),
+    ] {
+        let gate = at(&rules, now, approvals);
+        assert_eq!(self::word(&gate), word, "{now} {gate:?}");
+        if let Gate::Waiting { wanted: found, until, .. } = gate {
+            assert_eq!((found, until.is_some()), (wanted, now < 40));
+        }
+    }
+    let alone = Rules { reviewers: vec![], approvals: 0, ..rules.clone() };
+    let Gate::Waiting { reasons, until, .. } = at(&alone, 12, &[]) else { panic!("it must wait") };
+    assert_eq!(until, Some(minutes(40)));
+    assert!(reasons[0].contains("before"), "{reasons:?}");
+    assert_eq!(at(&alone, 41, &[]), Gate::Open);
+    // A rejection does not wait for the time.
+    let no = [says("ada", 1, false, "good")];
+    assert_eq!(self::word(&at(&rules, 11, &no)), "closed");
 }

@@ -1,6 +1,7 @@
 //! Environments: their rules, and what they change of services.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use windlass_kernel::{EnvironmentName, ServiceName};
 
@@ -10,6 +11,9 @@ use super::reader::Reader;
 use super::tree::{Node, Value, clip};
 use super::{BranchPattern, Environment, Overrides};
 use crate::gate::Reviewer;
+
+/// What waits longer than this is given up anyhow.
+const LONGEST_WAIT: Duration = Duration::from_hours(24 * 30);
 
 pub(super) fn environment(
     name: EnvironmentName,
@@ -64,6 +68,10 @@ pub(super) fn environment(
         reviewers,
         self_approval: f.get("self_approval").and_then(|n| r.flag(n, "`self_approval`")).unwrap_or(false),
         branches,
+        wait: f
+            .get("wait")
+            .and_then(|n| r.duration(n, "`wait`", Duration::ZERO, LONGEST_WAIT))
+            .unwrap_or_default(),
         overrides,
     })
 }

@@ -144,6 +144,11 @@ pub(super) const ENVIRONMENT: &[Key] = &[
     key("approvals", Shape::Integer(1, 20), "How many of them must approve. Default 1."),
     key("self_approval", Shape::Flag, "Whether the pusher's own approval counts. Default false."),
     key("branches", Shape::TextOrTexts, "The branches that may deploy; * and ** as on GitHub. Default all."),
+    key(
+        "wait",
+        Shape::Duration,
+        "How long a job waits before it may go on, up to 30 days (720h). Default 0s.",
+    ),
     key("services", Shape::Named(OVERRIDE, &[]), "What differs from the services above, by their name."),
 ];
 

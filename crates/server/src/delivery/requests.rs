@@ -73,6 +73,12 @@ impl Context {
             ))
         })?;
         let environment: EnvironmentName = parse(environment)?;
+        if !bearer.job.deployment {
+            return Err(Problem::invalid(format!(
+                "the job `{}` says `deployment: false` of its environment {environment}: it does not deploy there",
+                bearer.job.key
+            )));
+        }
         let manifest = manifest_at(self, &run.project, &run.sha)
             .await
             .map_err(|e| internal("windlass.yml cannot be read", &e))?;

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use windlass_delivery::gate::{self, Gate, Request, Rules};
 use windlass_delivery::{Deployment, DeploymentState, Digests, Manifest, Release, manifest};
-use windlass_kernel::{Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, StoreExt as _};
+use windlass_kernel::{
+    Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, StoreExt as _, Timestamp,
+};
 use windlass_pipeline::{Job, Run};
 use windlass_source::RefState;
 
@@ -44,7 +46,8 @@ pub(crate) async fn ask(ctx: &Context, run: &Run, job: &Job) -> anyhow::Result<V
         Some(after) => deployed_by(ctx, run, after).await?,
         None => Digests::new(),
     };
-    decide(ctx, run, &rules, &digests, Missing::AskForIt).await
+    let since = job.at_gate_since.unwrap_or(run.created_at);
+    decide(ctx, run, &rules, &digests, since, Missing::AskForIt).await
 }
 
 /// An environment's rules, or why they cannot be known. The default branch says them: were it the run's own commit,
@@ -89,6 +92,7 @@ async fn decide(
     run: &Run,
     rules: &Rules,
     digests: &Digests,
+    since: Timestamp,
     missing: Missing,
 ) -> anyhow::Result<Verdict> {
     let id = approval_id(run.id, &rules.environment);
@@ -100,13 +104,19 @@ async fn decide(
         Some(after) => succeeded_in(ctx, &run.project, after, digests).await?,
         None => Vec::new(),
     };
-    let request =
-        Request { git_ref: &run.git_ref, pusher: &run.actor, digests, approvals: given, passed: &passed };
+    let request = Request {
+        git_ref: &run.git_ref,
+        pusher: &run.actor,
+        digests,
+        approvals: given,
+        passed: &passed,
+        since,
+    };
     match gate::evaluate(rules, &request, ctx.now()) {
         Gate::Open => Ok(Verdict::Open),
         Gate::Closed { reason } => Ok(Verdict::Closed(reason)),
         Gate::Waiting { wanted, reasons, .. } => {
-            if current.is_none() && missing == Missing::AskForIt {
+            if wanted > 0 && current.is_none() && missing == Missing::AskForIt {
                 let approval = ApprovalDoc {
                     run: run.id,
                     project: run.project.clone(),
@@ -147,9 +157,15 @@ pub(crate) async fn admits(
     };
     // Without an `after` there was nothing to name when it was approved.
     let named = if rules.after.is_some() { digests.clone() } else { Digests::new() };
-    Ok(match decide(ctx, run, &rules, &named, Missing::SayIt).await? {
+    // The job that stands behind the gate has waited there; nothing that did not come through it goes on at once.
+    let here = run.jobs.iter().filter(|job| job.environment.as_deref() == Some(environment.as_str()));
+    let since = here.filter_map(|job| job.at_gate_since).max().unwrap_or_else(|| ctx.now());
+    Ok(match decide(ctx, run, &rules, &named, since, Missing::SayIt).await? {
         Verdict::Open => Ok(()),
         Verdict::Closed(reason) => Err(reason),
+        Verdict::Waiting if !rules.wait.is_zero() && rules.reviewers.is_empty() => Err(format!(
+            "{environment} lets nothing through before it has waited there in a job with `environment: {environment}`"
+        )),
         Verdict::Waiting => Err(format!(
             "nobody has approved these images for {environment} in this attempt of the run that made them"
         )),

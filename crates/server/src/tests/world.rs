@@ -301,6 +301,14 @@ impl World {
         git(&work, user, &["rev-parse", "HEAD"]).trim().to_owned()
     }
 
+    /// Git in the folder of a project's commits; `TARGET` stands for control's repository.
+    pub(super) fn git(&self, project: &str, args: &[&str]) -> String {
+        let target = self.dir.path().join("data/repos").join(format!("{project}.git"));
+        let target = target.to_str().unwrap();
+        let args: Vec<&str> = args.iter().map(|arg| if *arg == "TARGET" { target } else { *arg }).collect();
+        git(&self.dir.path().join("work").join(project), "ada", &args)
+    }
+
     /// Makes a project, pushes to its `main` and takes that in.
     pub(super) async fn pushed(&self, project: &str, user: &str, files: &[(&str, &str)]) -> String {
         let name = project.parse().unwrap();

@@ -85,6 +85,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// The rule that found it, such as `untrusted`; see [`crate::lint::RULES`].
+    pub rule: &'static str,
 }
 
 impl Diagnostic {
@@ -103,7 +105,7 @@ impl Diagnostic {
             }
             line
         };
-        Self { severity, span, message, help: None }
+        Self { severity, span, message, help: None, rule: "language" }
     }
 
     /// An error.
@@ -119,6 +121,12 @@ impl Diagnostic {
     /// A note.
     pub fn note(span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Note, span, message.into())
+    }
+
+    /// The same, found by another rule than that of the language itself.
+    pub fn with_rule(mut self, rule: &'static str) -> Self {
+        self.rule = rule;
+        self
     }
 
     /// The same, with what to do.

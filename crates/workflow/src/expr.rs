@@ -14,6 +14,7 @@ mod object;
 mod parser;
 mod value;
 
+pub(crate) use ast::{Comparison, Node};
 pub use ast::{Expr, Reference, ReferenceKind};
 pub use error::{EvalError, ExprError, ExprErrorKind};
 pub(crate) use eval::too_large;

@@ -2,6 +2,7 @@
 //! may name. The parser is driven by it, and the reference is made from it; what of it Windlass does not run yet
 //! is listed in [`crate::supported`].
 
+pub mod schema;
 mod table;
 
 pub use table::KEYS;

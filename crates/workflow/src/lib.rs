@@ -2,12 +2,14 @@
 
 pub mod action;
 pub mod availability;
+mod check;
 pub mod cron;
 pub mod diagnostic;
 pub mod events;
 pub mod expr;
 pub mod glob;
 pub mod keys;
+pub mod lint;
 pub mod matrix;
 pub mod model;
 pub mod parse;

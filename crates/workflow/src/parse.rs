@@ -12,7 +12,6 @@ mod map;
 mod matrix;
 mod on;
 mod reader;
-mod refer;
 mod schedule;
 mod setting;
 mod step;
@@ -50,29 +49,40 @@ pub fn parse(file: &str, text: &str) -> Parsed {
 
 /// As [`parse`], but it says what is admitted.
 pub fn parse_admitting(file: &str, text: &str, admit: Admit) -> Parsed {
-    let root = match load(text, &Limits::WORKFLOW) {
+    read_workflow(file, &Source::new(text), admit).1
+}
+
+/// Reads a workflow, and gives its tree too.
+pub(crate) fn read_workflow(file: &str, source: &Source<'_>, admit: Admit) -> (Option<Node>, Parsed) {
+    let root = match load(source, &Limits::WORKFLOW) {
         Ok(root) => root,
-        Err(diagnostics) => return Parsed { workflow: None, diagnostics },
+        Err(diagnostics) => return (None, Parsed { workflow: None, diagnostics }),
     };
-    let source = Source::new(text);
-    let mut reader = Reader::new(&source, admit);
+    let mut reader = Reader::new(source, admit);
     let workflow = reader.workflow(file, &root);
     let workflow = if reader.has_errors() { None } else { workflow };
     let diagnostics = reader.finish();
-    Parsed { workflow, diagnostics }
+    (Some(root), Parsed { workflow, diagnostics })
 }
 
 /// Reads an action's metadata: `action.yml`, `action.yaml`.
 ///
 /// Total, as [`parse`] is.
 pub fn parse_action(text: &str) -> ParsedAction {
-    let root = match load(text, &Limits::ACTION) {
+    read_action(&Source::new(text))
+}
+
+/// Reads an action's metadata.
+pub(crate) fn read_action(source: &Source<'_>) -> ParsedAction {
+    let root = match load(source, &Limits::ACTION) {
         Ok(root) => root,
         Err(diagnostics) => return ParsedAction { action: None, diagnostics },
     };
-    let source = Source::new(text);
-    let mut reader = Reader::new(&source, Admit::Supported);
+    let mut reader = Reader::new(source, Admit::Supported);
     let action = reader.action_meta(&root);
+    if let Some(action) = action.as_ref().filter(|_| !reader.has_errors()) {
+        crate::check::action(action, source).into_iter().for_each(|found| reader.report(found));
+    }
     let action = if reader.has_errors() { None } else { action };
     ParsedAction { action, diagnostics: reader.finish() }
 }
@@ -123,7 +133,7 @@ impl Reader<'_> {
         self.check_graph(&workflow);
         // In a file that must be changed anyway, what follows from its errors would only distract.
         if !self.has_errors() {
-            self.check_references(&workflow);
+            crate::check::workflow(&workflow, self.source).into_iter().for_each(|found| self.report(found));
         }
         Some(workflow)
     }

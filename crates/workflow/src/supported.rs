@@ -76,13 +76,12 @@ pub const ACTIONS: &[&str] = &[
     "swatinem/rust-cache",
     "windlass/build",
     "windlass/deploy",
+    "windlass/report",
 ];
 
 /// The keys that are refused for now, and what they would ask for.
 pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[
     (Place::Workflow, "cache-mode", "cache access modes"),
-    (Place::Job, "container", "jobs in a container"),
-    (Place::Job, "services", "service containers"),
     (Place::Job, "snapshot", "snapshots of the runner's image"),
     (Place::Job, "cache-mode", "cache access modes"),
 ];
@@ -104,7 +103,6 @@ pub enum Form {
 
 /// Forms that are refused for now, wherever they stand: taking a row out lets the parser take the form.
 pub const FORMS_NOT_YET: &[(Form, &str, &str)] = &[
-    (Form::DockerAction, "uses: docker://IMAGE", "Docker actions"),
     (Form::ComputedKey, "${{ EXPRESSION }}: …", "expressions as keys"),
     (
         Form::WholeMapping,

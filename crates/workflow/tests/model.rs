@@ -140,7 +140,7 @@ fn steps() {
     assert_eq!(lint.id.as_ref().map(|id| id.as_str()), Some("lint"));
     assert!(lint.condition.as_ref().is_some_and(|condition| !condition.implies_success()));
     assert_eq!(lint.timeout_minutes, Some(Setting::Literal(1.5)));
-    assert_eq!(expression(&lint.continue_on_error), "${{ matrix.experimental == true }}");
+    assert_eq!(expression(&lint.continue_on_error), "${{ github.ref_name == 'next' }}");
     assert_eq!((lint.span.start.line, lint.span.start.column), (40, 9));
     let local = &workflow.jobs[1].steps()[0];
     let StepKind::Uses(Uses { action, .. }) = &local.kind else { panic!("uses") };

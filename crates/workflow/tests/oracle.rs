@@ -112,6 +112,8 @@ fn both_parsers_refuse_the_same_files() {
     };
     let mut paths = Vec::new();
     files(&data(), &mut paths);
+    // What is wrong there shows only beside the other files.
+    paths.retain(|path| !path.starts_with(data().join("lint")));
     if let Some(more) = std::env::var_os("WINDLASS_WORKFLOWS") {
         files(Path::new(&more), &mut paths);
     }

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use windlass_workflow::keys::{KeyRow, Place, keys_of};
-use windlass_workflow::supported::{
-    ACTIONS, EVENTS, INERT_EVENTS, FORMS_NOT_YET, KEYS_NOT_YET, key_not_yet,
-};
+use windlass_workflow::keys::{KeyRow, Place, keys_of, schema};
+use windlass_workflow::lint::RULES;
+use windlass_workflow::supported::{ACTIONS, EVENTS, FORMS_NOT_YET, INERT_EVENTS, KEYS_NOT_YET, key_not_yet};
 use windlass_workflow::{parse, yaml};
 
 const PLACES: [Place; 33] = [
@@ -62,7 +61,8 @@ const INTRODUCTION: &str = "# Workflow language
 
 Windlass reads the workflow language of GitHub Actions from `.github/workflows/*.yml` and `*.yaml`. What it does not
 run yet is refused, with the line and the column; nothing is silently ignored. A file with an error starts nothing,
-and its run says why.
+and its run says why. For editors there are JSON Schemas of [workflows](workflow.schema.json) and
+[actions](action.schema.json); what of the language works is listed in [compatibility](compatibility.md).
 
 ";
 
@@ -72,9 +72,10 @@ const DIFFERENCES: &str = "## Good to know
   Anchors and aliases work; merge keys (`<<`) are not part of the language. `yes` and `on` are texts.
 - Where a text is wanted, a number stays as it is written: `VERSION: 1.10` gives `1.10`. In a matrix it is a number,
   and a warning says so where digits would be lost.
-- `permissions` are read and kept; in this version a job's token is read-only whatever they say.
+- `permissions` say what a job's token may do: `contents`, `packages`, `actions` and `id-token` have something behind
+  them here ([services](services.md)); the other scopes may be named and open nothing.
 - `run` takes at most 21,000 characters.
-- Names in `needs.ID` and `steps.ID` that nothing in the file has are a warning: on GitHub they read as nothing.
+- Names in expressions that nothing in the file has are a warning: on GitHub they read as nothing.
 - Time zones of `schedule` come from the machine's own time zone database; `UTC` always works.
 
 ";
@@ -92,6 +93,7 @@ fn reference() -> String {
     page.push_str(
         ".\nComposite actions of the repository (`uses: ./path`) work too. All others are refused for now.\n\n",
     );
+    lint(&mut page);
     page.push_str(
         "## Keys\n\n`*` marks those that must be there. Behind \"literal\", no expression may stand.\n",
     );
@@ -99,6 +101,20 @@ fn reference() -> String {
         table(&mut page, place);
     }
     page
+}
+
+fn lint(page: &mut String) {
+    page.push_str(
+        "## What lint finds\n\n`windlass lint [PATH…] [--format text|json|sarif] [--strict] [--notes] [--github]` reads workflows and actions as\n\
+         the platform will, and looks at the other files of the repository that they call. It ends with 1 when there is an\n\
+         error (with `--strict`: or a warning), with 3 when there is no such file. `--github` reads the whole language,\n\
+         also what Windlass does not run yet. Notes are shown with `--notes`; JSON and SARIF always hold them.\n\n\
+         | rule | at most | finds |\n| --- | --- | --- |\n",
+    );
+    for rule in RULES {
+        _ = writeln!(page, "| `{}` | {} | {} |", rule.name, rule.severity, rule.finds);
+    }
+    page.push('\n');
 }
 
 fn refused(page: &mut String) {
@@ -154,4 +170,31 @@ fn the_reference_is_up_to_date() {
     let found = fs::read_to_string(&path).unwrap_or_default();
     let differs = yaml::lines(&found).zip(yaml::lines(&page)).find(|(old, new)| old != new);
     assert!(found == page, "{}: not up to date: {differs:?}", path.display());
+}
+
+fn check(name: &str, content: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, content).expect("written");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == content, "{}: not up to date", path.display());
+}
+
+#[test]
+fn the_schemas_are_up_to_date_and_name_only_what_they_define() {
+    for (file, schema) in
+        [("workflow.schema.json", schema::workflow()), ("action.schema.json", schema::action())]
+    {
+        let text = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+        for part in text.split("#/definitions/").skip(1) {
+            let name = part.split('"').next().unwrap_or_default();
+            let name = ["%3C", "%3E", "%5B", "%5D", "%28", "%29", "%2A", "%20"]
+                .iter()
+                .zip(["<", ">", "[", "]", "(", ")", "*", " "])
+                .fold(name.to_owned(), |name, (from, to)| name.replace(from, to));
+            assert!(schema["definitions"].get(&name).is_some(), "{file}: {name} is not defined");
+        }
+        check(file, &text);
+    }
 }

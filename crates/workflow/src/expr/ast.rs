@@ -34,7 +34,7 @@ pub enum ReferenceKind {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Literal(Value),
     Context(String),
     Call(Function, Vec<Node>),
@@ -49,7 +49,7 @@ pub(super) enum Node {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(crate) enum Comparison {
     Equal,
     NotEqual,
     Less,
@@ -59,7 +59,7 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
-    pub(super) fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             Self::Equal => "==",
             Self::NotEqual => "!=",
@@ -85,6 +85,11 @@ impl Expr {
     /// Its text as given.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Its tree, whose contexts and calls are [`Expr::references`] in the same order.
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
     }
 
     /// The contexts and functions that it uses, in the order of the text.

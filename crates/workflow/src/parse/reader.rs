@@ -78,11 +78,6 @@ impl<'a> Reader<'a> {
         self.findings.iter().any(Diagnostic::is_error)
     }
 
-    /// Whether a further warning would only be counted.
-    pub(super) fn has_room_for_warnings(&self) -> bool {
-        self.findings.len() < MAX_FINDINGS
-    }
-
     /// How many findings there are so far.
     pub(super) fn count(&self) -> usize {
         self.findings.len() + self.left_out

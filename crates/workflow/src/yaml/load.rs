@@ -31,17 +31,17 @@ impl Limits {
 ///
 /// # Errors
 /// All that was found; at least one is an error. A text that is not YAML, or beyond the limits, gives one.
-pub fn load(text: &str, limits: &Limits) -> Result<Node, Vec<Diagnostic>> {
+pub fn load(source: &Source<'_>, limits: &Limits) -> Result<Node, Vec<Diagnostic>> {
+    let text = source.text();
     if text.len() > limits.bytes {
         let message = format!("The file is larger than {} bytes", limits.bytes);
         return Err(vec![Diagnostic::error(Span::default(), message)]);
     }
-    let source = Source::new(text);
-    let first = Loader::new(text, &source, limits).load();
+    let first = Loader::new(text, source, limits).load();
     let mut result = first.as_ref().err().and_then(|failed| mend::joined(text, failed.outdented?));
     for _ in 0..mend::MOST {
         let Some(mended) = result else { break };
-        match Loader::new(&mended, &source, limits).load() {
+        match Loader::new(&mended, source, limits).load() {
             Ok(root) => return Ok(root),
             // What is wrong beside that is told.
             Err(failed) if failed.outdented.is_none() && !failed.is_broken => return Err(failed.findings),

@@ -44,7 +44,7 @@ fn comment(line: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::joined;
-    use crate::yaml::{Limits, load};
+    use crate::yaml::{Limits, Source, load};
 
     #[test]
     fn every_byte_keeps_its_place() {
@@ -63,13 +63,14 @@ mod tests {
             ("a:\n  b:\n    c: [\n      x, # é\n\n      # more\n    y\n  ]\n", "y"),
             ("a:\n  b:\n    - [\n      x, 'it # is'\n    ]\n    - {\n  k: z\n  }\n", "z"),
         ] {
-            let root = load(text, &Limits::WORKFLOW).unwrap_or_else(|found| panic!("{text}: {found:?}"));
+            let root = load(&Source::new(text), &Limits::WORKFLOW)
+                .unwrap_or_else(|found| panic!("{text}: {found:?}"));
             let shown = format!("{root:?}");
             let place = text.find(&format!("{deepest}\n")).unwrap();
             assert!(shown.contains(&format!("text: {deepest:?}")), "{shown}");
             assert!(shown.contains(&format!("offset: {place}")), "{shown}");
         }
-        let wrong = load("a:\n  b: [\n 1,\n", &Limits::WORKFLOW).unwrap_err();
+        let wrong = load(&Source::new("a:\n  b: [\n 1,\n"), &Limits::WORKFLOW).unwrap_err();
         assert_eq!(wrong[0].span.start.line, 3, "{wrong:?}");
     }
 }

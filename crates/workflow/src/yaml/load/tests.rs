@@ -2,11 +2,11 @@ use super::*;
 use crate::yaml::Resolved;
 
 fn ok(text: &str) -> Node {
-    load(text, &Limits::WORKFLOW).unwrap_or_else(|found| panic!("{text:?}: {found:?}"))
+    load(&Source::new(text), &Limits::WORKFLOW).unwrap_or_else(|found| panic!("{text:?}: {found:?}"))
 }
 
 fn first_error(text: &str) -> String {
-    let found = load(text, &Limits::WORKFLOW).expect_err(text);
+    let found = load(&Source::new(text), &Limits::WORKFLOW).expect_err(text);
     found[0].one_line("f")
 }
 

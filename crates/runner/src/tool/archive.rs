@@ -203,6 +203,10 @@ impl Unpacking {
                 continue;
             }
             let path = root.join(&name);
+            if entry.header().entry_type() == tar::EntryType::Link || !stays(&path, root) {
+                report.notes.push(format!("`{}` leads out by a link: it is left out", name.display()));
+                continue;
+            }
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent).map_err(at(parent))?;
             }
@@ -211,6 +215,18 @@ impl Unpacking {
             report.files += 1;
         }
         Ok(report)
+    }
+}
+
+/// Whether a path below `root` still lies there once the links on its way are followed: an earlier entry of the same
+/// archive may have made one that leads out.
+fn stays(path: &Path, root: &Path) -> bool {
+    let there = path.ancestors().skip(1).find(|above| std::fs::symlink_metadata(above).is_ok());
+    match (there.map(std::fs::canonicalize), std::fs::canonicalize(root)) {
+        (Some(Ok(there)), Ok(root)) => there.starts_with(root),
+        // Nothing is there yet: no link either. What cannot be followed is a link to nowhere.
+        (Some(Ok(_)), Err(_)) => true,
+        _ => false,
     }
 }
 
@@ -269,6 +285,42 @@ mod tests {
         Unzipping { archive, into: into.clone() }.run().unwrap();
         assert!(into.join("good/file").exists());
         assert!(!dir.path().join("evil").exists() && !Path::new("/evil").exists());
+    }
+
+    #[test]
+    fn a_cache_that_leads_out_by_its_own_links_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, home, outside) = (dir.path().join("work"), dir.path().join("home"), dir.path().join("outside"));
+        for folder in [&root, &home, &outside] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(dir.path().join("secret"), "s").unwrap();
+        let archive = dir.path().join("cache");
+        let mut tar = tar::Builder::new(zstd::Encoder::new(File::create(&archive).unwrap(), 1).unwrap().auto_finish());
+        let mut header = |kind: tar::EntryType, name: &str, target: &str| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(0);
+            header.set_mode(0o644);
+            if target.is_empty() {
+                tar.append_data(&mut header, name, io::empty()).unwrap();
+            } else {
+                tar.append_link(&mut header, name, target).unwrap();
+            }
+        };
+        header(tar::EntryType::Symlink, "link", outside.to_str().unwrap());
+        header(tar::EntryType::Regular, "link/evil", "");
+        header(tar::EntryType::Regular, "link/deep/evil", "");
+        header(tar::EntryType::Symlink, "nowhere", "/no/such/folder");
+        header(tar::EntryType::Regular, "nowhere/evil", "");
+        header(tar::EntryType::Link, "hard", dir.path().join("secret").to_str().unwrap());
+        header(tar::EntryType::Regular, "good/file", "");
+        drop(tar);
+        let report = Unpacking { archive, root: root.clone(), home }.run().unwrap();
+        assert!(root.join("good/file").exists(), "{:?}", report.notes);
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+        assert!(!root.join("hard").exists());
+        assert_eq!(report.notes.len(), 4, "{:?}", report.notes);
     }
 
     #[test]

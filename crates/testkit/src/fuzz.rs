@@ -51,16 +51,19 @@ struct Run<'a, T> {
     slowest: (Duration, usize),
 }
 
-/// The hash of a text but for its digits and what is quoted: which message it is.
+/// A folder for what a target writes: in memory where there is such a place, since it writes much.
+pub fn fast_folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+/// The hash of a message but for its digits and whatever stands between its first quote and its last: which one it is.
 pub fn way(text: &str) -> u64 {
+    let quote = |c| matches!(c, '\'' | '"' | '`');
+    let (before, behind) = (text.find(quote).unwrap_or(text.len()), text.rfind(quote).unwrap_or(text.len()));
     let mut hasher = DefaultHasher::new();
-    let mut quoted = false;
-    for c in text.chars() {
-        quoted ^= matches!(c, '\'' | '`');
-        if !quoted && !c.is_ascii_digit() {
-            c.hash(&mut hasher);
-        }
-    }
+    let kept = text[..before].chars().chain(text[behind..].chars()).filter(|c| !c.is_ascii_digit());
+    kept.for_each(|c| c.hash(&mut hasher));
     hasher.finish()
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use windlass_kernel::{Clock, Entropy, Timestamp};
 
-pub use fuzz::{Fuzz, way};
+pub use fuzz::{Fuzz, fast_folder, way};
 pub use memory_store::MemoryStore;
 pub use store_contract::{contract_event, store_contract};
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use windlass_testkit::{Fuzz, way};
+use windlass_testkit::{Fuzz, fast_folder, way};
 
 use super::WhiteoutStyle;
 use super::layer::extract;
@@ -76,7 +76,7 @@ fn untouched(root: &Path) {
 
 #[test]
 fn layer() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in(fast_folder()).unwrap();
     let root = dir.path();
     std::fs::create_dir(root.join("outside")).unwrap();
     std::fs::write(root.join("outside/secret"), "as it was").unwrap();

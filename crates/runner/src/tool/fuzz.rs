@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use windlass_testkit::{Fuzz, way};
+use windlass_testkit::{Fuzz, fast_folder, way};
 
 use super::archive::Unzipping;
 use super::glob::{Patterns, name_fits};
@@ -11,7 +11,7 @@ use super::glob::{Patterns, name_fits};
 fn zip() {
     let words =
         ["PK\u{1}\u{2}", "PK\u{3}\u{4}", "PK\u{5}\u{6}", "../", "/", "a/", "..", "\0\0\0\0", "\u{7f}"];
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in(fast_folder()).unwrap();
     let (archive, into, outside) =
         (dir.path().join("a.zip"), dir.path().join("into"), dir.path().join("outside"));
     std::fs::write(&outside, "as it was").unwrap();

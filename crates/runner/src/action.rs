@@ -9,6 +9,7 @@ mod github_script;
 mod image;
 mod node;
 mod release;
+mod report;
 mod reports;
 mod rust;
 mod rust_cache;
@@ -100,6 +101,7 @@ static TABLE: &[(&str, &dyn Action)] = &[
     ("swatinem/rust-cache", &rust_cache::RustCache),
     ("windlass/build", &image::Build),
     ("windlass/deploy", &release::Deploy),
+    ("windlass/report", &report::Report),
 ];
 
 /// The built-in action of a name in lower case.

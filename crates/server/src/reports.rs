@@ -70,7 +70,7 @@ pub(crate) async fn take_in(ctx: &Arc<Context>, at: &mut Option<u64>) -> Result<
                     }
                     Err(e) => return Err(e),
                 },
-                "artifact.expired" => {
+                "artifact.expired" | "artifact.deleted" => {
                     ctx.store.commit(Batch::new().delete::<ReportDoc>(&entry.body.subject)).await?;
                     written = true;
                 }
@@ -113,7 +113,7 @@ fn upload(entry: &Event) -> Option<Upload> {
 async fn uploaded(ctx: &Arc<Context>, entry: &Event) -> Result<(), StoreError> {
     let Some(upload) = upload(entry) else { return Ok(()) };
     let Some(run) = ctx.store.get::<Run>(&upload.run.to_string()).await? else { return Ok(()) };
-    let path = ctx.images.blobs.path(&upload.digest);
+    let path = ctx.results.archives.path(&upload.digest);
     let name = upload.name.clone();
     let read = tokio::task::spawn_blocking(move || Contents::read(&path, &name)).await;
     let contents = match read {

@@ -4,6 +4,7 @@ mod crash;
 mod deliveries;
 mod genuine;
 mod permissions;
+mod reports;
 mod runs;
 mod services;
 mod world;

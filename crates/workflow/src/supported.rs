@@ -77,6 +77,7 @@ pub const ACTIONS: &[&str] = &[
     "windlass/build",
     "windlass/deploy",
     "windlass/report",
+    "windlass/report",
 ];
 
 /// The keys that are refused for now, and what they would ask for.

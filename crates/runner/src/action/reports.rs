@@ -101,14 +101,14 @@ impl Action for Coverage {
 }
 
 /// A name for an artifact, with what tells it from others of its kind.
-fn named(kind: &str, apart: &str) -> String {
+pub(super) fn named(kind: &str, apart: &str) -> String {
     let apart: String =
         apart.trim().chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
     if apart.is_empty() { kind.to_owned() } else { format!("{kind}-{apart}") }
 }
 
 /// Keeps files as an artifact; gives how many there were.
-async fn keep(run: &ActionRun<'_>, name: &str, patterns: Vec<String>) -> Result<u64, ActionError> {
+pub(super) async fn keep(run: &ActionRun<'_>, name: &str, patterns: Vec<String>) -> Result<u64, ActionError> {
     let archive = run
         .job
         .place

@@ -131,3 +131,24 @@ steps:
     assert_eq!(ran.artifact_names().await, ["coverage-unit", "sarif-lint"]);
     assert!(ran.reason.clone().unwrap().contains("Path does not exist: missing.sarif"), "{:?}", ran.reason);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_kept_under_names_that_say_what_they_hold() {
+    let ran = job(r##"
+name: Tests (linux, 3)
+steps:
+  - run: mkdir -p out && echo '<testsuite/>' > out/junit.xml && echo 'TN:' > lcov.info
+  - uses: windlass/report@v1
+    with: { junit: "out/*.xml", coverage: lcov.info, sarif: none.sarif }
+  - uses: windlass/report@v1
+    with: { sarif: none.sarif, name: x, if-no-files-found: error }
+"##)
+    .run()
+    .await;
+    assert_eq!(ran.artifact_names().await.len(), 2, "{:?}", ran.artifact_names().await);
+    for (name, kind) in ran.artifact_names().await.iter().zip(["coverage-", "junit-"]) {
+        assert!(name.starts_with(kind), "{name}");
+    }
+    ran.says("`sarif`: no file was found with none.sarif");
+    assert_eq!(ran.conclusion, Some(Failure));
+}

@@ -29,6 +29,7 @@ use crate::action::{ActionSources, Shelf};
 use crate::context::{Frame, JobContexts, Status, StepScope};
 use crate::control::Control;
 use crate::local::Local;
+use crate::docker::{Containers, Docker, wants_containers};
 use crate::log::Log;
 use crate::matcher::Matchers;
 use crate::place::{Patience, Place};
@@ -60,8 +61,12 @@ pub(crate) struct Job {
     /// Where actions come from that are not built in, and those that came.
     pub(crate) sources: ActionSources,
     pub(crate) shelf: Shelf,
-    /// Whether its programs may use the machine's Docker.
-    pub(crate) docker: bool,
+    /// The machine's Docker, what was started there, and the images that were built for its actions.
+    pub(crate) docker: Docker,
+    pub(crate) containers: std::sync::OnceLock<Containers>,
+    /// False once they should run and do not.
+    pub(crate) contained: AtomicBool,
+    pub(crate) images: tokio::sync::Mutex<BTreeMap<String, String>>,
     /// The operator's scripts around it.
     pub(crate) hooks: Hooks,
     /// How many summaries its steps wrote.
@@ -174,13 +179,15 @@ fn waiting(number: u32, name: &str) -> StepView {
     }
 }
 
+/// The name of a step that runs this script.
+pub(crate) fn script_name(script: &str) -> String {
+    format!("Run {}", script.trim_start().lines().next().unwrap_or_default().trim_end())
+}
+
 /// The name of a step where it has none of its own, or before it is known.
 pub(crate) fn default_name(step: &Step) -> String {
     match &step.kind {
-        StepKind::Run(run) => {
-            let first = run.script.value.text().trim_start().lines().next().unwrap_or_default().trim_end();
-            format!("Run {first}")
-        }
+        StepKind::Run(run) => script_name(&run.script.value.text()),
         StepKind::Uses(uses) => format!("Run {}", uses.action.value),
         StepKind::Wait(ids) => {
             let ids: Vec<&str> = ids.iter().map(|id| id.value.as_str()).collect();
@@ -261,6 +268,10 @@ impl Job {
                 return JobEnd::failed(why);
             }
         };
+        if wants_containers(model) {
+            pres.insert(0, Post::plain("Initialize containers", PostWork::StartContainers));
+            progress.posts.push(Post::plain("Stop containers", PostWork::StopContainers));
+        }
         if let Some(script) = &self.hooks.started {
             pres.insert(0, Post::hook(hook::STARTED, script));
         }
@@ -361,16 +372,6 @@ async fn watch_time(stop: StopSwitch, minutes: f64) {
     let why = stop.now().reason().unwrap_or_default().to_owned();
     tokio::time::sleep(GRACE).await;
     stop.set(Stop::Forced(why));
-}
-
-/// Whether an action is of a kind that can be run. Checked when a job is set up, so that nothing has happened yet.
-pub(crate) fn check_action(action: &ActionRef) -> Result<(), String> {
-    match action {
-        ActionRef::Docker { image } => {
-            Err(format!("`docker://{image}`: Docker actions are not supported yet"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The steps that a step runs at once.

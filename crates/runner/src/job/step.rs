@@ -14,7 +14,7 @@ use windlass_workflow::model::{Run, Setting, Step, StepKind};
 
 use super::background::Place;
 use super::step_files::StepFiles;
-use super::{Entry, Job, Progress, default_name, waiting};
+use super::{Entry, Job, Progress, default_name, script_name, waiting};
 use crate::context::{Frame, Status, StepResult, StepScope};
 use crate::local::AfterFailure;
 use crate::log::{Lines, Log, Part};
@@ -139,8 +139,12 @@ impl Job {
         let env = Self::visible_env(progress, frame);
         let scope = self.step_scope(progress, frame, &env, None);
         let own = step.name.as_ref().and_then(|name| scope.text(&name.value).ok());
-        let name = own.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| default_name(step));
-        self.log.masked(&name)
+        let own = own.filter(|name| !name.trim().is_empty()).or_else(|| match &step.kind {
+            // As the shell gets it, where that is known before the step has its own variables.
+            StepKind::Run(run) => scope.text(&run.script.value).ok().map(|script| script_name(&script)),
+            _ => None,
+        });
+        self.log.masked(&own.unwrap_or_else(|| default_name(step)))
     }
 
     pub(crate) fn step_scope<'a>(
@@ -369,7 +373,7 @@ impl Job {
         let script = scope.text(&run.script.value).map_err(|e| failed("`run` cannot be evaluated", &e))?;
         let shell = self.shell(&scope, frame, run).map_err(PlaceError::Failed)?;
         let cwd = self.working_directory(&scope, frame, run).map_err(PlaceError::Failed)?;
-        let file = self.place.layout.temp.join(shell.file_name(&going.mark));
+        let file = self.place.layout.scripts.join(shell.file_name(&going.mark));
         self.place
             .write(&file, shell.script(&script).as_bytes())
             .map_err(|e| failed("cannot write the script", &e))?;
@@ -395,8 +399,25 @@ impl Job {
         }
     }
 
-    /// Runs a step's program: what it writes is the step's output, commands in it take effect.
+    /// Runs a step's program, in the job's container if it has one.
     pub(crate) async fn execute(
+        &self,
+        progress: &mut Progress,
+        going: &mut Going,
+        exec: Exec,
+    ) -> Result<windlass_runtime::Exit, PlaceError> {
+        if !self.contained.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(PlaceError::Failed("the containers that the job runs in did not start".to_owned()));
+        }
+        let ran = self.execute_here(progress, going, self.within(exec)).await;
+        if self.in_container() && matches!(ran, Err(PlaceError::Interrupted(_))) {
+            self.end_within(&going.mark).await;
+        }
+        ran
+    }
+
+    /// Runs a step's program: what it writes is the step's output, commands in it take effect.
+    pub(crate) async fn execute_here(
         &self,
         progress: &mut Progress,
         going: &mut Going,
@@ -429,7 +450,7 @@ impl Job {
             .map(|shell| scope.text(&shell.value))
             .transpose()
             .map_err(|e| format!("`shell` cannot be evaluated: {e}"))?;
-        Shell::parse(asked.as_deref(), self.has_bash).map_err(|e| e.to_string())
+        Shell::parse(asked.as_deref(), self.has_bash && !self.in_container()).map_err(|e| e.to_string())
     }
 
     fn working_directory(

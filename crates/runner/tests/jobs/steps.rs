@@ -33,7 +33,7 @@ jobs:
         env:
           C: step
         run: |
-          echo "A=$A B=$B C=$C N=$N CI=$CI"
+          echo "A=$A B=$B C=$C N=$N CI=$CI ${{ github.job }}"
           echo "value=4${{ matrix.os == 'linux' && 2 || 0 }}" >> "$GITHUB_OUTPUT"
           echo "leak=$SECRET_URL" >> "$GITHUB_OUTPUT"
           printf 'D<<X\none\ntwo\nX\nB=from-env\nGITHUB_SHA=evil\nCI=no\n' >> "$GITHUB_ENV"
@@ -69,7 +69,7 @@ jobs:
     let names: Vec<_> = ran.steps().into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
-        ["Set up job", "Run echo \"A=$A B=$B C=$C N=$N CI=$CI\"", "Two 42 blue", "Complete job"]
+        ["Set up job", "Run echo \"A=$A B=$B C=$C N=$N CI=$CI j\"", "Two 42 blue", "Complete job"]
     );
     assert!(
         ran.log.contains("shell: bash --noprofile --norc -e -o pipefail {0}")

@@ -59,6 +59,7 @@ pub(crate) fn router(ctx: &Arc<Context>) -> axum::Router {
     let control = Arc::new(Control(ctx.clone()));
     let runners = Arc::new(Runners(ctx.clone()));
     let git = SmartHttp::new(ctx.repositories.clone(), Arc::new(GitGate(ctx.clone())), HttpLimits::default());
+    let git = git.with_owner(crate::runs::OWNER);
     let registry = windlass_oci::router(ctx.images.registry.clone(), Arc::new(RegistryAccess(ctx.clone())));
     let services = windlass_web::results_router(Arc::new(Services(ctx.clone())));
     let web = windlass_web::router(control, runners, ctx.clock.clone());

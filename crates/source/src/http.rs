@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use base64::Engine as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::Semaphore;
@@ -88,6 +88,10 @@ impl Service {
     }
 }
 
+/// Marks a request that came by way of the owner's name.
+#[derive(Clone, Copy)]
+struct Owned;
+
 /// Serves the repositories.
 #[derive(Clone)]
 pub struct SmartHttp {
@@ -95,21 +99,34 @@ pub struct SmartHttp {
     gate: Arc<dyn Gate>,
     limits: HttpLimits,
     permits: Arc<Semaphore>,
+    owner: Option<String>,
 }
 
 impl SmartHttp {
     /// Serves `repositories` to those whom `gate` lets in.
     pub fn new(repositories: Repositories, gate: Arc<dyn Gate>, limits: HttpLimits) -> Self {
-        Self { repositories, gate, limits, permits: Arc::new(Semaphore::new(limits.concurrent)) }
+        Self { repositories, gate, limits, permits: Arc::new(Semaphore::new(limits.concurrent)), owner: None }
+    }
+
+    /// Serves them under `/OWNER/` too, where the name may lack its `.git`: as scripts put an address together from
+    /// `GITHUB_SERVER_URL` and `GITHUB_REPOSITORY`.
+    pub fn with_owner(mut self, owner: &str) -> Self {
+        self.owner = Some(owner.to_owned());
+        self
     }
 
     /// Routes `/{project}.git/info/refs`, `…/git-upload-pack` and `…/git-receive-pack`.
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/{repository}/info/refs", get(info_refs))
-            .route("/{repository}/git-upload-pack", post(upload_pack))
-            .route("/{repository}/git-receive-pack", post(receive_pack))
-            .with_state(self)
+        let routes = || {
+            Router::new()
+                .route("/{repository}/info/refs", get(info_refs))
+                .route("/{repository}/git-upload-pack", post(upload_pack))
+                .route("/{repository}/git-receive-pack", post(receive_pack))
+        };
+        let below =
+            |owner: &String| Router::new().nest(&format!("/{owner}"), routes().layer(Extension(Owned)));
+        let owned = self.owner.as_ref().map(below).unwrap_or_default();
+        routes().merge(owned).with_state(self)
     }
 }
 
@@ -165,7 +182,8 @@ impl SmartHttp {
         path: &str,
         request: Request,
     ) -> Result<Response, Box<Response>> {
-        let Some(name) = repository.strip_suffix(".git") else {
+        let bare = request.extensions().get::<Owned>().map(|_| repository);
+        let Some(name) = repository.strip_suffix(".git").or(bare) else {
             return Err(Box::new(text(StatusCode::NOT_FOUND, "a repository's address ends in .git")));
         };
         let principal = self.principal(request.headers()).await?;

@@ -23,14 +23,17 @@ use terminal::Terminal;
 
 /// Run workflows here, without a server; and list, view, follow, cancel, rerun runs of a platform
 #[derive(Args, Clone, Debug)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   windlass run                          what a push of this working tree would run, changes that are not committed included
   windlass run pull_request -j test     one job, and those that it needs
   windlass run workflow_dispatch -W release.yml --input version=1.2 -s TOKEN
   windlass run -P ubuntu-latest=host    plain processes instead of the sandbox
   windlass run --matrix os:linux --dry-run
   windlass run --json | jq -r 'select(.type == \"log\").line'
-  windlass run list                     the newest runs of a platform")]
+  windlass run list                     the newest runs of a platform"
+)]
 pub(crate) struct Run {
     #[command(subcommand)]
     pub(crate) command: Option<run::Run>,
@@ -95,7 +98,12 @@ pub(crate) struct Local {
     #[arg(long, value_name = "OWNER/REPO@REF=PATH", help_heading = "What it is given")]
     pub(crate) local_repository: Vec<String>,
     /// Where jobs of a label run; ubuntu-*, linux and self-hosted are served by the sandbox unless said otherwise
-    #[arg(short = 'P', long = "place", value_name = "LABEL=sandbox|host|docker:IMAGE", help_heading = "How it runs")]
+    #[arg(
+        short = 'P',
+        long = "place",
+        value_name = "LABEL=sandbox|host|docker:IMAGE",
+        help_heading = "How it runs"
+    )]
     pub(crate) place: Vec<String>,
     /// At most so many jobs at a time [default: the number of processors]
     #[arg(long, value_name = "N", help_heading = "How it runs")]
@@ -166,9 +174,8 @@ fn run_on(runtime: &tokio::runtime::Runtime, plan: Plan, audience: Arc<dyn Audie
 
 /// Success only if every job that should succeed did.
 fn exit_of(outcome: &Outcome) -> Exit {
-    let good = |run: &RunDetail| {
-        matches!(run.summary.conclusion, Some(Conclusion::Success | Conclusion::Skipped))
-    };
+    let good =
+        |run: &RunDetail| matches!(run.summary.conclusion, Some(Conclusion::Success | Conclusion::Skipped));
     if outcome.runs.iter().all(good) && !outcome.missed { Exit::Done } else { Exit::Failed }
 }
 

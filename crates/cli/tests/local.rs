@@ -1,10 +1,12 @@
 //! `windlass run` as a person calls it: a repository with workflows, and what comes out.
 
-#[path = "local/fixture.rs"]
-mod fixture;
 #[path = "local/choosing.rs"]
 mod choosing;
+#[path = "local/fixture.rs"]
+mod fixture;
 #[path = "local/giving.rs"]
 mod giving;
 #[path = "local/running.rs"]
 mod running;
+#[path = "local/terminal.rs"]
+mod terminal;

@@ -2,6 +2,8 @@
 //! a job of a server has; what it says and how it goes is heard at once. For `windlass run`.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +13,11 @@ use windlass_api::runner::{Assignment, JobHappening};
 use windlass_kernel::Clock;
 use windlass_runtime::{Bind, Exec, Runtime};
 use windlass_workflow::Workflow;
+use windlass_workflow::model::{Step, StepKind};
 
 use crate::control::Control;
 use crate::job::Job;
+use crate::place::Manner;
 use crate::stop::{Stop, StopSwitch};
 use crate::unit::UnitSettings;
 
@@ -104,6 +108,8 @@ pub struct LocalJob {
     pub sandboxes: Arc<dyn Runtime>,
     /// Whether that is plain processes of this user: then files are looked at from here.
     pub plain: bool,
+    /// A folder in memory, for what is small and short-lived.
+    pub memory: Option<PathBuf>,
     /// Where its repositories are.
     pub trees: Arc<SourceTrees>,
     /// Variables of every step, whatever the workflow and the job say.
@@ -116,12 +122,28 @@ pub struct LocalJob {
 #[derive(Clone)]
 pub(crate) struct Local {
     pub(crate) workflow: Arc<Workflow>,
-    pub(crate) plain: bool,
+    pub(crate) manner: Manner,
     pub(crate) trees: Arc<SourceTrees>,
     /// Variables of every step.
     pub(crate) env: Arc<BTreeMap<String, String>>,
     /// Who is asked about steps that fail.
     pub(crate) asked: Option<Arc<dyn Listener>>,
+}
+
+impl LocalJob {
+    /// The folder of its steps' small files; none where a container must see them: those see the job's own folders.
+    pub(crate) fn small(&self) -> Option<PathBuf> {
+        let memory = self.memory.as_ref()?;
+        let model = self.workflow.job(&self.assignment.key)?;
+        let plainly = |step: &Step| match &step.kind {
+            StepKind::Uses(uses) => {
+                uses.action.value.repository_name().is_some_and(|name| crate::action::find(&name).is_some())
+            }
+            _ => true,
+        };
+        let contained = model.container.is_some() || !model.services.is_empty();
+        (!contained && model.all_steps().all(plainly)).then(|| memory.join(&self.assignment.job))
+    }
 }
 
 /// Ends a job from outside. Cheap to clone.
@@ -191,7 +213,14 @@ pub async fn run_local_job(
 ) -> std::io::Result<LocalEnd> {
     std::fs::create_dir_all(&job.folder)?;
     let (folder, keep) = (job.folder.clone(), job.keep);
+    let small = job.small();
+    if let Some(small) = &small {
+        DirBuilder::new().recursive(true).mode(0o700).create(small)?;
+    }
     let end = crate::unit::here(job, control, listener, stop.switch.clone(), clock).await;
+    if let Some(small) = small {
+        let _ = std::fs::remove_dir_all(small);
+    }
     if !keep {
         // What is left of it is of no use to anybody; the next run has a folder of its own.
         let _ = std::fs::remove_dir_all(&folder);

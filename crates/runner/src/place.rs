@@ -32,6 +32,8 @@ pub(crate) struct Layout {
     pub(crate) event: PathBuf,
     /// Where the environment files of steps lie.
     pub(crate) commands: PathBuf,
+    /// Where the scripts of steps lie.
+    pub(crate) scripts: PathBuf,
 }
 
 /// A job's sandbox and what is around it.
@@ -44,6 +46,17 @@ pub(crate) struct Place {
     base: BTreeMap<String, String>,
     /// Whether the job's files are looked at from here: plain processes of this user hide nothing from it.
     plain: bool,
+    /// The folder of steps' small files, where that is not below the others.
+    small: Option<Beneath>,
+}
+
+/// What is different about the places of jobs of this very process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// Whether the job's files are looked at from here: for plain processes of the same user only.
+    pub(crate) plain: bool,
+    /// A folder in memory for the small files of steps: making those on a disk takes longer than starting a shell.
+    pub(crate) small: Option<PathBuf>,
 }
 
 /// Why a program did not do what the unit wanted of it.
@@ -72,8 +85,15 @@ impl Layout {
             inbox: inbox.to_owned(),
             event: temp.join("_github_workflow/event.json"),
             commands: temp.join("_runner_file_commands"),
+            scripts: temp.clone(),
             temp,
         }
+    }
+
+    /// The same, with the small files of steps and the event in a folder of their own.
+    fn with_small_files_in(self, folder: &Path) -> Self {
+        let event = folder.join("event.json");
+        Self { event, commands: folder.to_owned(), scripts: folder.to_owned(), ..self }
     }
 }
 
@@ -91,29 +111,34 @@ impl Place {
         exe: &Path,
         repository: &str,
         event: &[u8],
+        manner: &Manner,
     ) -> std::io::Result<Self> {
         let inside = |host: &Path| sandbox.inside(host).unwrap_or_else(|| host.to_owned());
         let work = inside(&folder.work());
-        let layout = Layout::below(&work, &inside(&folder.inbox()), repository);
-        let host = Layout::below(&folder.work(), &folder.inbox(), repository);
-        for path in [&host.workspace, &host.tool_cache, &host.commands] {
+        let mut layout = Layout::below(&work, &inside(&folder.inbox()), repository);
+        let mut host = Layout::below(&folder.work(), &folder.inbox(), repository);
+        if let Some(small) = &manner.small {
+            layout = layout.with_small_files_in(&inside(small));
+            host = host.with_small_files_in(small);
+        }
+        for path in [&host.workspace, &host.temp, &host.commands] {
             std::fs::create_dir_all(path)?;
+        }
+        if !manner.plain {
+            std::fs::create_dir_all(&host.tool_cache)?;
         }
         if let Some(parent) = host.event.parent() {
             std::fs::create_dir_all(parent)?;
         }
         std::fs::write(&host.event, event)?;
         let below = Beneath::new(&folder.work(), &work)?;
+        let small =
+            manner.small.as_ref().map(|_| Beneath::new(&host.commands, &layout.commands)).transpose()?;
         let tool = inside(exe);
         let mut base = passed_on();
         base.extend(sandbox.environment());
         base.insert("HOME".into(), sandbox.home().to_string_lossy().into_owned());
-        Ok(Self { sandbox, folder, tool, layout, below, base, plain: false })
-    }
-
-    /// Looks at the job's files from this very process, if `plain`: for plain processes of the same user.
-    pub(crate) fn plainly(self, plain: bool) -> Self {
-        Self { plain, ..self }
+        Ok(Self { sandbox, folder, tool, layout, below, base, plain: manner.plain, small })
     }
 
     /// Whether the job is plain processes of this user.
@@ -133,9 +158,24 @@ impl Place {
 
     /// Writes a file that the job may read and write, below its temporary folder; gives its path inside.
     pub(crate) fn write(&self, path: &Path, text: &[u8]) -> std::io::Result<()> {
+        if let Some(small) = &self.small
+            && let Ok(relative) = path.strip_prefix(&self.layout.commands)
+        {
+            return small.create(relative, text);
+        }
         let work = self.sandbox.inside(&self.folder.work()).unwrap_or_else(|| self.folder.work());
         let relative = path.strip_prefix(&work).map_err(std::io::Error::other)?;
         self.below.create(relative, text)
+    }
+
+    /// Opens a regular file that a step was given to write into.
+    pub(crate) fn open_small(&self, path: &Path) -> std::io::Result<std::fs::File> {
+        self.small.as_ref().unwrap_or(&self.below).open(path)
+    }
+
+    /// Reads a text file that a step was given to write into, of at most `limit` bytes.
+    pub(crate) fn read_small(&self, path: &Path, limit: u64) -> std::io::Result<String> {
+        self.small.as_ref().unwrap_or(&self.below).read_text(path, limit)
     }
 
     /// A file of the unit's own, for what comes out of the job.
@@ -146,6 +186,10 @@ impl Place {
 
     /// A file for the job to read: where the unit writes it, and where the job sees it.
     pub(crate) fn incoming(&self, name: &str) -> (PathBuf, PathBuf) {
+        if self.plain {
+            // Most jobs need none; what is missing then is told by whoever writes.
+            let _ = std::fs::create_dir_all(self.folder.inbox());
+        }
         (self.folder.inbox().join(name), self.layout.inbox.join(name))
     }
 

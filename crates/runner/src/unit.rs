@@ -23,8 +23,9 @@ use windlass_workflow::model::{StepKind, Workflow};
 use crate::action::{ActionSources, Shelf};
 use crate::context::JobContexts;
 use crate::control::{Control, HttpControl};
+use crate::docker::Docker;
 use crate::folder::JobFolder;
-use crate::job::{Entry, Hooks, Job, JobEnd, check_action};
+use crate::job::{Entry, Hooks, Job, JobEnd};
 use crate::local::Local;
 use crate::log::{DEFAULT_LIMIT, Log, Uploader};
 use crate::place::Place;
@@ -55,7 +56,7 @@ pub struct UnitSettings {
     /// The operator's scripts around each job.
     pub hooks: Hooks,
     /// Whether jobs may use the machine's Docker, which makes them its masters.
-    pub docker: bool,
+    pub docker: Docker,
 }
 
 impl Default for UnitSettings {
@@ -69,7 +70,7 @@ impl Default for UnitSettings {
             spare: false,
             actions: ActionSources::default(),
             hooks: Hooks::default(),
-            docker: false,
+            docker: Docker::default(),
         }
     }
 }
@@ -330,7 +331,6 @@ impl Unit {
             .ok_or_else(|| format!("{} has no job `{}`", assignment.workflow_file, assignment.key))?;
         for step in model.steps() {
             if let StepKind::Uses(uses) = &step.kind {
-                check_action(&uses.action.value)?;
                 log.say(&format!("Action: {}", uses.action.value));
             }
         }
@@ -340,9 +340,9 @@ impl Unit {
         };
         let event = serde_json::to_vec_pretty(&assignment.github["event"]).unwrap_or_default();
         let repository = assignment.github["repository"].as_str().unwrap_or(&assignment.project).to_owned();
-        let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event)
-            .map_err(|e| format!("the job's folders cannot be made: {e}"))?
-            .plainly(self.local.as_ref().is_some_and(|local| local.plain));
+        let manner = self.local.as_ref().map(|local| local.manner.clone()).unwrap_or_default();
+        let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event, &manner)
+            .map_err(|e| format!("the job's folders cannot be made: {e}"))?;
         let contexts = JobContexts::new(&assignment, &place.layout, &self.settings.runner);
         let has_bash = on_path("bash", place.base().get("PATH"));
         let job = Job {
@@ -362,7 +362,10 @@ impl Unit {
             sources: self.settings.actions.clone(),
             shelf: Shelf::default(),
             node: tokio::sync::OnceCell::new(),
-            docker: self.settings.docker,
+            docker: self.settings.docker.clone(),
+            containers: std::sync::OnceLock::new(),
+            contained: AtomicBool::new(true),
+            images: tokio::sync::Mutex::default(),
             hooks: self.settings.hooks.clone(),
             summaries: AtomicU32::new(0),
             local: self.local.clone(),
@@ -402,6 +405,10 @@ impl Unit {
     }
 
     fn make_folders(&self) -> std::io::Result<()> {
+        if self.local.as_ref().is_some_and(|local| local.manner.plain) {
+            // Plain processes see what there is; folders are made as they are needed.
+            return std::fs::create_dir_all(self.folder.work());
+        }
         for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
             std::fs::create_dir_all(folder)?;
         }
@@ -414,8 +421,14 @@ impl Unit {
             .limit(self.settings.limits);
         spec.binds.push(Bind { host: self.folder.inbox(), inside: self.folder.inbox(), read_only: true });
         spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
-        if let Some(local) = self.local.as_ref().filter(|local| !local.plain) {
+        if let Some(local) = self.local.as_ref().filter(|local| !local.manner.plain) {
             spec.binds.extend(local.trees.binds());
+            if let Some(small) = &local.manner.small {
+                spec = spec.bind(small, self.folder.path().join("small"));
+            }
+        }
+        if let Some(socket) = self.settings.docker.socket() {
+            spec = spec.bind(&socket, &socket);
         }
         for hidden in &self.settings.hidden {
             spec = spec.hide(hidden);

@@ -75,8 +75,16 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
 async fn rows(section: &mut Section, count: usize) -> Result<()> {
     let own = std::env::current_exe()?;
     let mut contenders = vec![
-        Contender { name: "windlass run, host", program: own.clone(), arguments: vec!["-P", "ubuntu-latest=host"] },
-        Contender { name: "windlass run, sandbox", program: own, arguments: vec!["-P", "ubuntu-latest=sandbox"] },
+        Contender {
+            name: "windlass run, host",
+            program: own.clone(),
+            arguments: vec!["-P", "ubuntu-latest=host"],
+        },
+        Contender {
+            name: "windlass run, sandbox",
+            program: own,
+            arguments: vec!["-P", "ubuntu-latest=sandbox"],
+        },
     ];
     let act = act().await;
     match &act {
@@ -110,7 +118,8 @@ async fn rows(section: &mut Section, count: usize) -> Result<()> {
         let base = samples.get(2).unwrap_or(&samples[0]).clone();
         for (nth, (contender, samples)) in contenders.iter().zip(&samples).enumerate() {
             let peak = peak(contender, &load, &folder).await?;
-            let aim = load.aims.get(nth).copied().flatten().map_or_else(String::new, |aim| format!("≤ {aim}"));
+            let aim =
+                load.aims.get(nth).copied().flatten().map_or_else(String::new, |aim| format!("≤ {aim}"));
             let what = format!("{}: {}", load.name, contender.name);
             section.compared_more(&what, samples, &base, [aim, format!("{} MB", peak / 1024)]);
         }
@@ -166,7 +175,8 @@ async fn peak(contender: &Contender, load: &Load, folder: &Path) -> Result<u64> 
 /// Runs a program to its end, and prints the most memory that a process of it had, in kilobytes.
 pub(crate) async fn inner(words: &[String]) -> Result<()> {
     let (program, arguments) = words.split_first().context("a program is needed")?;
-    let done = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).status().await?;
+    let done =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).status().await?;
     if !done.success() {
         bail!("it failed");
     }

@@ -59,8 +59,7 @@ pub(super) fn request(local: &Local) -> Result<LocalRequest> {
 
 /// A file or folder here, or in the repository's folder, or a file of its workflows' folder.
 fn workflows(path: &Path, folder: &Path) -> Result<PathBuf> {
-    let candidates =
-        [path.to_owned(), folder.join(path), folder.join(".github/workflows").join(path)];
+    let candidates = [path.to_owned(), folder.join(path), folder.join(".github/workflows").join(path)];
     candidates.into_iter().find(|candidate| candidate.exists()).ok_or_else(|| {
         Failure::not_found(format!("there is no workflow file or folder {}", path.display())).into()
     })
@@ -115,7 +114,9 @@ fn wanted_secret(name: &str) -> Result<String> {
         return Ok(value);
     }
     if !ask::possible() {
-        let text = format!("-s {name}: there is no variable {name}, and nobody can be asked: use -s {name}=VALUE or --secret-file");
+        let text = format!(
+            "-s {name}: there is no variable {name}, and nobody can be asked: use -s {name}=VALUE or --secret-file"
+        );
         return Err(Failure::usage(text).into());
     }
     let term = Term::stderr();
@@ -132,7 +133,8 @@ fn named(given: &[String], files: &[PathBuf], option: &str) -> Result<BTreeMap<S
     }
     for text in given {
         let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair.ok_or_else(|| Failure::usage(format!("{option} {text}: NAME=VALUE is needed")))?;
+        let (name, value) =
+            pair.ok_or_else(|| Failure::usage(format!("{option} {text}: NAME=VALUE is needed")))?;
         found.insert(name.to_owned(), value.to_owned());
     }
     Ok(found)
@@ -142,7 +144,8 @@ fn matrix(given: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for text in given {
         let pair = text.split_once(':').filter(|(key, _)| !key.is_empty());
-        let (key, value) = pair.ok_or_else(|| Failure::usage(format!("--matrix {text}: KEY:VALUE is needed")))?;
+        let (key, value) =
+            pair.ok_or_else(|| Failure::usage(format!("--matrix {text}: KEY:VALUE is needed")))?;
         found.entry(key.to_owned()).or_default().push(value.to_owned());
     }
     Ok(found)
@@ -152,8 +155,9 @@ fn repositories(given: &[String]) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for text in given {
         let pair = text.split_once('=').filter(|(name, _)| name.split('/').count() == 2);
-        let (name, path) =
-            pair.ok_or_else(|| Failure::usage(format!("--local-repository {text}: OWNER/REPO@REF=PATH is needed")))?;
+        let (name, path) = pair.ok_or_else(|| {
+            Failure::usage(format!("--local-repository {text}: OWNER/REPO@REF=PATH is needed"))
+        })?;
         let path = std::fs::canonicalize(path)
             .map_err(|e| Failure::not_found(format!("--local-repository {text}: {path}: {e}")))?;
         found.insert(name.to_lowercase(), path);

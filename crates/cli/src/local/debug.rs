@@ -28,7 +28,8 @@ pub(super) async fn ask(job: &str, step: FailedStep) -> AfterFailure {
         eprintln!("windlass: {} cannot be started: {e}", program.to_string_lossy());
     }
     loop {
-        let Ok(answer) = ask::line("run the step [a]gain, [g]o on as if it had succeeded, or [s]top? ").await else {
+        let Ok(answer) = ask::line("run the step [a]gain, [g]o on as if it had succeeded, or [s]top? ").await
+        else {
             return AfterFailure::Stop;
         };
         match answer.trim() {

@@ -37,11 +37,39 @@ struct Page {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Told<'a> {
-    Log { job: &'a str, step: &'a str, line: &'a str },
-    Step { job: &'a str, step: &'a str, number: u32, state: State, outcome: Option<Conclusion>, conclusion: Option<Conclusion> },
-    Job { workflow: &'a str, job: &'a str, id: &'a str, key: &'a str, state: State, conclusion: Option<Conclusion>, reason: Option<&'a str> },
-    Run { run: &'a str, workflow: &'a str, file: &'a str, event: &'a str, state: State, conclusion: Option<Conclusion> },
-    Note { text: &'a str },
+    Log {
+        job: &'a str,
+        step: &'a str,
+        line: &'a str,
+    },
+    Step {
+        job: &'a str,
+        step: &'a str,
+        number: u32,
+        state: State,
+        outcome: Option<Conclusion>,
+        conclusion: Option<Conclusion>,
+    },
+    Job {
+        workflow: &'a str,
+        job: &'a str,
+        id: &'a str,
+        key: &'a str,
+        state: State,
+        conclusion: Option<Conclusion>,
+        reason: Option<&'a str>,
+    },
+    Run {
+        run: &'a str,
+        workflow: &'a str,
+        file: &'a str,
+        event: &'a str,
+        state: State,
+        conclusion: Option<Conclusion>,
+    },
+    Note {
+        text: &'a str,
+    },
 }
 
 impl Screen {
@@ -185,7 +213,8 @@ impl Audience for Screen {
         if state == State::Completed {
             let (mark, word, tone) = show::standing(state, conclusion);
             let time = job.started_at.zip(job.finished_at);
-            let time = time.map(|(from, to)| format!("  {}", show::lasting(to.since(from)))).unwrap_or_default();
+            let time =
+                time.map(|(from, to)| format!("  {}", show::lasting(to.since(from)))).unwrap_or_default();
             let reason = job.reason.as_ref().filter(|_| conclusion != Some(Conclusion::Success));
             let reason = reason.map(|reason| format!(": {}", show::clean(reason))).unwrap_or_default();
             let text = format!("{} {}  {word}{time}{reason}", tone.paint(mark), show::clean(name));

@@ -29,7 +29,9 @@ pub(super) fn graph(global: &Global, plan: &Plan) -> Result<()> {
                 json!({"job": job.id, "needs": job.needs, "place": job.place, "calls": job.calls, "matrix": job.matrix})
             });
             let jobs: Vec<_> = jobs.collect();
-            show::print(&json!({"type": "graph", "workflow": run.name, "file": run.file, "jobs": jobs}).to_string())?;
+            show::print(
+                &json!({"type": "graph", "workflow": run.name, "file": run.file, "jobs": jobs}).to_string(),
+            )?;
             continue;
         }
         show::print(&format!("{}  {}", run.name, Tone::Dim.paint(format!("{}: {}", run.file, run.why))))?;
@@ -91,8 +93,13 @@ pub(super) fn dry(global: &Global, outcome: &Outcome, steps: &Steps) -> Result<(
             let name = show::clean(&job.name);
             if job.conclusion != Some(Conclusion::Success) {
                 let (mark, word, tone) = show::standing(job.state, job.conclusion);
-                let reason = job.reason.as_deref().map(|why| format!(": {}", show::clean(why))).unwrap_or_default();
-                show::print(&format!("  {} {name}  {}", tone.paint(mark), Tone::Dim.paint(format!("{word}{reason}"))))?;
+                let reason =
+                    job.reason.as_deref().map(|why| format!(": {}", show::clean(why))).unwrap_or_default();
+                show::print(&format!(
+                    "  {} {name}  {}",
+                    tone.paint(mark),
+                    Tone::Dim.paint(format!("{word}{reason}"))
+                ))?;
                 continue;
             }
             show::print(&format!("  ○ {name}"))?;
@@ -123,6 +130,9 @@ mod tests {
         };
         let jobs = [job("d", &["a", "c"]), job("a", &[]), job("c", &["b"]), job("b", &["a"]), job("e", &[])];
         let ids = |level: &Vec<&PlannedJob>| level.iter().map(|job| job.id.clone()).collect::<Vec<_>>();
-        assert_eq!(levels(&jobs).iter().map(ids).collect::<Vec<_>>(), [vec!["a", "e"], vec!["b"], vec!["c"], vec!["d"]]);
+        assert_eq!(
+            levels(&jobs).iter().map(ids).collect::<Vec<_>>(),
+            [vec!["a", "e"], vec!["b"], vec!["c"], vec!["d"]]
+        );
     }
 }

@@ -25,7 +25,8 @@ fn the_event_and_its_filters_choose_workflows() {
 
 #[test]
 fn a_job_comes_with_what_it_needs() {
-    let jobs = job("a", "", "echo from a") + &job("b", "needs: a", "echo from b") + &job("c", "", "echo from c");
+    let jobs =
+        job("a", "", "echo from a") + &job("b", "needs: a", "echo from b") + &job("c", "", "echo from c");
     let repo = Repo::with(&on_push(&jobs));
     repo.here(&["-j", "b"]).ended(0).says("from a").says("from b").says_not("from c");
     repo.here(&["-j", "A"]).ended(0).says("from a").says_not("from b");
@@ -44,10 +45,11 @@ fn legs_are_chosen_by_their_values() {
 
 #[test]
 fn a_label_that_nobody_serves_is_an_error_before_anything_runs() {
-    let jobs = job("first", "", "echo ran") + &job("odd", "", "true").replace("ubuntu-latest", "windows-latest");
+    let jobs =
+        job("first", "", "echo ran") + &job("odd", "", "true").replace("ubuntu-latest", "windows-latest");
     let repo = Repo::with(&on_push(&jobs));
     let said = repo.here(&[]).ended(2).says_not("ran");
-    said.complains("windows-latest").complains("ci.yml:9").complains("-P windows-latest=host");
+    said.complains("windows-latest").complains("ci.yml:10:14").complains("-P windows-latest=host");
     repo.here(&["-P", "windows-latest=host"]).ended(0).says("ran");
     // A label that only an expression tells is known when its job's turn has come: then it fails, it is not skipped.
     let late = job("late", "", "true").replace("ubuntu-latest", "${{ fromJSON('\"gpu\"') }}");
@@ -57,7 +59,10 @@ fn a_label_that_nobody_serves_is_an_error_before_anything_runs() {
 #[test]
 fn what_is_wrong_with_a_file_is_said_by_line_and_nothing_runs() {
     let repo = Repo::with(&on_push(&job("fine", "", "echo ran")));
-    repo.write(".github/workflows/bad.yml", "on: push\njobs:\n  x:\n    rns-on: y\n    steps:\n      - run: x\n");
+    repo.write(
+        ".github/workflows/bad.yml",
+        "on: push\njobs:\n  x:\n    rns-on: y\n    steps:\n      - run: x\n",
+    );
     repo.here(&[]).ended(1).complains("bad.yml:4:5").complains("nothing was run").says_not("ran");
     repo.here(&["-j", "fine"]).ended(0).says("ran");
 }
@@ -69,7 +74,12 @@ fn a_dry_run_decides_everything_and_starts_nothing() {
         + &job("last", "needs: build", "true");
     let repo = Repo::with(&on_push(&jobs));
     let said = repo.here(&["--dry-run"]).ended(0);
-    said.says("build (x)").says("build (y)").says("Run touch").says("never  skipped").says("refs/heads/other").says("last");
+    said.says("build (x)")
+        .says("build (y)")
+        .says("Run touch")
+        .says("never  skipped")
+        .says("refs/heads/other")
+        .says("last");
     assert!(!std::path::Path::new("/tmp/windlass-must-not-be").exists());
     assert!(!repo.cache().exists(), "a dry run left files");
     repo.here(&["--graph"]).ended(0).says("└─ build").says("after build");
@@ -81,5 +91,9 @@ fn a_dry_run_decides_everything_and_starts_nothing() {
 fn the_commands_about_a_platforms_runs_are_still_there() {
     let repo = Repo::with(&on_push(&job("a", "", "true")));
     repo.run(&["list"]).ended(5).complains("windlass up");
-    repo.run(&["--help"]).ended(0).says("windlass run pull_request").says("Commands:").says("--debug-on-failure");
+    repo.run(&["--help"])
+        .ended(0)
+        .says("windlass run pull_request")
+        .says("Commands:")
+        .says("--debug-on-failure");
 }

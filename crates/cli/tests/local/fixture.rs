@@ -24,7 +24,16 @@ impl Repo {
         for args in [
             &["init", "--quiet", "--initial-branch=main"][..],
             &["add", "."],
-            &["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "commit", "--quiet", "-m", "The first"],
+            &[
+                "-c",
+                "user.name=Ann",
+                "-c",
+                "user.email=ann@example.org",
+                "commit",
+                "--quiet",
+                "-m",
+                "The first",
+            ],
         ] {
             let done = Command::new("git").args(args).current_dir(repo.root()).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -89,7 +98,12 @@ impl Said {
     }
 
     pub(crate) fn says_not(self, text: &str) -> Self {
-        assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` is in\n{}\n{}", self.out, self.err);
+        assert!(
+            !self.out.contains(text) && !self.err.contains(text),
+            "`{text}` is in\n{}\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 

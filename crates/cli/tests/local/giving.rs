@@ -12,7 +12,16 @@ fn values_arrive_and_secrets_are_masked() {
     let repo = Repo::with(&on_push(&job("a", more, script)));
     repo.write("secrets.env", "# some\nTWO='hunter two'\n");
     let said = repo.here(&[
-        "-s", "ONE=hunter1", "--secret-file", "secrets.env", "--var", "COLOUR=red", "--env", "GIVEN=from here", "--actor", "ann",
+        "-s",
+        "ONE=hunter1",
+        "--secret-file",
+        "secrets.env",
+        "--var",
+        "COLOUR=red",
+        "--env",
+        "GIVEN=from here",
+        "--actor",
+        "ann",
     ]);
     let said = said.ended(0).says("one=***. two=***").says("var=red env=from here from here actor=ann");
     said.says_not("hunter1").says_not("hunter two").says_not("aHVudGVyIHR3bw");
@@ -31,7 +40,8 @@ fn a_secret_without_a_value_comes_from_its_variable_or_is_refused() {
 fn inputs_are_checked_and_typed() {
     let text = "on:\n  workflow_dispatch:\n    inputs:\n      level: {type: choice, options: [low, high], required: true}\n      \
                 count: {type: number, default: 3}\njobs:\n";
-    let script = "echo level=${{ inputs.level }} sum=${{ inputs.count == 3 }} text=${{ github.event.inputs.level }}";
+    let script =
+        "echo level=${{ inputs.level }} sum=${{ inputs.count == 3 }} text=${{ github.event.inputs.level }}";
     let repo = Repo::with(&(text.to_owned() + &job("a", "", script)));
     repo.here(&["workflow_dispatch", "--input", "level=high"]).ended(0).says("level=high sum=true text=high");
     repo.here(&["workflow_dispatch", "--input", "level=other"]).ended(2).complains("level");
@@ -48,7 +58,8 @@ fn an_event_of_ones_own_takes_the_place_of_what_is_made_up() {
     repo.here(&["-e", "event.json"]).ended(2).complains("JSON object");
 }
 
-const CHECKOUT: &str = "  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - run: |\n";
+const CHECKOUT: &str =
+    "  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - run: |\n";
 
 #[test]
 fn a_checkout_gives_the_working_tree_as_it_is_and_leaves_it_alone() {
@@ -87,9 +98,9 @@ fn what_a_build_made_is_there_again_with_reuse() {
     let script = "          test -e target/made && echo it was there; mkdir -p target; touch target/made; test ! -e gone\n";
     let repo = Repo::with(&on_push(&format!("{CHECKOUT}{script}")));
     repo.write(".gitignore", "target\n");
-    repo.here(&["--reuse"]).ended(0).says_not("it was there");
-    repo.here(&["--reuse"]).ended(0).says("it was there");
-    repo.here(&[]).ended(0).says_not("it was there");
+    repo.here(&["--reuse"]).ended(0).says_not("│ it was there");
+    repo.here(&["--reuse"]).ended(0).says("│ it was there");
+    repo.here(&[]).ended(0).says_not("│ it was there");
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl StepFiles {
             Ok(text) => Some(voice.log.masked(&text)).filter(|text| !text.trim().is_empty()),
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
                 let size =
-                    place.below.open(&self.paths["GITHUB_STEP_SUMMARY"]).and_then(|file| file.metadata());
+                    place.open_small(&self.paths["GITHUB_STEP_SUMMARY"]).and_then(|file| file.metadata());
                 let size = size.map_or(0, |meta| meta.len()).div_ceil(1024);
                 voice.error(&format!(
                     "$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k, got {size}k. \
@@ -113,7 +113,7 @@ impl StepFiles {
     }
 
     fn read(&self, place: &Place, variable: &str, limit: u64) -> io::Result<String> {
-        match place.below.read_text(&self.paths[variable], limit) {
+        match place.read_small(&self.paths[variable], limit) {
             // A step may delete what it was given.
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
             other => other,

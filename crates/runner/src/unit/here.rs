@@ -11,6 +11,7 @@ use crate::folder::JobFolder;
 use crate::job::JobEnd;
 use crate::local::{Listener, Local, LocalJob};
 use crate::log::Log;
+use crate::place::Manner;
 use crate::report::Reporter;
 use crate::stop::StopSwitch;
 
@@ -22,6 +23,7 @@ pub(crate) async fn here(
     stop: StopSwitch,
     clock: Arc<dyn Clock>,
 ) -> JobEnd {
+    let manner = Manner { plain: job.plain, small: job.small() };
     let assignment = job.assignment;
     let secrets = assignment.secrets.values().map(|secret| secret.expose().as_str());
     let masker = Masker::new(secrets.chain([assignment.token.expose().as_str()]));
@@ -29,7 +31,7 @@ pub(crate) async fn here(
     let reporter = Reporter::heard(listener.clone(), clock.clone());
     let local = Local {
         workflow: job.workflow,
-        plain: job.plain,
+        manner,
         trees: job.trees,
         env: Arc::new(job.env),
         asked: job.ask.then_some(listener),

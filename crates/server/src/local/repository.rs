@@ -1,8 +1,11 @@
 //! What a local run is of: the repository around a folder, read from its files. No program is started where the files
 //! say it plainly, because that would take as long as a whole step.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use windlass_kernel::Timestamp;
 
 /// The largest file of Git's that is read here, in bytes.
 const LARGEST: u64 = 32 << 20;
@@ -87,23 +90,14 @@ impl Repository {
         short(&self.git_ref)
     }
 
-    /// The commit's author, its address, its time and its message; none without a commit.
+    /// What the commit says; none without one.
     pub(super) fn commit(&self) -> Option<Commit> {
         if self.sha == NO_COMMIT {
             return None;
         }
-        let told =
-            git(&self.root, &["log", "-1", "--format=%an%x00%ae%x00%cI%x00%T%x00%P%x00%B", &self.sha])?;
-        let mut parts = told.splitn(6, '\0').map(str::to_owned);
-        let mut next = || parts.next().unwrap_or_default();
-        Some(Commit {
-            author: next(),
-            email: next(),
-            time: next(),
-            tree: next(),
-            parent: next().split(' ').next().unwrap_or_default().to_owned(),
-            message: next().trim_end().to_owned(),
-        })
+        let loose = GitFiles::of(&self.root).and_then(|git| git.object(&self.sha));
+        let text = loose.or_else(|| git(&self.root, &["cat-file", "commit", &self.sha]))?;
+        Some(Commit::parse(&text))
     }
 }
 
@@ -123,6 +117,29 @@ pub(super) struct Commit {
     /// The first parent.
     pub(super) parent: String,
     pub(super) message: String,
+}
+
+impl Commit {
+    /// A commit as Git keeps it.
+    fn parse(text: &str) -> Self {
+        let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
+        let field = |name: &str| {
+            let mut lines = head.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or_default()
+        };
+        let (author, rest) = field("author").split_once(" <").unwrap_or_default();
+        let email = rest.split_once('>').map_or("", |(email, _)| email);
+        let when = field("committer").rsplit_once("> ").map_or("", |(_, when)| when);
+        let seconds = when.split(' ').next().and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+        Self {
+            author: author.to_owned(),
+            email: email.to_owned(),
+            time: Timestamp::from_millis(seconds.saturating_mul(1000)).to_string(),
+            tree: field("tree").to_owned(),
+            parent: field("parent").to_owned(),
+            message: message.trim_end().to_owned(),
+        }
+    }
 }
 
 /// Git's own folders of a working tree.
@@ -152,6 +169,16 @@ impl GitFiles {
     fn text(&self, path: &Path) -> Option<String> {
         let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= LARGEST);
         small.then(|| std::fs::read_to_string(path).ok()).flatten()
+    }
+
+    /// The text of an object that has a file of its own.
+    fn object(&self, sha: &str) -> Option<String> {
+        let (folder, file) = sha.split_at_checked(2)?;
+        let packed = std::fs::File::open(self.common.join("objects").join(folder).join(file)).ok()?;
+        let mut whole = Vec::new();
+        flate2::read::ZlibDecoder::new(packed).take(LARGEST).read_to_end(&mut whole).ok()?;
+        let head = whole.iter().position(|byte| *byte == 0)?;
+        Some(String::from_utf8_lossy(&whole[head + 1..]).into_owned())
     }
 
     /// The commit of a ref.
@@ -238,6 +265,20 @@ mod tests {
             let wanted = wanted.map(|(server, name)| (server.to_owned(), name.to_owned()));
             assert_eq!(server_and_name(url), wanted, "{url}");
         }
+    }
+
+    #[test]
+    fn a_commit_tells_who_when_and_what() {
+        let text = "tree t1\nparent p1\nparent p2\nauthor Ann B <ann@example.org> 1700000000 +0100\ncommitter C <c@d> 1700000001 \
+                    -0500\ngpgsig x\n y\n\nSubject\n\nBody\n";
+        let commit = Commit::parse(text);
+        assert_eq!((commit.author.as_str(), commit.email.as_str()), ("Ann B", "ann@example.org"));
+        assert_eq!((commit.tree.as_str(), commit.parent.as_str()), ("t1", "p1"));
+        assert_eq!(
+            (commit.time.as_str(), commit.message.as_str()),
+            ("2023-11-14T22:13:21.000Z", "Subject\n\nBody")
+        );
+        assert_eq!(Commit::parse("").message, "");
     }
 
     #[test]

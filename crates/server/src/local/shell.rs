@@ -4,6 +4,7 @@ mod adjust;
 mod drive;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use windlass_workflow::Workflow;
 use super::control::LocalControl;
 use super::job::{Word, github};
 use super::plan::Plan;
-use super::{Audience, Outcome};
+use super::{Audience, Outcome, place};
 use crate::runs::{detail, job_view};
 
 /// A run that goes on.
@@ -45,6 +46,8 @@ struct Shell {
     models: HashMap<String, Arc<Workflow>>,
     /// Nothing is carried out; each job succeeds at once.
     dry: bool,
+    /// A folder of ours in memory, if there is one.
+    memory: Option<PathBuf>,
     /// Whether it was said that there is no sandbox.
     warned: bool,
     /// Whether something that was asked for was not there.
@@ -70,6 +73,7 @@ pub async fn carry_out(plan: Plan, audience: Arc<dyn Audience>, dry: bool) -> an
         words,
         models: HashMap::new(),
         dry,
+        memory: place::memory(),
         warned: false,
         missed: false,
     };

@@ -147,6 +147,7 @@ impl Shell {
             settings: UnitSettings { runner: "here".to_owned(), ..UnitSettings::default() },
             sandboxes: ground.runtime,
             plain: ground.plain,
+            memory: self.memory.clone(),
             trees: Arc::new(trees),
             env: plan.request.env.clone(),
             ask: plan.request.ask && ground.plain,

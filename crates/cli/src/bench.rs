@@ -4,6 +4,7 @@
 mod delivered;
 mod engine;
 mod idle;
+mod lint;
 mod local;
 mod push;
 mod report;
@@ -21,7 +22,7 @@ use report::Section;
 /// Measure
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// sandbox, engine, local, idle, switch, push-to-live, tasks, or all
+    /// sandbox, engine, local, lint, idle, switch, push-to-live, tasks, or all
     name: String,
     #[arg(hide = true, last = true)]
     words: Vec<String>,
@@ -33,7 +34,7 @@ pub(crate) struct Bench {
     count: usize,
 }
 
-const ALL: [&str; 7] = ["sandbox", "engine", "local", "idle", "switch", "push-to-live", "tasks"];
+const ALL: [&str; 8] = ["sandbox", "engine", "local", "lint", "idle", "switch", "push-to-live", "tasks"];
 
 /// Measures.
 pub(crate) async fn run(bench: Bench) -> Result<Exit> {
@@ -71,6 +72,7 @@ async fn one(name: &str, count: usize) -> Result<Section> {
         "sandbox" => sandbox::measure(count).await,
         "engine" => engine::measure(count).await,
         "local" => local::measure(count).await,
+        "lint" => lint::measure(count).await,
         "idle" => idle::measure().await,
         "switch" => switch::measure().await,
         "push-to-live" => push::measure().await,

@@ -290,13 +290,15 @@ mod tests {
     #[test]
     fn a_cache_that_leads_out_by_its_own_links_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let (root, home, outside) = (dir.path().join("work"), dir.path().join("home"), dir.path().join("outside"));
+        let (root, home, outside) =
+            (dir.path().join("work"), dir.path().join("home"), dir.path().join("outside"));
         for folder in [&root, &home, &outside] {
             std::fs::create_dir_all(folder).unwrap();
         }
         std::fs::write(dir.path().join("secret"), "s").unwrap();
         let archive = dir.path().join("cache");
-        let mut tar = tar::Builder::new(zstd::Encoder::new(File::create(&archive).unwrap(), 1).unwrap().auto_finish());
+        let mut tar =
+            tar::Builder::new(zstd::Encoder::new(File::create(&archive).unwrap(), 1).unwrap().auto_finish());
         let mut header = |kind: tar::EntryType, name: &str, target: &str| {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(kind);

@@ -16,10 +16,11 @@ use crate::show;
 /// Evaluate an expression of a workflow; exit 1 if it has no value
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-A text is printed as it is, any other value as toJSON would; with --json every value is JSON (NaN and Infinity, which
-JSON cannot say, are null). success(), failure() and cancelled() look at job.status, or else at the results in needs;
-hashFiles() looks at the files of -C. With --batch, each line of standard input is {\"expr\": …, \"context\": {…}}, and is
-answered by one line: {\"value\": …} or {\"error\": …}.
+A text is printed as it is, any other value as toJSON would. With --json every value is JSON;
+NaN and Infinity, which JSON cannot say, are null then.
+success(), failure() and cancelled() look at job.status, else at the results in needs.
+With --batch each line of standard input is {\"expr\": …, \"context\": {…}}, and is answered by
+one line: {\"value\": …} or {\"error\": …}.
 
 Examples:
   windlass eval \"contains('Hello', 'ell')\"

@@ -103,7 +103,7 @@ impl Docker {
         let mut docker = Self { daemon, socket, folder: folder.to_owned() };
         for _ in 0..150 {
             if docker.run(&["version"]).status.success() {
-                return Ok(docker);
+                return docker.that_unpacks();
             }
             if docker.daemon.try_wait().unwrap().is_some() {
                 break;
@@ -112,6 +112,17 @@ impl Docker {
         }
         let log = std::fs::read_to_string(folder.join("dockerd.log")).unwrap_or_default();
         Err(format!("dockerd does not start here: {}", log.lines().last().unwrap_or("it says nothing")))
+    }
+
+    /// Itself, if it can unpack layers: in a container without privileges it starts, and can do nothing.
+    fn that_unpacks(self) -> Result<Self, String> {
+        let empty = self.folder.join("empty.tar");
+        std::fs::write(&empty, [0u8; 1024]).unwrap();
+        let imported = self.run(&["import", &empty.display().to_string(), "empty:latest"]);
+        match imported.status.success() {
+            true => Ok(self),
+            false => Err(format!("dockerd cannot unpack layers here: {}", told(&imported).trim())),
+        }
     }
 
     fn run(&self, arguments: &[&str]) -> Output {

@@ -24,6 +24,9 @@ const REST: u64 = 50;
 /// The longest time without a look, milliseconds: how late a limit may be kept at the worst.
 const SLOWEST: u64 = 2000;
 
+/// How often in a row a sandbox with too many processes is ended, until the next order is heard.
+const LOOKS: usize = 200;
+
 struct Init<'a> {
     socket: &'a OwnedFd,
     level: Level,
@@ -167,11 +170,23 @@ impl Init<'_> {
         let entries = Self::below();
         let now = tree::usage(&entries, 0);
         if self.limits.processes.is_some_and(|limit| now.processes > limit) {
-            tree::kill_all(&entries);
+            self.end_what_multiplies(entries);
         } else if self.limits.memory_bytes.is_some_and(|limit| now.memory_bytes > limit) {
             self.starved.extend(self.running.values());
             if let Some(largest) = entries.iter().max_by_key(|entry| entry.pages) {
                 let _ = kill(Pid::from_raw(largest.pid), Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Ends everything, again and again: what multiplies has more children by the time that one look at it is over.
+    fn end_what_multiplies(&mut self, mut entries: Vec<tree::Entry>) {
+        for _ in 0..LOOKS {
+            tree::kill_all(&entries);
+            self.reap();
+            entries = Self::below();
+            if entries.is_empty() {
+                return;
             }
         }
     }

@@ -36,10 +36,10 @@ use crate::tool::{Report, Request};
 use crate::transcript::{Effects, Transcript, Voice};
 
 pub(crate) use composite::composite_frame;
-pub(crate) use node::NodeProgram;
+pub(crate) use node::{NodeProgram, states};
 pub use source::ActionSources;
 pub(crate) use source::Shelf;
-pub(crate) use uses::{DEEPEST, Found};
+pub(crate) use uses::{DEEPEST, Found, Inputs, as_variables};
 
 /// Why an action did not do its work.
 pub(crate) type ActionError = PlaceError;

@@ -27,6 +27,8 @@ pub(crate) struct JobContexts {
     runner: Value,
     fixed: BTreeMap<&'static str, Value>,
     secrets: Value,
+    /// What was started for the job: `job.container`, `job.services`.
+    pub(crate) job: std::sync::OnceLock<Vec<(&'static str, Value)>>,
 }
 
 /// What a step left for the others.
@@ -138,7 +140,13 @@ impl JobContexts {
             ("inputs", from_json(&assignment.inputs)),
             ("vars", from_json(&assignment.vars)),
         ]);
-        Self { github, runner: Value::object(runner), fixed, secrets: Value::object(secrets.chain([token])) }
+        Self {
+            github,
+            runner: Value::object(runner),
+            fixed,
+            secrets: Value::object(secrets.chain([token])),
+            job: std::sync::OnceLock::new(),
+        }
     }
 }
 
@@ -288,7 +296,11 @@ impl Scope for StepScope<'_> {
             "github" => Some(self.github()),
             "runner" => Some(self.contexts.runner.clone()),
             "steps" => Some(self.frame.steps_value()),
-            "job" => Some(Value::object([("status", Value::from(self.job.as_str().to_owned()))])),
+            "job" => {
+                let status = ("status", Value::from(self.job.as_str().to_owned()));
+                let started = self.contexts.job.get().into_iter().flatten().cloned();
+                Some(Value::object(std::iter::once(status).chain(started)))
+            }
             "env" => {
                 // Names of variables are exact: `PATH` and `Path` are two.
                 let mut env = Object::exact();

@@ -19,6 +19,7 @@ use windlass_runtime::{Capabilities, Limits, Linux, Runtime as _, RuntimeConfig}
 use crate::action::ActionSources;
 use crate::backoff::Backoff;
 use crate::control::encode;
+use crate::docker::Docker;
 use crate::folder::{HandOut, JobFolder, private};
 use crate::job::Hooks;
 use crate::unit::UnitSettings;
@@ -258,7 +259,7 @@ impl Dispatcher {
             capabilities: self.capabilities.clone(),
             actions: ActionSources::of_machine(&self.config.data_dir),
             hooks: Hooks::of_machine(),
-            docker: docker_is_allowed(),
+            docker: Docker::of_machine(),
             spare,
         }
     }
@@ -297,11 +298,6 @@ impl Dispatcher {
             }
         }
     }
-}
-
-/// Whether the operator opens the machine's Docker to jobs: whoever may use it has the whole machine.
-fn docker_is_allowed() -> bool {
-    std::env::var("WINDLASS_DOCKER").is_ok_and(|value| value == "allowed")
 }
 
 /// Removes the folder of a unit that is gone, with what its sandbox left.

@@ -28,8 +28,8 @@ use windlass_workflow::model::{ActionRef, Job as JobModel, Step, StepKind, Workf
 use crate::action::{ActionSources, Shelf};
 use crate::context::{Frame, JobContexts, Status, StepScope};
 use crate::control::Control;
-use crate::local::Local;
 use crate::docker::{Containers, Docker, wants_containers};
+use crate::local::Local;
 use crate::log::Log;
 use crate::matcher::Matchers;
 use crate::place::{Patience, Place};

@@ -14,6 +14,7 @@ mod command;
 mod context;
 mod control;
 pub mod dispatcher;
+mod docker;
 mod env_file;
 mod folder;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub mod unit;
 
 pub use action::ActionSources;
 pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
+pub use docker::Docker;
 pub use halt::end_jobs;
 pub use job::Hooks;
 pub use local::{

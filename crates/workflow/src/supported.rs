@@ -77,7 +77,6 @@ pub const ACTIONS: &[&str] = &[
     "windlass/build",
     "windlass/deploy",
     "windlass/report",
-    "windlass/report",
 ];
 
 /// The keys that are refused for now, and what they would ask for.
@@ -103,14 +102,7 @@ pub enum Form {
 }
 
 /// Forms that are refused for now, wherever they stand: taking a row out lets the parser take the form.
-pub const FORMS_NOT_YET: &[(Form, &str, &str)] = &[
-    (Form::ComputedKey, "${{ EXPRESSION }}: …", "expressions as keys"),
-    (
-        Form::WholeMapping,
-        "strategy: ${{ EXPRESSION }}, defaults.run: ${{ EXPRESSION }}",
-        "the whole of it as one expression",
-    ),
-];
+pub const FORMS_NOT_YET: &[(Form, &str, &str)] = &[];
 
 /// What a reading of a file admits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use windlass_runtime::Exec;
 
 use super::{Action, ActionError, ActionRun, failed};
+use crate::docker::NO_DOCKER;
 use crate::place::PlaceError;
 
 pub(super) use build::BuildPush;
@@ -20,14 +21,9 @@ pub(super) struct Login;
 pub(super) struct SetupBuildx;
 pub(super) struct SetupQemu;
 
-/// What a job without Docker is told.
-pub(crate) const NO_DOCKER: &str = "Docker is not open to jobs of this runner. The operator of the machine can open it with the \
-     variable WINDLASS_DOCKER=allowed of the runner; whoever may use Docker has the whole machine. Without it, the action \
-     windlass/build makes images";
-
 /// Fails unless programs of the job may use Docker, and it answers.
 async fn engine(run: &ActionRun<'_>) -> Result<(), ActionError> {
-    if !run.job.docker {
+    if !run.job.docker.allowed {
         return Err(failed(NO_DOCKER));
     }
     let asked = run.read(&["docker", "version", "--format", "{{.Server.Version}}"], &run.workspace()).await?;
@@ -36,7 +32,9 @@ async fn engine(run: &ActionRun<'_>) -> Result<(), ActionError> {
             run.voice.say(&format!("Docker Engine {}", version.trim()));
             Ok(())
         }
-        None => Err(failed("Docker does not answer: is `docker` installed on the runner's machine, and does its engine run?")),
+        None => Err(failed(
+            "Docker does not answer: is `docker` installed on the runner's machine, and does its engine run?",
+        )),
     }
 }
 
@@ -154,7 +152,7 @@ impl Action for SetupQemu {
     }
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
-        if !run.job.docker {
+        if !run.job.docker.allowed {
             return Err(failed(NO_DOCKER));
         }
         let listed = run.read(&["ls", "/proc/sys/fs/binfmt_misc"], Path::new("/")).await?.unwrap_or_default();
@@ -163,7 +161,10 @@ impl Action for SetupQemu {
             .filter_map(|line| line.trim().strip_prefix("qemu-"))
             .map(|machine| format!("linux/{}", platform(machine)))
             .collect();
-        run.voice.say(&format!("This machine emulates: {}", if platforms.is_empty() { "nothing".into() } else { platforms.join(", ") }));
+        run.voice.say(&format!(
+            "This machine emulates: {}",
+            if platforms.is_empty() { "nothing".into() } else { platforms.join(", ") }
+        ));
         let wanted = run.input("platforms").to_owned();
         for wanted in wanted.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "all") {
             let wanted = if wanted.contains('/') { wanted.to_owned() } else { format!("linux/{wanted}") };

@@ -9,9 +9,9 @@ use windlass_workflow::action::NodeRuns;
 use super::uses::{Found, Inputs, as_variables};
 use super::{ActionError, failed};
 use crate::context::Frame;
+use crate::job::{Going, Job, Post, PostWork, Progress, StepFiles, When};
 use crate::place::Patience;
 use crate::transcript::Voice;
-use crate::job::{Going, Job, Post, PostWork, Progress, StepFiles, When};
 
 /// A program of a JavaScript action, and what it is given.
 #[derive(Clone, Debug)]
@@ -103,12 +103,15 @@ impl Job {
             let asking = Exec::new(["node", "-p", "process.execPath + ' ' + process.version"])
                 .envs(self.place.base().clone())
                 .cwd(&self.place.layout.workspace);
-            match self.place.ask(asking, patience).await {
+            match self.place.ask(self.within(asking), patience).await {
                 Ok((0, said, _)) => {
                     let (program, version) = said.trim().rsplit_once(' ').unwrap_or((said.trim(), ""));
                     Ok((program.to_owned(), version.to_owned()))
                 }
                 Err(e @ ActionError::Interrupted(_)) => Err(e),
+                _ if self.in_container() => Err(failed(format!(
+                    "`using: {using}`: JavaScript actions run in the job's container, and its image has no `node`"
+                ))),
                 _ => Err(failed(format!(
                     "`using: {using}`: JavaScript actions need Node.js on the runner's machine, and there is no `node` in \
                      {path}: install it"
@@ -129,7 +132,7 @@ impl Job {
 }
 
 /// What earlier stages of a step kept, as variables.
-fn states(progress: &Progress, key: &str) -> BTreeMap<String, String> {
+pub(crate) fn states(progress: &Progress, key: &str) -> BTreeMap<String, String> {
     let kept = progress.states.get(key).into_iter().flatten();
     kept.map(|(name, value)| (format!("STATE_{name}"), value.clone())).collect()
 }

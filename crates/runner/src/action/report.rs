@@ -27,7 +27,7 @@ impl Action for Report {
         }
         // The job's own name tells the legs of a matrix apart.
         let given = run.input("name");
-        let apart = if given.is_empty() { run.job.assignment.name.clone() } else { given.to_owned() };
+        let apart = if given.is_empty() { plain(&run.job.assignment.name) } else { given.to_owned() };
         for (input, kind) in KINDS {
             let patterns = run.lines(input);
             if patterns.is_empty() {
@@ -44,5 +44,20 @@ impl Action for Report {
             }
         }
         Ok(())
+    }
+}
+
+/// A job's name without what only separates: `test (linux, 3)` is `test-linux-3`.
+fn plain(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c));
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_legs_of_a_matrix_have_names_apart() {
+        assert_eq!(super::plain("test (linux, 3.10)"), "test-linux-3.10");
+        assert_eq!(super::plain("build"), "build");
     }
 }

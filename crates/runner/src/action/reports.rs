@@ -57,16 +57,51 @@ impl Action for Sarif {
 impl Action for Coverage {
     fn inputs(&self) -> &'static [(&'static str, &'static str)] {
         &[
-            ("files", ""), ("file", ""), ("directory", ""), ("flags", ""), ("name", ""), ("token", ""),
-            ("fail_ci_if_error", "false"), ("verbose", "false"), ("disable_search", "false"), ("env_vars", ""),
-            ("exclude", ""), ("use_oidc", "false"), ("slug", ""), ("url", ""), ("report_type", "coverage"),
-            ("working-directory", ""), ("handle_no_reports_found", "false"), ("os", ""), ("version", ""),
-            ("plugins", ""), ("plugin", ""), ("root_dir", ""), ("codecov_yml_path", ""), ("dry_run", "false"),
-            ("override_branch", ""), ("override_build", ""), ("override_build_url", ""), ("override_commit", ""),
-            ("override_pr", ""), ("skip_validation", "false"), ("disable_file_fixes", "false"),
-            ("disable_safe_directory", "false"), ("git_service", ""), ("gcov_args", ""), ("gcov_executable", ""),
-            ("gcov_ignore", ""), ("gcov_include", ""), ("job_code", ""), ("network_filter", ""), ("network_prefix", ""),
-            ("run_command", ""), ("swift_project", ""), ("commit_parent", ""), ("binary", ""), ("allow-untrusted-inputs", ""),
+            ("files", ""),
+            ("file", ""),
+            ("directory", ""),
+            ("flags", ""),
+            ("name", ""),
+            ("token", ""),
+            ("fail_ci_if_error", "false"),
+            ("verbose", "false"),
+            ("disable_search", "false"),
+            ("env_vars", ""),
+            ("exclude", ""),
+            ("use_oidc", "false"),
+            ("slug", ""),
+            ("url", ""),
+            ("report_type", "coverage"),
+            ("working-directory", ""),
+            ("handle_no_reports_found", "false"),
+            ("os", ""),
+            ("version", ""),
+            ("plugins", ""),
+            ("plugin", ""),
+            ("root_dir", ""),
+            ("codecov_yml_path", ""),
+            ("dry_run", "false"),
+            ("override_branch", ""),
+            ("override_build", ""),
+            ("override_build_url", ""),
+            ("override_commit", ""),
+            ("override_pr", ""),
+            ("skip_validation", "false"),
+            ("disable_file_fixes", "false"),
+            ("disable_safe_directory", "false"),
+            ("git_service", ""),
+            ("gcov_args", ""),
+            ("gcov_executable", ""),
+            ("gcov_ignore", ""),
+            ("gcov_include", ""),
+            ("job_code", ""),
+            ("network_filter", ""),
+            ("network_prefix", ""),
+            ("run_command", ""),
+            ("swift_project", ""),
+            ("commit_parent", ""),
+            ("binary", ""),
+            ("allow-untrusted-inputs", ""),
         ]
     }
 
@@ -88,7 +123,9 @@ impl Action for Coverage {
         let name = named(kind, &[run.input("flags"), run.input("name")].join(" "));
         let kept = if patterns.is_empty() { 0 } else { keep(run, &name, patterns).await? };
         if kept > 0 {
-            run.voice.say(&format!("Kept with the run as the artifact `{name}` ({kept} files); nothing is sent elsewhere."));
+            run.voice.say(&format!(
+                "Kept with the run as the artifact `{name}` ({kept} files); nothing is sent elsewhere."
+            ));
             return Ok(());
         }
         let why = "no coverage files were found";
@@ -102,8 +139,11 @@ impl Action for Coverage {
 
 /// A name for an artifact, with what tells it from others of its kind.
 pub(super) fn named(kind: &str, apart: &str) -> String {
-    let apart: String =
-        apart.trim().chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let apart: String = apart
+        .trim()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
     if apart.is_empty() { kind.to_owned() } else { format!("{kind}-{apart}") }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use windlass_workflow::action::{ActionMeta, ActionRuns};
+use windlass_workflow::action::{ActionMeta, ActionRuns, DockerRuns};
 use windlass_workflow::expr::Value;
-use windlass_workflow::model::{ActionRef, Uses};
+use windlass_workflow::model::{ActionRef, Map, Uses};
 
 use super::{ActionError, ActionRun, Effects, failed, find};
 use crate::context::{Frame, OwnRoot, StepScope};
@@ -61,7 +61,9 @@ impl Job {
             scope.map(&uses.with).map_err(|e| failed(format!("`with` cannot be evaluated: {e}")))?
         };
         going.voice.say(&header(action, &given, &going.visible));
-        crate::job::check_action(action).map_err(failed)?;
+        if let ActionRef::Docker { image } = action {
+            return self.docker_step(progress, frame, image, given, (going, files)).await;
+        }
         if action.repository_name().is_some_and(|name| find(&name).is_some()) && !self.is_mirrored(action) {
             return self.built_in(progress, frame, action, given, (going, files)).await;
         }
@@ -78,8 +80,8 @@ impl Job {
             ActionRuns::Node(node) => {
                 self.node_main(progress, frame, &found, node, inputs, going, files).await
             }
-            ActionRuns::Docker(_) => {
-                Err(failed(format!("`{action}` is a Docker action, which is not supported yet")))
+            ActionRuns::Docker(runs) => {
+                self.docker_main(progress, frame, (&found, runs), inputs, (going, files)).await
             }
         }
     }
@@ -199,7 +201,7 @@ impl Job {
             }
         }
         if self.place.below.open(&folder.join("Dockerfile")).is_ok() {
-            return Err(failed(format!("`{shown}` is a Docker action, which is not supported yet")));
+            return Ok(of_dockerfile());
         }
         let hint = if local {
             " Did you forget to run actions/checkout before running your local action?"
@@ -235,6 +237,20 @@ impl Job {
         }
         Ok(inputs)
     }
+}
+
+/// An action that is a `Dockerfile` and nothing else.
+fn of_dockerfile() -> ActionMeta {
+    let runs = DockerRuns {
+        image: "Dockerfile".to_owned(),
+        entrypoint: None,
+        args: Vec::new(),
+        env: Map::default(),
+        pre: None,
+        post: None,
+    };
+    let (inputs, outputs) = (Vec::new(), Vec::new());
+    ActionMeta { name: None, description: None, inputs, outputs, runs: ActionRuns::Docker(runs) }
 }
 
 /// Defaults filled in; and the names of inputs that the action does not know.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 
 use windlass_workflow::action::ActionRuns;
 use windlass_workflow::model::{ActionRef, Setting, Step, StepKind, Uses};
@@ -15,6 +16,7 @@ use super::step::{Came, Going};
 use super::{Entry, Job, Progress, StepFiles, parallel};
 use crate::action::{Action, ActionError, DEEPEST, Found, NodeProgram, composite_frame, find};
 use crate::context::{Frame, OwnRoot, Status};
+use crate::docker::DockerProgram;
 
 /// When a stage runs.
 #[derive(Clone, Debug)]
@@ -34,8 +36,12 @@ pub(crate) enum PostWork {
         inputs: BTreeMap<String, String>,
     },
     Node(NodeProgram),
+    Image(Box<DockerProgram>),
     /// A script of the operator's.
     Hook(PathBuf),
+    /// The job's containers, begun and ended.
+    StartContainers,
+    StopContainers,
 }
 
 /// A stage of an action, beside what its step does.
@@ -74,11 +80,16 @@ impl Post {
 impl Post {
     /// A script of the operator's.
     pub(super) fn hook(name: &str, script: &Path) -> Self {
+        Self::plain(name, PostWork::Hook(script.to_owned()))
+    }
+
+    /// What is no action's.
+    pub(super) fn plain(name: &str, work: PostWork) -> Self {
         Self {
             name: name.to_owned(),
             key: name.to_owned(),
             when: When::Always,
-            work: PostWork::Hook(script.to_owned()),
+            work,
             own: BTreeMap::new(),
             action: String::new(),
             continue_on_error: Setting::Literal(false),
@@ -103,7 +114,9 @@ impl Job {
     fn is_fetched(&self, action: &ActionRef) -> bool {
         match action {
             ActionRef::Own { .. } => true,
-            _ => action.repository_name().is_some_and(|name| find(&name).is_none() || self.is_mirrored(action)),
+            _ => {
+                action.repository_name().is_some_and(|name| find(&name).is_none() || self.is_mirrored(action))
+            }
         }
     }
 
@@ -166,7 +179,11 @@ impl Job {
         let action = self.look_up(&uses.action.value, own, &self.last_patience(), true).await;
         let action = action.map_err(|e| e.to_string())?;
         let name = self.name(progress, frame, step);
-        let has_pre = matches!(&action.meta.runs, ActionRuns::Node(node) if node.pre.is_some());
+        let has_pre = match &action.meta.runs {
+            ActionRuns::Node(node) => node.pre.is_some(),
+            ActionRuns::Docker(image) => image.pre.is_some(),
+            ActionRuns::Composite { .. } => false,
+        };
         if !has_pre && !matches!(action.meta.runs, ActionRuns::Composite { .. }) {
             return Ok(Vec::new());
         }
@@ -181,7 +198,12 @@ impl Job {
                 self.pres(progress, inner, steps, Some(&going)).await
             }
             ActionRuns::Node(_) => Ok(node_pre(&action, inputs, &going).into_iter().collect()),
-            ActionRuns::Docker(_) => Ok(Vec::new()),
+            ActionRuns::Docker(runs) => {
+                let program = self.image_program(frame, (&action, runs), inputs, &going);
+                let program = program.map_err(|e| e.to_string())?;
+                let stage = |entrypoint: &str| PostWork::Image(Box::new(program.with_entrypoint(entrypoint)));
+                Ok(pre(&going, runs.pre.as_ref(), runs.post.as_ref(), stage).into_iter().collect())
+            }
         }
     }
 
@@ -256,6 +278,21 @@ impl Job {
                 self.built_in_post(progress, (*action, uses, inputs), &mut going).await
             }
             PostWork::Hook(script) => self.hook(progress, frame, script, &mut going, &files).await,
+            PostWork::StartContainers => {
+                let started = match self.model() {
+                    Some(model) => self.start_containers(progress, model, &going.voice).await,
+                    None => Ok(()),
+                };
+                if started.is_err() {
+                    self.contained.store(false, Ordering::Relaxed);
+                }
+                started
+            }
+            PostWork::StopContainers => {
+                self.stop_containers(&going.voice).await;
+                Ok(())
+            }
+            PostWork::Image(program) => self.run_image(progress, frame, program, &mut going, &files).await,
             PostWork::Node(program) => self.run_node(progress, frame, program, &mut going, &files).await,
         };
         self.collect(progress, frame, going, result, &files)
@@ -268,14 +305,19 @@ fn with_parallel(steps: &[Step]) -> Vec<&Step> {
 }
 
 /// The stage before the job, and the one after it that follows from it.
+fn pre(
+    going: &Going,
+    pre: Option<&(String, Condition)>,
+    post: Option<&(String, Condition)>,
+    work: impl Fn(&str) -> PostWork,
+) -> Option<Post> {
+    let stage = |(what, when): &(String, Condition)| Post::of(going, When::If(when.clone()), work(what));
+    let then = post.map(|post| Box::new(stage(post)));
+    Some(Post { name: format!("Pre {}", going.name), then, ..stage(pre?) })
+}
+
 fn node_pre(action: &Found, inputs: Vec<(String, String)>, going: &Going) -> Option<Post> {
     let ActionRuns::Node(node) = &action.meta.runs else { return None };
-    let (file, condition) = node.pre.as_ref()?;
     let work = |file: &str| PostWork::Node(NodeProgram::of(action, &node.using, file, inputs.clone()));
-    let then = node
-        .post
-        .as_ref()
-        .map(|(file, condition)| Box::new(Post::of(going, When::If(condition.clone()), work(file))));
-    let pre = Post::of(going, When::If(condition.clone()), work(file));
-    Some(Post { name: format!("Pre {}", going.name), then, ..pre })
+    pre(going, node.pre.as_ref(), node.post.as_ref(), work)
 }

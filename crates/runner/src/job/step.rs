@@ -450,6 +450,7 @@ impl Job {
             .map(|shell| scope.text(&shell.value))
             .transpose()
             .map_err(|e| format!("`shell` cannot be evaluated: {e}"))?;
+        let asked = asked.filter(|shell| !shell.is_empty());
         Shell::parse(asked.as_deref(), self.has_bash && !self.in_container()).map_err(|e| e.to_string())
     }
 

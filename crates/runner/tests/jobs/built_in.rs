@@ -51,7 +51,11 @@ steps:
     let found: Vec<_> = ran.annotations().into_iter().map(|a| (a.message, a.path)).collect();
     assert_eq!(found[0], ("careful".to_owned(), Some("a.js".to_owned())));
     assert_eq!(found[1].0, "Unhandled error: Error: out of luck");
-    assert!(ran.reason.clone().unwrap().contains("github.rest.apps.getNothing is not part of what is built in"), "{:?}", ran.reason);
+    assert!(
+        ran.reason.clone().unwrap().contains("github.rest.apps.getNothing is not part of what is built in"),
+        "{:?}",
+        ran.reason
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +93,10 @@ steps:
 "#);
     fixture.assignment.github["event"] = serde_json::json!({"repository": {"default_branch": "main"}});
     let ran = fixture.run().await;
-    ran.succeeded().says("ghcr.io/team/shop:main ghcr.io/team/shop:sha-0123456 ").says("main My Shop").says("1");
+    ran.succeeded()
+        .says("ghcr.io/team/shop:main ghcr.io/team/shop:sha-0123456 ")
+        .says("main My Shop")
+        .says("1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

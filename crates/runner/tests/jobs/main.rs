@@ -4,6 +4,7 @@ mod actions;
 mod background;
 mod built_in;
 mod contract;
+mod docker;
 mod fixture;
 mod git_server;
 mod javascript;

@@ -78,6 +78,33 @@ jobs:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_and_whole_mappings_come_from_expressions() {
+    let ran = workflow(
+        r#"
+on: push
+env:
+  ${{ format('X_{0}', 1) }}: one
+  ${{ insert }}: {Y: two}
+jobs:
+  j:
+    runs-on: ubuntu-latest
+    env:
+      ${{ insert }}: ${{ fromJSON('{"Z":"three"}') }}
+    defaults:
+      run: ${{ fromJSON('{"shell":"sh -e -u {0}"}') }}
+    steps:
+      - run: echo "$X_1 $Y $Z $0"
+        env:
+          ${{ insert }}: ${{ fromJSON('{"Z":"four"}') }}
+"#,
+    )
+    .run()
+    .await;
+    ran.succeeded().says("shell: sh -e -u {0}");
+    assert!(ran.log.contains("one two four "), "{}", ran.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_and_what_runs_after_them() {
     let ran = job(r#"
 steps:

@@ -39,20 +39,56 @@ const FLAGS: &[(&str, &str)] =
     &[("load", "--load"), ("no-cache", "--no-cache"), ("pull", "--pull"), ("push", "--push")];
 /// What only buildx knows.
 const BUILDX_ONLY: &[&str] = &[
-    "--allow", "--annotation", "--attest", "--build-context", "--builder", "--cache-to", "--load", "--no-cache-filter",
-    "--output", "--secret", "--ssh", "--push",
+    "--allow",
+    "--annotation",
+    "--attest",
+    "--build-context",
+    "--builder",
+    "--cache-to",
+    "--load",
+    "--no-cache-filter",
+    "--output",
+    "--secret",
+    "--ssh",
+    "--push",
 ];
 
 #[async_trait]
 impl Action for BuildPush {
     fn inputs(&self) -> &'static [(&'static str, &'static str)] {
         &[
-            ("add-hosts", ""), ("allow", ""), ("annotations", ""), ("attests", ""), ("build-args", ""),
-            ("build-contexts", ""), ("builder", ""), ("cache-from", ""), ("cache-to", ""), ("call", ""),
-            ("cgroup-parent", ""), ("context", ""), ("file", ""), ("labels", ""), ("load", "false"), ("network", ""),
-            ("no-cache", "false"), ("no-cache-filters", ""), ("outputs", ""), ("platforms", ""), ("provenance", ""),
-            ("pull", "false"), ("push", "false"), ("sbom", ""), ("secrets", ""), ("secret-envs", ""),
-            ("secret-files", ""), ("shm-size", ""), ("ssh", ""), ("tags", ""), ("target", ""), ("ulimit", ""),
+            ("add-hosts", ""),
+            ("allow", ""),
+            ("annotations", ""),
+            ("attests", ""),
+            ("build-args", ""),
+            ("build-contexts", ""),
+            ("builder", ""),
+            ("cache-from", ""),
+            ("cache-to", ""),
+            ("call", ""),
+            ("cgroup-parent", ""),
+            ("context", ""),
+            ("file", ""),
+            ("labels", ""),
+            ("load", "false"),
+            ("network", ""),
+            ("no-cache", "false"),
+            ("no-cache-filters", ""),
+            ("outputs", ""),
+            ("platforms", ""),
+            ("provenance", ""),
+            ("pull", "false"),
+            ("push", "false"),
+            ("sbom", ""),
+            ("secrets", ""),
+            ("secret-envs", ""),
+            ("secret-files", ""),
+            ("shm-size", ""),
+            ("ssh", ""),
+            ("tags", ""),
+            ("target", ""),
+            ("ulimit", ""),
             ("github-token", ""),
         ]
     }
@@ -73,9 +109,12 @@ impl Action for BuildPush {
         let id = run.job.place.layout.temp.join(format!("image-id-{}", run.job.next_serial()));
         let facts = run.job.place.layout.temp.join(format!("image-facts-{}.json", run.job.next_serial()));
         let push = run.flag("push")?;
-        if !buildx && let Some(foreign) = options.iter().find(|option| BUILDX_ONLY.contains(&option.as_str())) {
+        if !buildx && let Some(foreign) = options.iter().find(|option| BUILDX_ONLY.contains(&option.as_str()))
+        {
             if foreign != "--push" && foreign != "--load" {
-                return Err(failed(format!("`{foreign}` needs `docker buildx`, which is not on the runner's machine")));
+                return Err(failed(format!(
+                    "`{foreign}` needs `docker buildx`, which is not on the runner's machine"
+                )));
             }
         }
         if !buildx {
@@ -86,8 +125,12 @@ impl Action for BuildPush {
             options.push(format!("--metadata-file={}", facts.display()));
         }
         let begin: &[&str] = if buildx { &["docker", "buildx", "build"] } else { &["docker", "build"] };
-        let argv: Vec<&str> =
-            begin.iter().copied().chain(options.iter().map(String::as_str)).chain([context.as_str()]).collect();
+        let argv: Vec<&str> = begin
+            .iter()
+            .copied()
+            .chain(options.iter().map(String::as_str))
+            .chain([context.as_str()])
+            .collect();
         run.must(&argv, &run.workspace()).await?;
         if push && !buildx {
             for tag in entries(run, "tags") {

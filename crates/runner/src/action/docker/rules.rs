@@ -46,7 +46,8 @@ struct Rule {
 }
 
 /// What holds when the input `tags` is empty.
-const DEFAULTS: [&str; 4] = ["type=schedule", "type=ref,event=branch", "type=ref,event=tag", "type=ref,event=pr"];
+const DEFAULTS: [&str; 4] =
+    ["type=schedule", "type=ref,event=branch", "type=ref,event=tag", "type=ref,event=pr"];
 /// The kinds, with the priority of each.
 const KINDS: [(&str, i64); 8] = [
     ("schedule", 1000),
@@ -112,7 +113,8 @@ impl Rule {
         let (_, priority) = known.ok_or_else(|| format!("Unknown tag type attribute: {kind}"))?;
         let mut rule = Self { kind, attributes, priority: *priority };
         if let Some(own) = rule.get("priority") {
-            rule.priority = own.parse().map_err(|_| format!("Invalid value for priority attribute: {own}"))?;
+            rule.priority =
+                own.parse().map_err(|_| format!("Invalid value for priority attribute: {own}"))?;
         }
         match rule.kind.as_str() {
             "semver" | "pep440" | "match" if rule.get("pattern").is_none() => {
@@ -159,9 +161,9 @@ impl Rule {
             "ref" => match self.get("event") {
                 Some("branch") => reference.strip_prefix("refs/heads/").map(|name| (name.to_owned(), false)),
                 Some("tag") => tag.map(|name| (name.to_owned(), true)),
-                _ => reference.strip_prefix("refs/pull/").map(|rest| {
-                    (rest.split('/').next().unwrap_or_default().to_owned(), false)
-                }),
+                _ => reference
+                    .strip_prefix("refs/pull/")
+                    .map(|rest| (rest.split('/').next().unwrap_or_default().to_owned(), false)),
             },
             "raw" => self.get("value").map(|value| (about.expand(value), false)),
             "sha" => {
@@ -177,7 +179,11 @@ impl Rule {
         let plain = raw.trim_start_matches(['v', 'V']);
         let core = plain.split(['-', '+']).next().unwrap_or(plain);
         let numbers: Option<Vec<u64>> = core.split('.').map(|part| part.parse().ok()).collect();
-        let is_whole = if self.kind == "semver" { core.split('.').count() == 3 } else { Version::in_text(plain).is_some() };
+        let is_whole = if self.kind == "semver" {
+            core.split('.').count() == 3
+        } else {
+            Version::in_text(plain).is_some()
+        };
         let Some(numbers) = numbers.filter(|_| is_whole) else {
             notes.push(format!("{raw} is not a valid {}. More info: https://semver.org/", self.kind));
             return None;
@@ -199,10 +205,12 @@ impl Rule {
     fn matched(&self, raw: &str, notes: &mut Vec<String>) -> Result<Option<(String, bool)>, String> {
         let pattern = self.get("pattern").unwrap_or_default();
         let pattern = pattern.strip_prefix('/').and_then(|p| p.strip_suffix('/')).unwrap_or(pattern);
-        let regex = Regex::new(pattern).map_err(|e| format!("the pattern `{pattern}` cannot be used: {e}"))?;
+        let regex =
+            Regex::new(pattern).map_err(|e| format!("the pattern `{pattern}` cannot be used: {e}"))?;
         let group = self.get("group").unwrap_or("0");
         let group: usize = group.parse().map_err(|_| format!("Invalid match group for {pattern}"))?;
-        let found = regex.captures(raw).and_then(|captures| captures.get(group).map(|m| m.as_str().to_owned()));
+        let found =
+            regex.captures(raw).and_then(|captures| captures.get(group).map(|m| m.as_str().to_owned()));
         if found.is_none() {
             notes.push(format!("{pattern} does not match {raw}."));
         }
@@ -224,7 +232,11 @@ impl Rule {
 
 impl Tags {
     /// The tags of a run, and what is worth knowing.
-    pub(super) fn of(lines: &[String], flavor: &Flavor, about: &About) -> Result<(Self, Vec<String>), String> {
+    pub(super) fn of(
+        lines: &[String],
+        flavor: &Flavor,
+        about: &About,
+    ) -> Result<(Self, Vec<String>), String> {
         let lines: Vec<&str> =
             if lines.is_empty() { DEFAULTS.to_vec() } else { lines.iter().map(String::as_str).collect() };
         let mut rules = lines.into_iter().map(Rule::parse).collect::<Result<Vec<_>, _>>()?;
@@ -324,8 +336,15 @@ impl About {
 /// A time of RFC 3339 in the letters of a format.
 fn date(at: &str, format: &str) -> String {
     let part = |from: usize, to: usize| at.get(from..to).unwrap_or_default().to_owned();
-    let letters =
-        [("YYYY", part(0, 4)), ("YY", part(2, 4)), ("MM", part(5, 7)), ("DD", part(8, 10)), ("HH", part(11, 13)), ("mm", part(14, 16)), ("ss", part(17, 19))];
+    let letters = [
+        ("YYYY", part(0, 4)),
+        ("YY", part(2, 4)),
+        ("MM", part(5, 7)),
+        ("DD", part(8, 10)),
+        ("HH", part(11, 13)),
+        ("mm", part(14, 16)),
+        ("ss", part(17, 19)),
+    ];
     let mut written = String::new();
     let mut rest = format;
     while let Some(first) = rest.chars().next() {

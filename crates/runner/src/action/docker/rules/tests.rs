@@ -19,7 +19,8 @@ fn lines(text: &str) -> Vec<String> {
 #[test]
 fn tags_follow_the_rules() {
     let semver = "type=semver,pattern={{version}}; type=semver,pattern={{major}}.{{minor}}; type=semver,pattern={{major}}";
-    let all = "type=schedule; type=ref,event=branch; type=ref,event=pr; type=semver,pattern={{version}}; type=sha";
+    let all =
+        "type=schedule; type=ref,event=branch; type=ref,event=pr; type=semver,pattern={{version}}; type=sha";
     // Tags, flavor, event, ref, and what comes of it; rules are divided by semicolons here.
     let cases = [
         ("", "", "push", "refs/heads/main", "main"),
@@ -43,10 +44,28 @@ fn tags_follow_the_rules() {
         ("type=edge", "", "push", "refs/heads/main", "edge"),
         ("type=edge,branch=dev", "", "push", "refs/heads/main", ""),
         ("type=sha", "", "push", "refs/heads/main", "sha-860c190"),
-        ("type=sha,prefix=,format=long", "", "push", "refs/heads/main", "860c1904a1ce19322e91ac35af1ab07466440c37"),
+        (
+            "type=sha,prefix=,format=long",
+            "",
+            "push",
+            "refs/heads/main",
+            "860c1904a1ce19322e91ac35af1ab07466440c37",
+        ),
         ("type=raw,value=mine; type=sha; other", "", "push", "refs/heads/main", "mine other sha-860c190"),
-        ("type=raw,value=x,enable=false; type=raw,value=y,enable={{is_default_branch}}", "", "push", "refs/heads/main", "y"),
-        ("type=raw,value={{branch}}-{{sha}}-{{date 'YYYYMMDD-HHmmss'}}", "", "push", "refs/heads/main", "main-860c190-20261120-140506"),
+        (
+            "type=raw,value=x,enable=false; type=raw,value=y,enable={{is_default_branch}}",
+            "",
+            "push",
+            "refs/heads/main",
+            "y",
+        ),
+        (
+            "type=raw,value={{branch}}-{{sha}}-{{date 'YYYYMMDD-HHmmss'}}",
+            "",
+            "push",
+            "refs/heads/main",
+            "main-860c190-20261120-140506",
+        ),
         ("type=raw,value={{commit_date 'YY.MM'}}", "", "push", "refs/heads/main", "26.01"),
         ("type=sha; type=ref,event=branch,priority=50", "", "push", "refs/heads/main", "sha-860c190 main"),
         ("type=ref,event=branch,suffix=-{{sha}}", "suffix=no", "push", "refs/heads/main", "main-860c190"),

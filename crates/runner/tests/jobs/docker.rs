@@ -1,0 +1,297 @@
+//! Jobs, services and actions in containers, on an engine of the test's own, with an image of nothing but busybox.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use windlass_api::Conclusion::{Failure, Success};
+use windlass_runner::Docker;
+
+use crate::fixture::{Fixture, job};
+
+/// An engine of this test's own.
+struct Engine {
+    daemon: Child,
+    socket: String,
+    folder: tempfile::TempDir,
+}
+
+impl Engine {
+    fn start() -> Result<Self, String> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err("only root can start dockerd".to_owned());
+        }
+        // Not below /tmp: jobs have one of their own.
+        let folder = tempfile::tempdir_in("/var/lib").map_err(|e| e.to_string())?;
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let socket = format!("unix://{}", at("docker.sock"));
+        let log = std::fs::File::create(folder.path().join("log")).map_err(|e| e.to_string())?;
+        let daemon = Command::new("dockerd")
+            .args([
+                "--data-root",
+                &at("data"),
+                "--exec-root",
+                &at("exec"),
+                "--pidfile",
+                &at("pid"),
+                "--host",
+                &socket,
+            ])
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("dockerd cannot be started: {e}"))?;
+        let mut engine = Self { daemon, socket, folder };
+        for _ in 0..150 {
+            if engine.run(&["version"]).status.success() {
+                return Ok(engine);
+            }
+            if engine.daemon.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let log = std::fs::read_to_string(engine.folder.path().join("log")).unwrap_or_default();
+        Err(format!("dockerd does not start here: {}", log.lines().last().unwrap_or("it says nothing")))
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new("docker");
+        command.args(["--host", &self.socket, "--config"]).arg(self.folder.path().join("config"));
+        command.args(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, words: &[&str]) -> String {
+        let out = self.run(words);
+        assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+
+    /// An image `box:1` of busybox and nothing else.
+    fn image(&self) -> Result<(), String> {
+        let busybox =
+            ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(|path| path.is_file());
+        let busybox = busybox.ok_or("there is no busybox")?;
+        let folder = self.folder.path().join("image");
+        std::fs::create_dir_all(folder.join("bin")).unwrap();
+        std::fs::copy(busybox, folder.join("bin/busybox")).unwrap();
+        let list = Command::new(busybox).arg("--list").output().map_err(|e| e.to_string())?;
+        for name in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
+            let _ = std::os::unix::fs::symlink("busybox", folder.join("bin").join(name));
+        }
+        std::fs::create_dir_all(folder.join("tmp")).unwrap();
+        let text = "FROM scratch\nCOPY . /\nENV PATH=/bin FROM_IMAGE=yes\nCMD [\"sh\"]\n";
+        std::fs::write(self.folder.path().join("Dockerfile"), text).unwrap();
+        let file = self.folder.path().join("Dockerfile");
+        let mut command = Command::new("docker");
+        command.args(["--host", &self.socket, "build", "--tag", "box:1", "--file"]).arg(file).arg(&folder);
+        let out = command.env("DOCKER_BUILDKIT", "0").output().unwrap();
+        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.daemon.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        for _ in 0..200 {
+            if self.daemon.try_wait().is_ok_and(|ended| ended.is_some()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        let _ = Command::new("umount").arg(self.folder.path().join("exec/netns/default")).output();
+    }
+}
+
+fn fixture(engine: &Engine, body: &str) -> Fixture {
+    let mut fixture = job(body);
+    fixture.settings.docker = Docker { allowed: true, host: Some(engine.socket.clone()) };
+    fixture
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_services_and_actions_run_in_containers() {
+    let engine = match Engine::start().and_then(|engine| engine.image().map(|()| engine)) {
+        Ok(engine) => engine,
+        Err(why) => return windlass_testkit::skip("jobs_services_and_actions_run_in_containers", &why),
+    };
+    a_job_runs_in_a_container_beside_its_services(&engine).await;
+    actions_may_be_images(&engine).await;
+    what_does_not_get_well_fails_the_job(&engine).await;
+    a_step_that_takes_too_long_is_ended_within(&engine).await;
+    assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "", "a container is left");
+    let networks = engine.ok(&["network", "ls", "--format", "{{.Name}}"]);
+    assert!(!networks.contains("windlass"), "{networks}");
+}
+
+async fn a_job_runs_in_a_container_beside_its_services(engine: &Engine) {
+    let ran = fixture(
+        engine,
+        r#"
+env: { OF_JOB: job }
+container:
+  image: docker://box:1
+  env: { OF_CONTAINER: "${{ secrets.PASSWORD }}" }
+  volumes: ["/etc/hostname:/machine:ro"]
+  options: --cpus 1 --label "two=words here"
+services:
+  web:
+    image: box:1
+    ports: [8080, "9090"]
+    env: { GREETING: hello }
+    entrypoint: sh
+    command: -c "mkdir -p /www && echo $GREETING > /www/index.html && httpd -f -p 8080 -h /www"
+    options: --health-cmd "wget -q -O - http://127.0.0.1:8080/" --health-interval 1s
+  none:
+    image: ${{ matrix.os == 'windows' && 'box:1' || '' }}
+steps:
+  - id: first
+    env: { OF_STEP: step }
+    run: |
+      echo "in $(cat /proc/1/cmdline | tr '\0' ' ')"
+      echo "$OF_JOB $OF_STEP $FROM_IMAGE $HOME $PWD"
+      echo "secret $OF_CONTAINER"; test -f /machine && echo mounted
+      echo "x=42" >> "$GITHUB_OUTPUT"; echo "LATER=set" >> "$GITHUB_ENV"
+      mkdir -p tools && printf '#!/bin/sh\necho tool ran\n' > tools/mine && chmod +x tools/mine
+      echo "$GITHUB_WORKSPACE/tools" >> "$GITHUB_PATH"
+      echo "kept" > "${{ github.workspace }}/file"; cat /__w/shop/shop/file
+      test "$GITHUB_EVENT_PATH" = /github/workflow/event.json && grep -q after /github/workflow/event.json && echo event
+  - run: |
+      mine; echo "${{ steps.first.outputs.x }} $LATER"
+      wget -q -O - http://web:8080/
+      echo "port ${{ job.services.web.ports['8080'] > 1024 }} ${{ job.container.network == job.services.web.network }}"
+    working-directory: tools
+  - run: echo "shell is $0"; exit 3
+    continue-on-error: true
+  - uses: actions/upload-artifact@v4
+    with: { name: made, path: file }
+  - run: echo "hash ${{ hashFiles('file') != '' }}"
+"#,
+    )
+    .run()
+    .await;
+    ran.succeeded()
+        .says("in tail -f /dev/null ")
+        .says("job step yes /github/home /__w/shop/shop")
+        .says("secret ***")
+        .says("mounted")
+        .says("kept")
+        .says("event")
+        .says("tool ran")
+        .says("42 set")
+        .says("hello")
+        .says("port true true")
+        .says("hash true")
+        .says("##[error]Process completed with exit code 3.");
+    assert_eq!(ran.artifact_names().await, ["made"]);
+    let names: Vec<_> = ran.steps();
+    assert_eq!(names[1], ("Initialize containers".to_owned(), Success));
+    assert_eq!(names[names.len() - 2], ("Stop containers".to_owned(), Success));
+    assert!(ran.log.contains("shell: sh -e {0}"), "{}", ran.log);
+}
+
+async fn actions_may_be_images(engine: &Engine) {
+    let mut fixture = fixture(
+        engine,
+        r#"
+steps:
+  - uses: docker://box:1
+    env: { OF_STEP: step }
+    with:
+      entrypoint: /bin/sh
+      args: -c "echo image says $OF_STEP $HOME $PWD; echo left > left"
+  - run: cat left
+  - uses: ./act
+    id: act
+    with: { who: world }
+  - run: echo "${{ steps.act.outputs.said }}"
+  - uses: ./plain
+"#,
+    );
+    let act = fixture.dir.path().join("job/work/shop/shop");
+    let write = |name: &str, text: &str| {
+        let path: PathBuf = act.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "act/action.yml",
+        r#"
+inputs: { who: { required: true }, mood: { default: happy } }
+outputs: { said: { description: x } }
+runs:
+  using: docker
+  image: Dockerfile
+  args: ["${{ inputs.who }}", two words]
+  env: { MOOD: "${{ inputs.mood }}" }
+  post-entrypoint: /post.sh
+"#,
+    );
+    write("act/Dockerfile", "FROM box:1\nCOPY main.sh post.sh /\nENTRYPOINT [\"sh\", \"/main.sh\"]\n");
+    write(
+        "act/main.sh",
+        "echo \"main $1 [$2] $MOOD $INPUT_WHO\"; echo said=hello >> $GITHUB_OUTPUT; echo kept=1 >> $GITHUB_STATE\n",
+    );
+    write("act/post.sh", "#!/bin/sh\necho \"post $STATE_kept\"\n");
+    write("plain/Dockerfile", "FROM box:1\nCMD [\"echo\", \"only a Dockerfile\"]\n");
+    let status = Command::new("chmod").arg("+x").arg(act.join("act/post.sh")).status().unwrap();
+    assert!(status.success());
+    fixture.assignment.debug = false;
+    let ran = fixture.run().await;
+    ran.succeeded()
+        .says("image says step /github/home /github/workspace")
+        .says("left")
+        .says("main world [two words] happy world")
+        .says("hello")
+        .says("only a Dockerfile")
+        .says("post 1");
+}
+
+async fn what_does_not_get_well_fails_the_job(engine: &Engine) {
+    let ran = fixture(
+        engine,
+        r#"
+services:
+  ill:
+    image: box:1
+    command: sh -c "echo about to fail; exit 7"
+steps:
+  - run: echo never
+  - if: always()
+    run: echo never
+"#,
+    )
+    .run()
+    .await;
+    assert_eq!(ran.conclusion, Some(Failure));
+    assert!(ran.reason.clone().unwrap().contains("the service `ill` is exited"), "{:?}", ran.reason);
+    ran.says("about to fail");
+    assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
+
+    let mut closed = fixture(engine, "container: box:1\nsteps:\n  - run: echo never\n");
+    closed.settings.docker.allowed = false;
+    let ran = closed.run().await;
+    assert!(ran.reason.clone().unwrap().contains("WINDLASS_DOCKER=allowed"), "{:?}", ran.reason);
+    assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
+}
+
+async fn a_step_that_takes_too_long_is_ended_within(engine: &Engine) {
+    let ran = fixture(
+        engine,
+        r#"
+container: box:1
+steps:
+  - { timeout-minutes: 0.03, run: "sleep 4242", continue-on-error: true }
+  - run: if ps | grep -v grep | grep -q 'sleep 4242'; then echo still there; else echo gone; fi
+"#,
+    )
+    .run()
+    .await;
+    ran.succeeded().says("gone");
+}

@@ -62,6 +62,9 @@ pub fn step_with(
     Ok(machine.finish())
 }
 
+/// The most jobs of a run, the jobs of called workflows and the legs of matrices counted one by one.
+const MAX_JOBS: usize = 2_000;
+
 pub(crate) struct Machine<'a> {
     run: Run,
     actions: Vec<Action>,
@@ -137,6 +140,16 @@ impl<'a> Machine<'a> {
         extend(&mut data, more);
         let subject = job.id.to_string();
         self.emit(Actor::System, kind, subject, data);
+    }
+
+    /// Why a run cannot have so many jobs more, if it cannot.
+    fn room_for(&self, more: usize) -> Result<(), String> {
+        if self.run.jobs.len() + more <= MAX_JOBS {
+            return Ok(());
+        }
+        Err(format!(
+            "its run would have more than {MAX_JOBS} jobs, with those of matrices and called workflows"
+        ))
     }
 
     fn member(&self, i: usize) -> Member {

@@ -42,8 +42,33 @@ pub(crate) fn new_run(text: &str, ids: &Ids) -> NewRun {
         actor: Actor::User("ada".parse().unwrap()),
         inputs: Json::Null,
         vars: json!({"REGION": "eu", "LIMIT": "7.5"}),
-        called: Loaded::default(),
+        called: called(text),
     }
+}
+
+/// What can be called: `inner`, and `outer` that calls it.
+fn called(text: &str) -> Loaded {
+    let mut loading = Loading::new(".github/workflows/ci.yml", text);
+    while let Some(wanted) = loading.wanted() {
+        let jobs = if wanted.path.ends_with("inner.yml") {
+            job("a", "environment: prod")
+                + &job("b", "needs: a\nif: always()\nstrategy:\n  max-parallel: 1\n  matrix:\n    v: [1, 2]")
+                + &job("c", "needs: b\nconcurrency: ${{ github.ref_name }}")
+        } else {
+            job("first", "")
+                + &call("inner", "inner", "needs: first")
+                + &call("again", "inner", "if: failure()\nneeds: inner")
+        };
+        let text = format!("on: workflow_call\nconcurrency: of-{}\njobs:\n{jobs}", wanted.path.len());
+        loading.answer(wanted, Ok(Found { sha: "0".repeat(40), text }));
+    }
+    loading.finish()
+}
+
+/// A job that calls a workflow, with these lines of settings.
+pub(crate) fn call(key: &str, file: &str, settings: &str) -> String {
+    let settings = settings.lines().fold(String::new(), |text, line| text + "    " + line + "\n");
+    format!("  {key}:\n{settings}    uses: ./.github/workflows/{file}.yml\n")
 }
 
 impl Play {
@@ -79,10 +104,13 @@ impl Play {
     /// Word that the run's or a job's turn in its group has come.
     pub(crate) fn admitted(&self, job: Option<JobId>) -> RunEvent {
         let own = match job {
-            None => self.run.group.as_ref(),
-            Some(job) => self.run.job(job).and_then(|job| job.groups().last()),
+            None => self.run.group.as_ref().map(|group| group.name.clone()),
+            Some(id) => self.run.job(id).and_then(|job| match &job.state {
+                JobState::Waiting { for_what: WaitingFor::Group { group } } => Some(group.clone()),
+                _ => job.groups().last().map(|group| group.name.clone()),
+            }),
         };
-        RunEvent::GroupAdmitted { job, group: own.map(|group| group.name.clone()).unwrap_or_default() }
+        RunEvent::GroupAdmitted { job, group: own.unwrap_or_default() }
     }
 
     pub(crate) fn named(&self, name: &str) -> &Job {

@@ -75,6 +75,9 @@ impl Machine<'_> {
             let reason = "the workflow that it calls is gone".to_owned();
             return self.complete(i, Conclusion::Failure, Some(reason), self.now);
         };
+        if let Err(reason) = self.room_for(workflow.jobs.len()) {
+            return self.complete(i, Conclusion::Failure, Some(reason), self.now);
+        }
         let now = self.now;
         let job = &mut self.run.jobs[i];
         job.state = JobState::Calling { started: now };

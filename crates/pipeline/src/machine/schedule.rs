@@ -129,7 +129,12 @@ impl Machine<'_> {
                 let reason = "its matrix has no combination left".to_owned();
                 return self.complete(first, Conclusion::Skipped, Some(reason), self.now);
             }
-            Some(legs) => self.insert_legs(first, legs),
+            Some(legs) => {
+                if let Err(reason) = self.room_for(legs.len()) {
+                    return self.complete(first, Conclusion::Failure, Some(reason), self.now);
+                }
+                self.insert_legs(first, legs)
+            }
         };
         for i in &indices {
             let job = &mut self.run.jobs[*i];

@@ -4,6 +4,7 @@
 
 mod actions;
 mod calls;
+mod known;
 mod permissions;
 mod places;
 mod scripts;

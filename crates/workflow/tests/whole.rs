@@ -64,6 +64,17 @@ fn what_is_not_run_yet_is_refused_and_all_else_is_read() {
 }
 
 #[test]
+fn an_event_that_never_happens_here_is_a_warning() {
+    let text = "on: [push, watch]\njobs: {a: {runs-on: x, steps: [{run: x}]}}\n";
+    let parsed = parse("w.yml", text);
+    let shown: Vec<String> = parsed.diagnostics.iter().map(|found| found.one_line("w.yml")).collect();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].starts_with("w.yml:1:12: warning: the event 'watch' never happens here"), "{shown:?}");
+    assert!(parsed.workflow.is_some());
+    assert!(parse_admitting("w.yml", text, Admit::Everything).diagnostics.is_empty(), "nobody said where");
+}
+
+#[test]
 fn every_event_is_read() {
     let on = whole().on;
     assert_eq!(

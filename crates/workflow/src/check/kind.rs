@@ -135,7 +135,10 @@ impl Kind {
     pub(super) fn item(&self) -> Self {
         match self {
             Self::List(kind) | Self::Filtered(kind) => (**kind).clone(),
-            Self::Object(shape) => shape.kinds().cloned().reduce(|a, b| a.union(&b)).unwrap_or(Self::Any),
+            Self::Object(shape) => {
+                let few = shape.known.len() <= FEW;
+                shape.kinds().filter(|_| few).cloned().reduce(either).unwrap_or(Self::Any)
+            }
             _ => Self::Any,
         }
     }

@@ -1,8 +1,9 @@
 //! Actions that a step uses: whether their name can move, and whether their inputs are meant.
 
 use super::Files;
+use super::known::known;
 use crate::action::ActionMeta;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, suggest};
 use crate::model::{ActionRef, Map, Step, StepKind, Uses};
 
 /// Owners whose actions are the language's own.
@@ -12,6 +13,7 @@ pub(super) fn check(step: &Step, files: Option<Files<'_>>, found: &mut Vec<Diagn
     let StepKind::Uses(uses) = &step.kind else { return };
     match &uses.action.value {
         ActionRef::Repository { owner, git_ref, .. } => {
+            check_known(uses, found);
             if !OWN.iter().any(|own| own.eq_ignore_ascii_case(owner)) && !is_commit(git_ref) {
                 let message = format!("'{}' is whatever '{git_ref}' names when it runs", uses.action.value);
                 let help =
@@ -33,6 +35,30 @@ pub(super) fn check(step: &Step, files: Option<Files<'_>>, found: &mut Vec<Diagn
             }
         }
     }
+}
+
+/// The language's own actions: inputs that are likely misspelt, and those that must be there.
+fn check_known(uses: &Uses, found: &mut Vec<Diagnostic>) {
+    let Map::Entries(entries) = &uses.with else { return };
+    let name = uses.action.repository_name().unwrap_or_default();
+    // A version of long ago may have had others.
+    let Some(action) = known(&name).filter(|_| !has_old_version(&uses.action.value)) else { return };
+    let inputs = || action.required.iter().chain(action.optional).copied();
+    for entry in entries.iter().filter(|entry| !inputs().any(|own| own.eq_ignore_ascii_case(&entry.name))) {
+        if let Some(near) = suggest(&entry.name, inputs()) {
+            let message = format!("The action '{name}' has no input '{}'", entry.name.value);
+            let warning = Diagnostic::warning(entry.name.span, message).with_rule("actions");
+            found.push(warning.with_help(format!("did you mean '{near}'?")));
+        }
+    }
+    for input in action.required.iter().filter(|input| uses.with.get(input).is_none()) {
+        let message = format!("The action '{name}' needs the input '{input}'");
+        found.push(Diagnostic::warning(uses.action.span, message).with_rule("actions"));
+    }
+}
+
+fn has_old_version(action: &ActionRef) -> bool {
+    matches!(action, ActionRef::Repository { git_ref, .. } if git_ref == "v1" || git_ref.starts_with("v1."))
 }
 
 fn is_commit(git_ref: &str) -> bool {

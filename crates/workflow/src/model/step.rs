@@ -129,7 +129,8 @@ impl ActionRef {
         let mut parts = name.split('/').filter(|part| !part.is_empty());
         let (Some(owner), Some(repo)) = (parts.next(), parts.next()) else { return Err(expected()) };
         let path = parts.collect::<Vec<_>>().join("/");
-        if git_ref.is_empty() || name.starts_with('/') {
+        let odd = |text: &str| text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if git_ref.is_empty() || name.starts_with('/') || odd(text) {
             return Err(expected());
         }
         Ok(Self::Repository {
@@ -195,6 +196,7 @@ mod tests {
             "@v1",
             "docker://",
             "$/x@v1",
+            "a/b@v 1",
         ] {
             assert!(ActionRef::parse(text).is_err(), "{text}");
         }

@@ -260,6 +260,7 @@ impl Dispatcher {
             actions: ActionSources::of_machine(&self.config.data_dir),
             hooks: Hooks::of_machine(),
             docker: Docker::of_machine(),
+            image: None,
             spare,
         }
     }

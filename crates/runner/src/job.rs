@@ -28,7 +28,7 @@ use windlass_workflow::model::{ActionRef, Job as JobModel, Step, StepKind, Workf
 use crate::action::{ActionSources, Shelf};
 use crate::context::{Frame, JobContexts, Status, StepScope};
 use crate::control::Control;
-use crate::docker::{Containers, Docker, wants_containers};
+use crate::docker::{Client, Containers, Docker, wants_containers};
 use crate::local::Local;
 use crate::log::Log;
 use crate::matcher::Matchers;
@@ -63,6 +63,12 @@ pub(crate) struct Job {
     pub(crate) shelf: Shelf,
     /// The machine's Docker, what was started there, and the images that were built for its actions.
     pub(crate) docker: Docker,
+    /// The engine's client, once it was needed.
+    pub(crate) client: tokio::sync::OnceCell<Client>,
+    /// The image of its container, where it names none.
+    pub(crate) image: Option<String>,
+    /// What the job may use at most.
+    pub(crate) limits: windlass_runtime::Limits,
     pub(crate) containers: std::sync::OnceLock<Containers>,
     /// False once they should run and do not.
     pub(crate) contained: AtomicBool,
@@ -268,7 +274,7 @@ impl Job {
                 return JobEnd::failed(why);
             }
         };
-        if wants_containers(model) {
+        if wants_containers(model) || self.image.is_some() {
             pres.insert(0, Post::plain("Initialize containers", PostWork::StartContainers));
             progress.posts.push(Post::plain("Stop containers", PostWork::StopContainers));
         }

@@ -34,7 +34,7 @@ pub mod unit;
 
 pub use action::ActionSources;
 pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl, NewArtifact};
-pub use docker::Docker;
+pub use docker::{Docker, engine_mark};
 pub use halt::end_jobs;
 pub use job::Hooks;
 pub use local::{

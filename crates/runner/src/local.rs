@@ -141,7 +141,8 @@ impl LocalJob {
             }
             _ => true,
         };
-        let contained = model.container.is_some() || !model.services.is_empty();
+        let contained =
+            model.container.is_some() || !model.services.is_empty() || self.settings.image.is_some();
         (!contained && model.all_steps().all(plainly)).then(|| memory.join(&self.assignment.job))
     }
 }

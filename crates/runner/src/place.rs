@@ -40,7 +40,8 @@ pub(crate) struct Layout {
 pub(crate) struct Place {
     sandbox: Arc<dyn Sandbox>,
     folder: JobFolder,
-    tool: PathBuf,
+    /// How the tool is called.
+    tool: Vec<String>,
     pub(crate) layout: Layout,
     pub(crate) below: Beneath,
     base: BTreeMap<String, String>,
@@ -126,6 +127,7 @@ impl Place {
         }
         if !manner.plain {
             std::fs::create_dir_all(&host.tool_cache)?;
+            std::fs::create_dir_all(host.temp.join("_github_home"))?;
         }
         if let Some(parent) = host.event.parent() {
             std::fs::create_dir_all(parent)?;
@@ -134,11 +136,40 @@ impl Place {
         let below = Beneath::new(&folder.work(), &work)?;
         let small =
             manner.small.as_ref().map(|_| Beneath::new(&host.commands, &layout.commands)).transpose()?;
-        let tool = inside(exe);
+        let tool = vec![inside(exe).to_string_lossy().into_owned()];
         let mut base = passed_on();
         base.extend(sandbox.environment());
         base.insert("HOME".into(), sandbox.home().to_string_lossy().into_owned());
         Ok(Self { sandbox, folder, tool, layout, below, base, plain: manner.plain, small })
+    }
+
+    /// The same folders, with programs run by another sandbox; `tool` is how ours is called there.
+    pub(crate) fn through(&self, sandbox: Arc<dyn Sandbox>, tool: Vec<String>) -> Self {
+        Self {
+            sandbox,
+            tool,
+            folder: self.folder.clone(),
+            layout: self.layout.clone(),
+            below: self.below.clone(),
+            base: self.base.clone(),
+            plain: false,
+            small: self.small.clone(),
+        }
+    }
+
+    /// Where this program is.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.tool.first().map(PathBuf::from).unwrap_or_default()
+    }
+
+    /// The folder of the job's files, on the machine.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.folder.work()
+    }
+
+    /// A folder of the unit's own, which the job does not see.
+    pub(crate) fn private_folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Whether the job is plain processes of this user.
@@ -247,7 +278,7 @@ impl Place {
             return answer.map_err(PlaceError::Failed);
         }
         let json = serde_json::to_vec(request).map_err(|e| failed(&e))?;
-        let exec = Exec::new([self.tool.to_string_lossy().into_owned(), "job-tool".to_owned()])
+        let exec = Exec::new(self.tool.iter().cloned().chain(["job-tool".to_owned()]))
             .envs(self.base.clone())
             .cwd(&self.layout.workspace)
             .stdin(json);

@@ -55,8 +55,10 @@ pub struct UnitSettings {
     pub actions: ActionSources,
     /// The operator's scripts around each job.
     pub hooks: Hooks,
-    /// Whether jobs may use the machine's Docker, which makes them its masters.
+    /// Whether jobs may use the machine's Docker, and for how much.
     pub docker: Docker,
+    /// The image of the container that a job's steps run in which names none.
+    pub image: Option<String>,
 }
 
 impl Default for UnitSettings {
@@ -71,6 +73,7 @@ impl Default for UnitSettings {
             actions: ActionSources::default(),
             hooks: Hooks::default(),
             docker: Docker::default(),
+            image: None,
         }
     }
 }
@@ -285,6 +288,7 @@ impl Unit {
                 entry.end(Conclusion::Success, Conclusion::Success, log, reporter, self.clock.now());
                 let end = job.run().await;
                 job.place.close().await;
+                job.leave_engine().await;
                 end
             }
             Err(why) => {
@@ -363,6 +367,9 @@ impl Unit {
             shelf: Shelf::default(),
             node: tokio::sync::OnceCell::new(),
             docker: self.settings.docker.clone(),
+            client: tokio::sync::OnceCell::new(),
+            limits: self.settings.limits,
+            image: self.settings.image.clone(),
             containers: std::sync::OnceLock::new(),
             contained: AtomicBool::new(true),
             images: tokio::sync::Mutex::default(),

@@ -103,7 +103,7 @@ impl Job {
             let asking = Exec::new(["node", "-p", "process.execPath + ' ' + process.version"])
                 .envs(self.place.base().clone())
                 .cwd(&self.place.layout.workspace);
-            match self.place.ask(self.within(asking), patience).await {
+            match self.step_place().ask(self.within(asking), patience).await {
                 Ok((0, said, _)) => {
                     let (program, version) = said.trim().rsplit_once(' ').unwrap_or((said.trim(), ""));
                     Ok((program.to_owned(), version.to_owned()))

@@ -1,13 +1,14 @@
 //! Starting what a job wants before its first step, waiting until it is well, and ending it after the last.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use windlass_runtime::Exec;
 use windlass_workflow::model::Job as JobModel;
 
+use super::entry::{Entry, environment};
 use super::wanted::{Wanted, services};
-use super::{Containers, LABEL, Running};
+use super::{Containers, Inside, LABEL, Running, options};
 use crate::action::ActionError;
 use crate::context::StepScope;
 use crate::job::{Job, Progress};
@@ -38,16 +39,22 @@ impl Job {
         let (job, wanted) = {
             let scope: StepScope<'_> = self.step_scope(progress, &progress.frame, &progress.env, None);
             let job = model.container.as_ref().map(|setting| Wanted::of(setting, &scope)).transpose();
-            (job.map_err(words)?.flatten(), services(&model.services, &scope).map_err(words)?)
+            let of_label = || self.image.clone().map(|image| Wanted { image, ..Wanted::default() });
+            let job = job.map_err(words)?.flatten().or_else(of_label);
+            (job, services(&model.services, &scope).map_err(words)?)
         };
         if job.is_none() && wanted.is_empty() {
             return Ok(());
         }
+        self.own_folders()
+            .map_err(|e| PlaceError::Failed(format!("the job's folders cannot be made: {e}")))?;
         let patience = self.last_patience();
         let network = format!("windlass_network_{}_{}", self.assignment.job, self.assignment.attempt);
-        let label = format!("{LABEL}={}", self.assignment.job);
-        self.docker(&["network", "create", "--label", &label, "--", &network], &patience).await?;
-        let mut containers = Containers { network, job: None, services: Vec::new() };
+        let labels = self.labels();
+        let words = ["network", "create"].into_iter().chain(labels.iter().map(String::as_str));
+        self.docker(&words.chain(["--", &network]).collect::<Vec<_>>(), &patience).await?;
+        let mut containers =
+            Containers { network, job: None, services: Vec::new(), ended: AtomicBool::new(false) };
         let mut result = Ok(());
         for (name, wanted) in &wanted {
             match self.start(&containers.network, Some(name), wanted, voice).await {
@@ -88,49 +95,126 @@ impl Job {
             self.log_in(&wanted.image, user, password).await?;
         }
         self.docker_image(&wanted.image, voice, &patience).await?;
+        let client = self.client().await?;
         let serial = self.next_serial();
-        let name = format!("windlass_{}_{}_{serial}", self.assignment.job, self.assignment.attempt);
-        let create = self.create(network, service, wanted, &name);
-        let id = self.docker_ask(create, "create", &patience).await?;
+        let mut words = vec!["create".to_owned(), "--network".into(), network.to_owned()];
+        words.extend(self.labels());
+        words.extend(self.asked_for(wanted, voice).await?);
+        words.extend(self.bounds());
+        // Arguments are seen by everybody: variables travel in a file, those of the job's container with its programs.
+        let variables = service.map(|_| client.variables(serial, &wanted.env)).transpose();
+        let variables = variables.map_err(PlaceError::Failed)?;
+        let mut entry = None;
+        match service {
+            Some(service) => {
+                words.extend(["--network-alias".to_owned(), service.to_owned()]);
+                words.extend(wanted.entrypoint.iter().flat_map(|e| ["--entrypoint".to_owned(), e.clone()]));
+                words.extend(variables.iter().flat_map(super::client::Variables::arguments));
+                words.push(wanted.image.clone());
+                words.extend(wanted.command.iter().cloned());
+            }
+            None => {
+                let ready = self.entry(serial).await?;
+                words.extend(["--add-host".to_owned(), "host.docker.internal:host-gateway".to_owned()]);
+                for (outside, inside) in self.mounts() {
+                    words.extend(["--volume".to_owned(), format!("{outside}:{inside}")]);
+                }
+                words.extend(ready.options.iter().cloned());
+                words.push(wanted.image.clone());
+                words.extend(ready.command.iter().cloned());
+                entry = Some(ready);
+            }
+        }
+        let id = self.docker_ask(client.exec(words), "create", &patience).await?;
+        // What it warns of stands before the id.
+        let id = id.lines().last().unwrap_or_default().trim().to_owned();
         self.docker(&["start", &id], &patience).await?;
-        let path = ["inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}", &id];
-        let env = self.docker(&path, &patience).await?;
-        let path = env.lines().find_map(|line| line.strip_prefix("PATH=")).unwrap_or_default().to_owned();
+        let inside = match entry {
+            Some(entry) => Some(self.enter(entry, &id, wanted, voice).await?),
+            None => None,
+        };
         let ports = ports(&self.docker(&["port", &id], &patience).await?);
-        Ok(Running { id, ports, path })
+        Ok(Running { id, ports, inside })
     }
 
-    fn create(&self, network: &str, service: Option<&str>, wanted: &Wanted, name: &str) -> Exec {
-        let label = format!("{LABEL}={}", self.assignment.job);
-        let mut words: Vec<String> =
-            ["create", "--name", name, "--label", &label, "--network", network].map(str::to_owned).to_vec();
-        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-        if let Some(service) = service {
-            option("--network-alias", service);
-        }
-        wanted.ports.iter().for_each(|port| option("--publish", port));
-        // Their values travel in the client's own environment: arguments are seen by everybody.
-        wanted.env.iter().for_each(|(name, _)| option("--env", name));
-        wanted.volumes.iter().for_each(|volume| option("--volume", volume));
-        let mut command = wanted.command.clone();
-        if service.is_none() {
-            for (outside, inside) in self.mounts() {
-                option("--volume", &format!("{outside}:{inside}"));
+    /// Folders of the job that only containers need. Elsewhere than among plain processes they were made before it began.
+    pub(super) fn own_folders(&self) -> std::io::Result<()> {
+        if self.place.is_plain() {
+            for folder in [self.place.layout.temp.join(HOME), self.place.layout.tool_cache.clone()] {
+                std::fs::create_dir_all(folder)?;
             }
-            option("--workdir", &self.translated(&self.place.layout.workspace.to_string_lossy()));
-            option("--env", "HOME");
-            option("--entrypoint", "tail");
-            command = vec!["-f".to_owned(), "/dev/null".to_owned()];
-        } else if let Some(entrypoint) = &wanted.entrypoint {
-            option("--entrypoint", entrypoint);
         }
-        words.extend(wanted.options.iter().cloned());
-        words.push(wanted.image.clone());
-        words.extend(command);
-        let mut exec = self.docker_exec(words);
-        exec.env.insert("HOME".into(), "/github/home".into());
-        exec.env.extend(wanted.env.iter().cloned());
-        exec
+        Ok(())
+    }
+
+    /// The way into a container that is about to be made.
+    pub(super) async fn entry(&self, serial: u32) -> Result<Entry, ActionError> {
+        let folder = self.client().await?.folder.join(format!("entry-{serial}"));
+        Entry::prepare(&self.place.program(), &folder).await.map_err(PlaceError::Failed)
+    }
+
+    async fn enter(
+        &self,
+        entry: Entry,
+        id: &str,
+        wanted: &Wanted,
+        voice: &Voice,
+    ) -> Result<Inside, ActionError> {
+        let patience = self.last_patience();
+        let config = self.docker(&["inspect", "--format", "{{json .Config}}", id], &patience).await?;
+        let mut env = environment(&config).map_err(PlaceError::Failed)?;
+        env.extend(wanted.env.iter().cloned());
+        let argv = entry.argv.clone();
+        match entry.answer(id).await {
+            Ok(sandbox) => Ok(Inside { place: self.place.through(sandbox, argv), env }),
+            Err(why) => {
+                let _ = self.docker_shown(&["logs", id], Vec::new(), voice, &patience).await;
+                Err(PlaceError::Failed(why))
+            }
+        }
+    }
+
+    /// What a workflow asks for, as far as the operator permits it.
+    async fn asked_for(&self, wanted: &Wanted, voice: &Voice) -> Result<Vec<String>, ActionError> {
+        let free = self.docker.allowed;
+        let work = self.place.work();
+        let mut words = options::options(&wanted.options, free).map_err(PlaceError::Failed)?;
+        for port in &wanted.ports {
+            words.extend(["--publish".to_owned(), options::port(port, free).map_err(PlaceError::Failed)?]);
+        }
+        for volume in &wanted.volumes {
+            let own = format!("windlass_{}_{}_", self.assignment.job, self.assignment.attempt);
+            let mut named = None;
+            let spelt = options::volume(volume, free, &work, |name| {
+                let name = format!("{own}{name}");
+                named = Some(name.clone());
+                name
+            });
+            words.extend(["--volume".to_owned(), spelt.map_err(PlaceError::Failed)?]);
+            if let Some(name) = named {
+                let labels = self.labels();
+                let create = ["volume", "create"].into_iter().chain(labels.iter().map(String::as_str));
+                let create: Vec<&str> = create.chain(["--", &name]).collect();
+                voice.debug(&format!("the volume {name} ends with the job"));
+                self.docker(&create, &self.last_patience()).await?;
+            }
+        }
+        Ok(words)
+    }
+
+    /// What a container may use at most.
+    pub(super) fn bounds(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(millis) = self.limits.cpu_millis {
+            words.extend(["--cpus".to_owned(), format!("{}.{:03}", millis / 1000, millis % 1000)]);
+        }
+        if let Some(bytes) = self.limits.memory_bytes {
+            words.extend(["--memory".to_owned(), bytes.to_string()]);
+        }
+        if let Some(processes) = self.limits.processes {
+            words.extend(["--pids-limit".to_owned(), processes.to_string()]);
+        }
+        words
     }
 
     async fn log_in(&self, image: &str, user: &str, password: &str) -> Result<(), ActionError> {
@@ -140,7 +224,7 @@ impl Job {
         let mut words: Vec<String> =
             ["login", "--username", user, "--password-stdin"].map(str::to_owned).to_vec();
         words.extend(is_registry.then(|| first.to_owned()));
-        let exec = self.docker_exec(words).stdin(password.as_bytes().to_vec());
+        let exec = self.client().await?.exec(words).stdin(password.as_bytes().to_vec());
         self.docker_ask(exec, "login", &self.last_patience()).await.map(|_| ())
     }
 
@@ -171,7 +255,7 @@ impl Job {
                     wait = (wait * 2).min(LAST_LOOK);
                 }
                 state => {
-                    let _ = self.docker_shown(&["logs", id], voice, &patience).await;
+                    let _ = self.docker_shown(&["logs", id], Vec::new(), voice, &patience).await;
                     return Err(PlaceError::Failed(format!(
                         "the service `{name}` is {state}; what it said stands above"
                     )));
@@ -180,29 +264,49 @@ impl Job {
         }
     }
 
-    /// Ends everything that was started for the job.
+    /// Ends everything that was started for the job. May be repeated.
     pub(crate) async fn stop_containers(&self, voice: &Voice) {
         let patience = self.last_patience();
         if let Some(containers) = self.containers.get() {
+            if containers.ended.swap(true, Ordering::Relaxed) {
+                return;
+            }
             for (name, running) in &containers.services {
                 voice.say(&format!("##[group]What the service {name} said"));
-                let _ = self.docker_shown(&["logs", "--tail", "1000", &running.id], voice, &patience).await;
+                let logs = ["logs", "--tail", "1000", &running.id];
+                let _ = self.docker_shown(&logs, Vec::new(), voice, &patience).await;
                 voice.say("##[endgroup]");
             }
+            if let Some(inside) = self.inside() {
+                inside.place.close().await;
+            }
         }
+    }
+
+    /// Removes what was made for the job in the engine, however it ended.
+    pub(crate) async fn leave_engine(&self) {
+        let Some(client) = self.client.get() else { return };
         let label = format!("label={LABEL}={}", self.assignment.job);
-        let listed = self.docker(&["ps", "--all", "--quiet", "--filter", &label], &patience).await;
-        for id in listed.unwrap_or_default().lines() {
-            if let Err(e) = self.docker(&["rm", "--force", "--volumes", id], &patience).await {
-                voice.warn(&format!("a container does not go away: {e}"));
+        let kinds: [(&[&str], &[&str]); 3] = [
+            (&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]),
+            (&["network", "ls", "--quiet"], &["network", "rm"]),
+            (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
+        ];
+        for (list, remove) in kinds {
+            let listed =
+                client.ask(list.iter().copied().chain(["--filter", &label])).await.unwrap_or_default();
+            if listed.trim().is_empty() {
+                continue;
+            }
+            if let Err(why) = client.ask(remove.iter().copied().chain(listed.split_whitespace())).await {
+                tracing::warn!(
+                    why,
+                    kind = list[0],
+                    "what was made for a job in the Docker Engine cannot be removed"
+                );
             }
         }
-        let listed = self.docker(&["network", "ls", "--quiet", "--filter", &label], &patience).await;
-        for id in listed.unwrap_or_default().lines() {
-            if let Err(e) = self.docker(&["network", "rm", id], &patience).await {
-                voice.warn(&format!("a network does not go away: {e}"));
-            }
-        }
+        client.forget();
     }
 }
 

@@ -12,13 +12,13 @@ use windlass_api::runner::JobHappening;
 use windlass_runtime::{Exec, Output};
 use windlass_workflow::model::{Run, Setting, Step, StepKind};
 
-use super::background::Place;
+use super::background::Place as StepPlace;
 use super::step_files::StepFiles;
 use super::{Entry, Job, Progress, default_name, script_name, waiting};
 use crate::context::{Frame, Status, StepResult, StepScope};
 use crate::local::AfterFailure;
 use crate::log::{Lines, Log, Part};
-use crate::place::{Ended, Interruption, Patience, PlaceError};
+use crate::place::{Ended, Interruption, Patience, Place, PlaceError};
 use crate::shell::Shell;
 use crate::tool::MARK;
 use crate::transcript::{Effects, Transcript, Voice};
@@ -62,8 +62,8 @@ pub(super) struct Came {
 
 impl Job {
     /// A step of the job itself: reported as one.
-    pub(super) async fn top_step(&self, progress: &mut Progress, place: Place<'_>) {
-        let Place { step, number, key, action } = place;
+    pub(super) async fn top_step(&self, progress: &mut Progress, place: StepPlace<'_>) {
+        let StepPlace { step, number, key, action } = place;
         let mut frame = std::mem::take(&mut progress.frame);
         frame.action = action;
         let name = self.name(progress, &frame, step);
@@ -409,16 +409,13 @@ impl Job {
         if !self.contained.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(PlaceError::Failed("the containers that the job runs in did not start".to_owned()));
         }
-        let ran = self.execute_here(progress, going, self.within(exec)).await;
-        if self.in_container() && matches!(ran, Err(PlaceError::Interrupted(_))) {
-            self.end_within(&going.mark).await;
-        }
-        ran
+        self.execute_in(self.step_place(), progress, going, self.within(exec)).await
     }
 
     /// Runs a step's program: what it writes is the step's output, commands in it take effect.
-    pub(crate) async fn execute_here(
+    pub(crate) async fn execute_in(
         &self,
+        place: &Place,
         progress: &mut Progress,
         going: &mut Going,
         exec: Exec,
@@ -428,7 +425,7 @@ impl Job {
             exec.env.get("ACTIONS_ALLOW_UNSECURE_COMMANDS").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let matchers = std::mem::take(&mut progress.matchers);
         let mut transcript = Transcript::new(going.voice.clone(), unsecure, matchers);
-        let ran = self.place.run(exec, &going.patience, &mut |bytes| transcript.feed(bytes)).await;
+        let ran = place.run(exec, &going.patience, &mut |bytes| transcript.feed(bytes)).await;
         let (effects, matchers) = transcript.finish();
         progress.matchers = matchers;
         going.effects = effects;

@@ -72,13 +72,14 @@ impl Engine {
 
     /// An image `box:1` of busybox and nothing else.
     fn image(&self) -> Result<(), String> {
+        let path = std::env::var("PATH").unwrap_or_default();
         let busybox =
-            ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(|path| path.is_file());
+            path.split(':').map(|folder| Path::new(folder).join("busybox")).find(|file| file.is_file());
         let busybox = busybox.ok_or("there is no busybox")?;
         let folder = self.folder.path().join("image");
         std::fs::create_dir_all(folder.join("bin")).unwrap();
-        std::fs::copy(busybox, folder.join("bin/busybox")).unwrap();
-        let list = Command::new(busybox).arg("--list").output().map_err(|e| e.to_string())?;
+        std::fs::copy(&busybox, folder.join("bin/busybox")).unwrap();
+        let list = Command::new(&busybox).arg("--list").output().map_err(|e| e.to_string())?;
         for name in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
             let _ = std::os::unix::fs::symlink("busybox", folder.join("bin").join(name));
         }
@@ -111,7 +112,7 @@ impl Drop for Engine {
 
 fn fixture(engine: &Engine, body: &str) -> Fixture {
     let mut fixture = job(body);
-    fixture.settings.docker = Docker { allowed: true, host: Some(engine.socket.clone()) };
+    fixture.settings.docker = Docker { containers: true, allowed: false, host: Some(engine.socket.clone()) };
     fixture
 }
 
@@ -125,6 +126,8 @@ async fn jobs_services_and_actions_run_in_containers() {
     actions_may_be_images(&engine).await;
     what_does_not_get_well_fails_the_job(&engine).await;
     a_step_that_takes_too_long_is_ended_within(&engine).await;
+    nothing_of_the_machine_is_reached(&engine).await;
+    what_the_dead_left_is_removed(&engine).await;
     assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "", "a container is left");
     let networks = engine.ok(&["network", "ls", "--format", "{{.Name}}"]);
     assert!(!networks.contains("windlass"), "{networks}");
@@ -137,8 +140,8 @@ async fn a_job_runs_in_a_container_beside_its_services(engine: &Engine) {
 env: { OF_JOB: job }
 container:
   image: docker://box:1
-  env: { OF_CONTAINER: "${{ secrets.PASSWORD }}" }
-  volumes: ["/etc/hostname:/machine:ro"]
+  env: { OF_CONTAINER: "${{ secrets.PASSWORD }}", LINES_OF: "one\ntwo" }
+  volumes: ["data:/data", "${{ github.workspace }}:/again"]
   options: --cpus 1 --label "two=words here"
 services:
   web:
@@ -154,9 +157,10 @@ steps:
   - id: first
     env: { OF_STEP: step }
     run: |
-      echo "in $(cat /proc/1/cmdline | tr '\0' ' ')"
+      echo "child of $PPID, $(tr '\0' ' ' < /proc/1/cmdline | grep -c 'sandbox-init connect') init"
+      echo "$LINES_OF"
       echo "$OF_JOB $OF_STEP $FROM_IMAGE $HOME $PWD"
-      echo "secret $OF_CONTAINER"; test -f /machine && echo mounted
+      echo "secret $OF_CONTAINER"; touch /data/x && test -d /again && echo mounted
       echo "x=42" >> "$GITHUB_OUTPUT"; echo "LATER=set" >> "$GITHUB_ENV"
       mkdir -p tools && printf '#!/bin/sh\necho tool ran\n' > tools/mine && chmod +x tools/mine
       echo "$GITHUB_WORKSPACE/tools" >> "$GITHUB_PATH"
@@ -177,7 +181,8 @@ steps:
     .run()
     .await;
     ran.succeeded()
-        .says("in tail -f /dev/null ")
+        .says("child of 1, 1 init")
+        .says("two")
         .says("job step yes /github/home /__w/shop/shop")
         .says("secret ***")
         .says("mounted")
@@ -275,9 +280,9 @@ steps:
     assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
 
     let mut closed = fixture(engine, "container: box:1\nsteps:\n  - run: echo never\n");
-    closed.settings.docker.allowed = false;
+    closed.settings.docker.containers = false;
     let ran = closed.run().await;
-    assert!(ran.reason.clone().unwrap().contains("WINDLASS_DOCKER=allowed"), "{:?}", ran.reason);
+    assert!(ran.reason.clone().unwrap().contains("WINDLASS_DOCKER=1"), "{:?}", ran.reason);
     assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
 }
 
@@ -294,4 +299,63 @@ steps:
     .run()
     .await;
     ran.succeeded().says("gone");
+}
+
+/// What a job asks for that would give it more than its own folder is refused; what it puts in the place of its folders
+/// leads nowhere but into the container.
+async fn nothing_of_the_machine_is_reached(engine: &Engine) {
+    for (asked, why) in [
+        ("options: --privileged", "--privileged"),
+        ("volumes: [\"/etc:/machine\"]", "/etc"),
+        ("ports: [\"0.0.0.0:81:81\"]", "0.0.0.0"),
+        ("options: --network host", "--network"),
+    ] {
+        let body = format!("container:\n  image: box:1\n  {asked}\nsteps:\n  - run: echo never\n");
+        let ran = fixture(engine, &body).run().await;
+        assert_eq!(ran.conclusion, Some(Failure), "{asked}");
+        assert!(ran.reason.clone().unwrap().contains(why), "{asked}: {:?}", ran.reason);
+        assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
+    }
+    let outside = engine.folder.path().join("outside");
+    std::fs::write(&outside, "x").unwrap();
+    let ran = fixture(
+        engine,
+        &r#"
+steps:
+  - run: rm -rf "$GITHUB_WORKSPACE" && ln -s / "$GITHUB_WORKSPACE"
+    working-directory: /
+  - uses: docker://box:1
+    with:
+      entrypoint: sh
+      args: -c "test -e /github/workspace/OUTSIDE && echo reached; test -e /var/run/docker.sock && echo reached; echo looked"
+"#
+        .replace("/OUTSIDE", &outside.display().to_string()),
+    )
+    .run()
+    .await;
+    assert!(!ran.log.lines().any(|line| line == "reached"), "{}", ran.log);
+    ran.says("looked");
+}
+
+/// A unit that was killed removes nothing: the next job that uses the engine does.
+async fn what_the_dead_left_is_removed(engine: &Engine) {
+    let ran = fixture(engine, "container: box:1\nsteps:\n  - run: echo \"id $HOSTNAME\"\n");
+    let ran = ran.run().await;
+    ran.succeeded();
+    // The labels of a job's network are known only while it runs; a service of this test's own shows them.
+    let mut child = Command::new("sh").args(["-c", "exit 0"]).spawn().unwrap();
+    let dead = format!("{}-1", child.id());
+    child.wait().unwrap();
+    let machine = windlass_runner::engine_mark();
+    let labels = [format!("windlass.owner={dead}"), format!("windlass.machine={machine}")];
+    engine.ok(&["create", "--label", &labels[0], "--label", &labels[1], "box:1", "true"]);
+    engine.ok(&["network", "create", "--label", &labels[0], "--label", &labels[1], "windlass_left"]);
+    engine.ok(&["create", "--name", "foreign", "box:1", "true"]);
+    fixture(engine, "container: box:1\nsteps:\n  - run: true\n").run().await.succeeded();
+    assert_eq!(
+        engine.ok(&["ps", "--all", "--format", "{{.Names}}"]),
+        "foreign",
+        "only what is not ours stays"
+    );
+    engine.ok(&["rm", "foreign"]);
 }

@@ -104,11 +104,8 @@ impl Places {
     pub(super) async fn ground(&self, place: &Where) -> Result<Ground, String> {
         match place {
             Where::Host => Ok(self.host().await),
-            Where::Sandbox => self.found.get_or_init(|| self.find()).await.clone(),
-            Where::Docker(image) => Err(format!(
-                "jobs in a container of an image of one's choice (docker:{image}) are not supported yet: give the job a \
-                 `container:`, or use sandbox or host"
-            )),
+            // What fetches code and actions runs beside a container.
+            Where::Sandbox | Where::Docker(_) => self.found.get_or_init(|| self.find()).await.clone(),
         }
     }
 

@@ -8,11 +8,12 @@ use windlass_api::runner::JobHappening;
 use windlass_kernel::{Actor, JobId, Timestamp};
 use windlass_pipeline::{Conclusion, Report, RunEvent};
 use windlass_runner::unit::UnitSettings;
-use windlass_runner::{JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
+use windlass_runner::{Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
 use windlass_workflow::Workflow;
 
 use super::Shell;
 use crate::local::job::{Ears, Word, assignment, folder};
+use crate::local::place::Where;
 use crate::runs::{detail, report};
 
 /// The end of a lease that does not end.
@@ -138,13 +139,19 @@ impl Shell {
         });
         let trees =
             SourceTrees { own: plan.repository.root.clone(), others: plan.request.repositories.clone() };
+        let image = match &place {
+            Where::Docker(image) => Some(image.clone()),
+            _ => None,
+        };
+        let mut docker = Docker::of_machine();
+        docker.containers |= image.is_some();
         let job = LocalJob {
             assignment,
             workflow,
             folder,
             keep: plan.request.reuse,
             exe: plan.request.exe.clone(),
-            settings: UnitSettings { runner: "here".to_owned(), ..UnitSettings::default() },
+            settings: UnitSettings { runner: "here".to_owned(), docker, image, ..UnitSettings::default() },
             sandboxes: ground.runtime,
             plain: ground.plain,
             memory: self.memory.clone(),

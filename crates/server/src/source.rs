@@ -222,7 +222,7 @@ async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> any
             .data(json!({"change": change, "old": text(&update.old), "new": text(&update.new), "push": moved.push}));
         batch = batch.event(event);
         // What a job pushes with its own token starts nothing: two workflows could go on for ever.
-        if matches!(pusher, Actor::Run(_)) {
+        if matches!(pusher, Actor::Run(_)) || in_a_crowd(moved, moves) {
             continue;
         }
         let pushed = Pushed { project: project.clone(), update: update.clone(), pusher };
@@ -231,6 +231,19 @@ async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> any
         }
     }
     Ok(batch)
+}
+
+/// Whether a ref moved with so many others in one push that none of them starts anything: more than three tags, or more
+/// than 5,000 branches, as on GitHub.
+fn in_a_crowd(moved: &PushedRef, moves: &[PushedRef]) -> bool {
+    const TAGS: usize = 3;
+    const BRANCHES: usize = 5_000;
+    if moved.push.is_none() {
+        return false;
+    }
+    let is_branch = |of: &PushedRef| of.update.name.as_branch().is_some();
+    let alike = |other: &&PushedRef| other.push == moved.push && is_branch(other) == is_branch(moved);
+    moves.iter().filter(alike).count() > if is_branch(moved) { BRANCHES } else { TAGS }
 }
 
 /// The environments and the state of the manifest on a project's default branch.

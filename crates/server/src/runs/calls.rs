@@ -7,9 +7,12 @@ use windlass_api as api;
 use windlass_api::Problem;
 use windlass_delivery::Release;
 use windlass_identity::{Action, Principal, Resource};
-use windlass_kernel::{Batch, Document, ProjectName, Query, RunId, StoreExt as _};
+use windlass_kernel::{Batch, Document, EnvironmentName, ProjectName, Query, RunId, StoreExt as _};
 use windlass_pipeline::{Again, Run, RunEvent};
 use windlass_web::Page;
+use windlass_workflow::Workflow;
+use windlass_workflow::expr::Value;
+use windlass_workflow::trigger::InputKind;
 
 use crate::context::{Context, internal, may, may_project, parse, stored};
 use crate::runs::lease::engine;
@@ -136,6 +139,7 @@ impl Context {
         })?;
         let inputs =
             workflow.on.check_inputs(&how.inputs).map_err(|wrong| Problem::invalid(wrong.join("; ")))?;
+        self.check_environments(&project, &workflow, &inputs).await?;
         let inputs: BTreeMap<String, serde_json::Value> =
             inputs.iter().map(|(k, v)| (k.clone(), v.to_json())).collect();
         let texts: BTreeMap<&String, String> = inputs
@@ -166,5 +170,39 @@ impl Context {
         self.commit(Batch::new().create(&run).events(events)).await.map_err(stored)?;
         self.runs_changed.notify_one();
         Ok(summary(&run))
+    }
+
+    /// Inputs that name environments name such as there are, where the project says which there are.
+    async fn check_environments(
+        &self,
+        project: &ProjectName,
+        workflow: &Workflow,
+        inputs: &BTreeMap<String, Value>,
+    ) -> Answer<()> {
+        let asked = workflow.on.dispatch_inputs().unwrap_or_default();
+        let asked: Vec<&str> = asked
+            .iter()
+            .filter(|input| input.kind == InputKind::Environment)
+            .map(|input| input.name.value.as_str())
+            .collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let (known, _) = crate::source::manifest_summary(self, project).await;
+        for name in asked {
+            let Some(value) = inputs.get(name).map(Value::to_text).filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            let named = value.parse::<EnvironmentName>();
+            named
+                .map_err(|e| Problem::invalid(format!("the input '{name}' must name an environment: {e}")))?;
+            if !known.is_empty() && !known.iter().any(|known| **known == *value) {
+                let known = known.join(", ");
+                return Err(Problem::invalid(format!(
+                    "the input '{name}' must be one of the environments {known}, not '{value}'"
+                )));
+            }
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! Starting what a job wants before its first step, waiting until it is well, and ending it after the last.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use windlass_workflow::model::Job as JobModel;
 
-use super::entry::{Entry, environment};
+use super::entry::{Entry, environment, mount};
 use super::wanted::{Wanted, services};
 use super::{Containers, Inside, LABEL, Running, options};
 use crate::action::ActionError;
@@ -115,9 +116,23 @@ impl Job {
             }
             None => {
                 let ready = self.entry(serial).await?;
-                words.extend(["--add-host".to_owned(), "host.docker.internal:host-gateway".to_owned()]);
+                let gateway = [
+                    "network",
+                    "inspect",
+                    "--format",
+                    "{{range .IPAM.Config}}{{println .Gateway}}{{end}}",
+                    network,
+                ];
+                let gateway = self.docker(&gateway, &patience).await?;
+                if let Some(gateway) = gateway.lines().find(|line| !line.trim().is_empty()) {
+                    words.extend([
+                        "--add-host".to_owned(),
+                        format!("host.docker.internal:{}", gateway.trim()),
+                    ]);
+                }
                 for (outside, inside) in self.mounts() {
-                    words.extend(["--volume".to_owned(), format!("{outside}:{inside}")]);
+                    let mount = mount(Path::new(&outside), &inside, false).map_err(PlaceError::Failed)?;
+                    words.extend(["--mount".to_owned(), mount]);
                 }
                 words.extend(ready.options.iter().cloned());
                 words.push(wanted.image.clone());

@@ -40,12 +40,17 @@ function layout() {
   lines(at, shape.lines);
   total = row;
   drawn = "";
+  if (whole()) return;
   const tall = height();
   space.style.height = Math.min(tall, TALLEST) + "px";
   pos = Math.min(pos, Math.max(0, tall - view.clientHeight));
 }
-function height() { return wrap.checked ? Math.max(0, total - 1) * H + Math.min(view.clientHeight || H, total * H * 4) : total * H; }
+// A short log whose lines wrap is drawn whole: it has the height that it has.
+function whole() { return wrap.checked && total <= 300; }
+function height() { if (whole()) return rows.offsetHeight; return heightOfRows(); }
+function heightOfRows() { return wrap.checked ? Math.max(0, total - 1) * H + Math.min(view.clientHeight || H, total * H * 4) : total * H; }
 function scale() {
+  if (whole()) return 1;
   const tall = height();
   return tall > TALLEST ? (TALLEST - view.clientHeight) / (tall - view.clientHeight) : 1;
 }
@@ -91,24 +96,31 @@ function fetchWanted() {
 // Drawing.
 function draw() {
   if (!shape) return;
+  if (whole()) {
+    if (drawn !== "whole") fill(0, total, "whole");
+    rows.style.transform = "";
+    space.style.height = rows.offsetHeight + "px";
+    return;
+  }
   const shown = Math.ceil(view.clientHeight / H) + 1, first = Math.min(Math.max(0, Math.floor(pos / H)), Math.max(0, total - 1));
   const before = wrap.checked ? 0 : Math.min(first, 8), to = Math.min(total, first + shown + 8);
   let from = first - before;
   const top = itemAt(from), tall = top?.step ? 2 : 1;
   if (top?.step) from = top.row;
   const key = `${from}-${to}`;
-  if (key !== drawn) {
-    drawn = key;
-    wanted = new Set();
-    const focus = document.activeElement?.closest?.("#logrows [data-step]")?.dataset.step;
-    const parts = [];
-    for (let row = from; row < to; row += itemAt(row).step ? 2 : 1) parts.push(element(row));
-    rows.replaceChildren(...parts);
-    if (focus) rows.querySelector(`[data-step="${focus}"]`)?.focus({ preventScroll: true });
-    if (wanted.size) fetchWanted();
-  }
+  if (key !== drawn) fill(from, to, key);
   const into = wrap.checked ? (pos / H - from) / tall * (rows.firstElementChild?.offsetHeight || H) : pos - from * H;
   rows.style.transform = `translateY(${Math.round(view.scrollTop - into)}px)`;
+}
+function fill(from, to, key) {
+  drawn = key;
+  wanted = new Set();
+  const focus = document.activeElement?.closest?.("#logrows [data-step]")?.dataset.step;
+  const parts = [];
+  for (let row = from; row < to; row += itemAt(row).step ? 2 : 1) parts.push(element(row));
+  rows.replaceChildren(...parts);
+  if (focus) rows.querySelector(`[data-step="${focus}"]`)?.focus({ preventScroll: true });
+  if (wanted.size) fetchWanted();
 }
 function element(row) {
   const item = itemAt(row), div = document.createElement("div");
@@ -137,7 +149,16 @@ function element(row) {
   div.append(link, time, text);
   return div;
 }
+// Brings a row into view, `above` pixels below the upper edge.
+function bring(row, above) {
+  if (!whole()) { moveTo(row * H - above); return; }
+  draw();
+  const item = itemAt(row), place = item.step ? `[data-step="${item.step.number}"]` : `[data-line="${item.from + row - item.row}"]`;
+  const found = rows.querySelector(place);
+  if (found) view.scrollTop = found.offsetTop - above;
+}
 function moveTo(next) {
+  if (whole()) { draw(); view.scrollTop = next; return; }
   const most = Math.max(0, height() - view.clientHeight);
   pos = Math.min(Math.max(0, next), most);
   own = true;
@@ -194,7 +215,7 @@ function reveal(line) {
   if (group && group.first < line) unfolded.add(group.first);
   layout();
   const row = rowOf(line);
-  if (row >= 0) moveTo(row * H - view.clientHeight / 3);
+  if (row >= 0) bring(row, view.clientHeight / 3);
 }
 function goThere() {
   const place = location.hash.match(/^#L(\d+)(?:-L(\d+))?$/), step = location.hash.match(/^#step-(\d+)$/);
@@ -205,13 +226,13 @@ function goThere() {
     chosen.set(Number(step[1]), true);
     layout();
     const item = items.find((i) => i.step?.number === Number(step[1]));
-    if (item) { follow.checked = false; moveTo(item.row * H); }
+    if (item) { follow.checked = false; bring(item.row, 0); }
   } else draw();
 }
 addEventListener("hashchange", () => { if (shape) goThere(); });
 
 // Looking for a text.
-let looked = "", hits = [], hit = -1, search = null;
+let looked = "", hits = [], hit = -1, more = false, search = null;
 async function look() {
   search?.abort();
   search = new AbortController();
@@ -232,7 +253,8 @@ async function look() {
         const near = hits.findIndex((n) => n >= line);
         jump(near < 0 ? 0 : near);
       }
-      tell(Boolean(next));
+      more = Boolean(next);
+      tell(more);
     }
   } catch { /* Another search took its place. */ }
 }
@@ -240,7 +262,6 @@ function tell(more) {
   const count = hits.length + (more ? "+" : "");
   found.textContent = hits.length ? `${hit + 1} of ${count}` : more ? "…" : "nothing";
 }
-let more = false;
 function jump(to) {
   if (!hits.length) return;
   hit = (to + hits.length) % hits.length;

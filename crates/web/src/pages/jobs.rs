@@ -31,6 +31,8 @@ struct JobPage {
     chrome: Chrome,
     run: wire::RunDetail,
     job: wire::JobView,
+    /// It is of the run's newest attempt.
+    latest: bool,
     finished: bool,
 }
 
@@ -88,18 +90,34 @@ async fn job(
     visitor: Visitor,
     Path((run_id, job_id)): Path<(String, String)>,
 ) -> Shown {
-    let run = web.platform.run(&visitor.who, &run_id).await?;
-    let job = find(&run, &job_id)?.clone();
+    let (run, job, latest) = find(&web, &visitor, &run_id, &job_id).await?;
     let finished = job.state == Progress::Completed;
     let title = format!("{} · {} #{}", job.name, run.summary.workflow, run.summary.number);
     let (follows, every) = if finished { ("", 0) } else { (run.summary.project.as_str(), 3) };
     let chrome = visitor.chrome(title, "projects").live(follows, every);
-    show(&JobPage { chrome, run, job, finished })
+    show(&JobPage { chrome, run, job, latest, finished })
 }
 
-fn find<'a>(run: &'a wire::RunDetail, job: &str) -> Result<&'a wire::JobView, Problem> {
-    let found = run.jobs.iter().find(|j| j.id == job);
-    found.ok_or_else(|| Problem::not_found("this run has no such job: it may be of an earlier attempt"))
+/// A job with its run, as the attempt stands or stood that it is of; and whether that is the newest.
+async fn find(
+    web: &Web,
+    visitor: &Visitor,
+    run_id: &str,
+    job_id: &str,
+) -> Result<(wire::RunDetail, wire::JobView, bool), Problem> {
+    let of = |run: &wire::RunDetail| run.jobs.iter().find(|j| j.id == job_id).cloned();
+    let run = web.platform.run(&visitor.who, run_id).await?;
+    if let Some(job) = of(&run) {
+        return Ok((run, job, true));
+    }
+    for number in (1..run.summary.attempt).rev() {
+        // Those before a certain attempt may be forgotten.
+        let Ok(earlier) = web.platform.attempt(&visitor.who, run_id, number).await else { continue };
+        if let Some(job) = of(&earlier) {
+            return Ok((earlier, job, false));
+        }
+    }
+    Err(Problem::not_found("this run has no such job, in none of its attempts"))
 }
 
 async fn shape(
@@ -107,8 +125,7 @@ async fn shape(
     visitor: Visitor,
     Path((run_id, job_id)): Path<(String, String)>,
 ) -> Result<Json<Shape>, PageError> {
-    let run = web.platform.run(&visitor.who, &run_id).await?;
-    let job = find(&run, &job_id)?;
+    let (_, job, _) = find(&web, &visitor, &run_id, &job_id).await?;
     let outline = web.platform.log_outline(&visitor.who, &run_id, &job_id).await?;
     let step = |step: &wire::StepView| {
         let place = outline.steps.iter().find(|s| s.number == step.number);
@@ -144,8 +161,7 @@ async fn plain(
     Path((run_id, job_id)): Path<(String, String)>,
     Query(which): Query<From>,
 ) -> Shown {
-    let run = web.platform.run(&visitor.who, &run_id).await?;
-    let job = find(&run, &job_id)?.clone();
+    let (run, job, _) = find(&web, &visitor, &run_id, &job_id).await?;
     let outline = web.platform.log_outline(&visitor.who, &run_id, &job_id).await?;
     let window = web.platform.log_window(&visitor.who, &run_id, &job_id, which.from, ON_PAGE).await?;
     let lines: Vec<(u64, Line)> =

@@ -17,6 +17,7 @@ use crate::{graph, markdown, view};
 pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/runs/{run}", get(run))
+        .route("/runs/{run}/attempts/{attempt}", get(attempt))
         .route("/runs/{run}/cancel", post(cancel))
         .route("/runs/{run}/rerun", post(rerun))
 }
@@ -29,7 +30,13 @@ struct RunPage {
     graph: Raw,
     families: Vec<JobsOnPage>,
     pending: Vec<wire::ApprovalView>,
+    /// All attempts, newest first; none if there is only one.
+    attempts: Vec<wire::RunSummary>,
+    /// It is not an earlier attempt.
+    latest: bool,
     reports: wire::RunReports,
+    /// Test reports of which there is nothing to say but that all passed.
+    passed: Vec<wire::TestReport>,
     summaries: Vec<(String, Raw)>,
     approvals: Vec<wire::ApprovalView>,
     deployments: Vec<wire::DeploymentView>,
@@ -51,7 +58,30 @@ struct JobsOnPage {
 
 async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -> Shown {
     let run = web.platform.run(&visitor.who, &id).await?;
-    let reports = web.platform.run_reports(&visitor.who, &id).await?;
+    page(&web, visitor, run, true).await
+}
+
+async fn attempt(State(web): State<Web>, visitor: Visitor, Path((id, number)): Path<(String, u32)>) -> Shown {
+    let latest = web.platform.run(&visitor.who, &id).await?;
+    if latest.summary.attempt == number {
+        return page(&web, visitor, latest, true).await;
+    }
+    let run = web.platform.attempt(&visitor.who, &id, number).await?;
+    page(&web, visitor, run, false).await
+}
+
+/// A run's page, or that of an earlier attempt, of which nothing can be asked any more.
+async fn page(web: &Web, visitor: Visitor, run: wire::RunDetail, latest: bool) -> Shown {
+    let id = run.summary.id.clone();
+    let attempts = match run.summary.attempt {
+        1 if latest => Vec::new(),
+        _ => web.platform.attempts(&visitor.who, &id).await?,
+    };
+    let mut reports = web.platform.run_reports(&visitor.who, &id).await?;
+    reports.tests.sort_by(|a, b| (a.failed == 0, &a.name).cmp(&(b.failed == 0, &b.name)));
+    // One report that is all well is shown whole; of many only those that are not.
+    let at = if reports.tests.len() > 1 { reports.tests.partition_point(|t| t.failed > 0) } else { 1 };
+    let passed = reports.tests.split_off(at.min(reports.tests.len()));
     let mut deployments = Vec::new();
     for deployment in &run.deployments {
         deployments.push(web.platform.deployment(&visitor.who, deployment).await?);
@@ -85,7 +115,10 @@ async fn run(State(web): State<Web>, visitor: Visitor, Path(id): Path<String>) -
         graph,
         families,
         pending,
+        attempts,
+        latest,
         reports,
+        passed,
         summaries,
         approvals,
         deployments,

@@ -257,11 +257,15 @@ impl Platform for Fake {
         Ok(())
     }
     async fn attempts(&self, who: &Principal, run: &str) -> Answer<Vec<api::RunSummary>> {
-        Ok(vec![self.run(who, run).await?.summary])
+        let latest = self.run(who, run).await?.summary;
+        let earlier = (1..latest.attempt).rev().map(|attempt| api::RunSummary { attempt, ..latest.clone() });
+        Ok(std::iter::once(latest.clone()).chain(earlier.collect::<Vec<_>>()).collect())
     }
     async fn attempt(&self, who: &Principal, run: &str, attempt: u32) -> Answer<api::RunDetail> {
         self.note(format!("attempt {run} {attempt}"));
-        self.run(who, run).await
+        let mut found = self.run(who, run).await?;
+        found.summary.attempt = attempt;
+        Ok(found)
     }
     async fn repository_dispatch(
         &self,

@@ -58,6 +58,10 @@ pub(crate) fn strategy(strategy: Option<&Strategy>, scope: &dyn Scope) -> Result
         None => None,
         Some(matrix) => {
             let value = matrix.render(scope).map_err(at("strategy.matrix"))?;
+            if value == Value::Null {
+                // One expression for the whole strategy may give one without a matrix.
+                return Ok(StrategySettings { legs: None, fail_fast, max_parallel });
+            }
             if value.as_str().is_some() {
                 return Err(
                     "`strategy.matrix` gave a text instead of a mapping; did you mean `fromJSON(…)`?".into(),

@@ -30,6 +30,31 @@ fn a_matrix_from_an_output() {
 }
 
 #[test]
+fn a_strategy_and_names_in_a_matrix_from_expressions() {
+    let mut play = Play::jobs(
+        &(job("plan", "")
+            + &job("whole", "needs: plan\nstrategy: ${{ fromJSON(needs.plan.outputs.s) }}")
+            + &job("plain", "needs: plan\nstrategy: ${{ fromJSON('{\"fail-fast\":false}') }}")
+            + &job(
+                "named",
+                "needs: plan\nstrategy:\n  matrix:\n    ${{ format('v{0}', 1) }}: [1, 2]\n    ${{ insert }}: {w: [3]}",
+            )),
+    );
+    play.finish("plan", Conclusion::Success, &[("s", r#"{"matrix": {"d": [1, 2]}, "max-parallel": 1}"#)]);
+    assert_eq!(
+        play.states(),
+        [
+            "plan: success",
+            "whole (1): queued",
+            "whole (2): siblings",
+            "plain: queued",
+            "named (1, 3): queued",
+            "named (2, 3): queued"
+        ]
+    );
+}
+
+#[test]
 fn a_matrix_of_nothing_is_skipped() {
     let play = Play::jobs(&job("a", "strategy:\n  matrix:\n    v: [1]\n    exclude:\n      - v: 1"));
     assert_eq!(play.states(), ["a: skipped"]);

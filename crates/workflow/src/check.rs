@@ -58,8 +58,12 @@ impl Check<'_> {
         for step in steps {
             self.see(contexts, |visit| visit.step(step));
             if let StepKind::Parallel(inner) = &step.kind {
-                inner.iter().for_each(|step| self.see(contexts, |visit| visit.step(step)));
-                inner.iter().for_each(|step| contexts.step_is_over(step));
+                for step in inner {
+                    self.see(contexts, |visit| visit.step(step));
+                }
+                for step in inner {
+                    contexts.step_is_over(step);
+                }
             }
             contexts.step_is_over(step);
         }

@@ -81,7 +81,9 @@ pub(crate) fn read_action(source: &Source<'_>) -> ParsedAction {
     let mut reader = Reader::new(source, Admit::Supported);
     let action = reader.action_meta(&root);
     if let Some(action) = action.as_ref().filter(|_| !reader.has_errors()) {
-        crate::check::action(action, source).into_iter().for_each(|found| reader.report(found));
+        for found in crate::check::action(action, source) {
+            reader.report(found);
+        }
     }
     let action = if reader.has_errors() { None } else { action };
     ParsedAction { action, diagnostics: reader.finish() }
@@ -133,7 +135,9 @@ impl Reader<'_> {
         self.check_graph(&workflow);
         // In a file that must be changed anyway, what follows from its errors would only distract.
         if !self.has_errors() {
-            crate::check::workflow(&workflow, self.source).into_iter().for_each(|found| self.report(found));
+            for found in crate::check::workflow(&workflow, self.source) {
+                self.report(found);
+            }
         }
         Some(workflow)
     }

@@ -167,7 +167,7 @@ fn expression() {
             Ok(expr) => {
                 assert!(expr.explain(&scope).chars().count() <= 401);
                 match expr.evaluate(&scope) {
-                    Err(error) => way(&error.message),
+                    Err(error) => way(&error.message.chars().take(40).collect::<String>()),
                     Ok(value) => {
                         let read = Value::from(&value.to_json());
                         assert!(read.to_json_text().len() < 64 << 20);

@@ -48,7 +48,9 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         if path.is_dir() {
             files(&path, found);
-        } else if (name.ends_with(".yml") || name.ends_with(".yaml")) && !name.starts_with("action") {
+        } else if path.extension().is_some_and(|end| end == "yml" || end == "yaml")
+            && !name.starts_with("action")
+        {
             found.push(path);
         }
     }

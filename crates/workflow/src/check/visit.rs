@@ -78,7 +78,9 @@ impl<'w> Visit<'_, 'w> {
         job.container.iter().for_each(|container| self.container(container));
         match &job.services {
             Services::Written(services) => {
-                services.iter().for_each(|service| self.container(&service.container));
+                for service in services {
+                    self.container(&service.container);
+                }
             }
             Services::Expression(whole) => self.template(whole, Usage::Value),
         }

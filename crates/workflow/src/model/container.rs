@@ -7,6 +7,7 @@ use crate::template::Template;
 /// `container`, or a service: written out, or one expression that gives a text (the image; nothing means no
 /// container) or an object with the keys of [`Container`].
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a file has few of them, and the larger one is the usual one")]
 pub enum ContainerSetting {
     /// Written out.
     Written(Container),

@@ -125,9 +125,10 @@ impl Reader<'_> {
             if let Some(field) = fields.get(key.name) {
                 let possible: Vec<&str> =
                     keys_of(Place::Activity).map(|key| key.name).filter(|name| has(name)).collect();
-                let help = match possible.is_empty() {
-                    true => format!("'{}' takes nothing", row.name),
-                    false => format!("'{}' takes {}", row.name, possible.join(", ")),
+                let help = if possible.is_empty() {
+                    format!("'{}' takes nothing", row.name)
+                } else {
+                    format!("'{}' takes {}", row.name, possible.join(", "))
                 };
                 self.report(Diagnostic::error(field.key.span, unexpected(key.name)).with_help(help));
             }

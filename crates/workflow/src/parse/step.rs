@@ -152,7 +152,9 @@ impl Reader<'_> {
             self.error(field.key.span, "'wait' names no step");
             return None;
         }
-        ids.iter().for_each(|id| self.check_background(id, before));
+        for id in &ids {
+            self.check_background(id, before);
+        }
         Some(StepKind::Wait(ids))
     }
 
@@ -183,7 +185,7 @@ impl Reader<'_> {
         for item in items {
             let Value::Mapping(pairs) = &item.value else { continue };
             let nested = |key: &str| FORMS[2..].contains(&key) || key == "background";
-            for Pair { key, .. } in pairs.iter().filter(|pair| nested(&pair.key.text)) {
+            if let Some(Pair { key, .. }) = pairs.iter().find(|pair| nested(&pair.key.text)) {
                 let finding = Diagnostic::error(key.span, unexpected(&key.text));
                 self.report(finding.with_help("a step within 'parallel' has 'run' or 'uses'"));
                 return None;

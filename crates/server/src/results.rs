@@ -12,13 +12,15 @@ mod tokens;
 mod uploads;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
 use windlass_api::Problem;
 use windlass_identity::{Principal, Scope};
-use windlass_kernel::{Clock, Digest, Entropy};
+use windlass_kernel::{Clock, Digest, Entropy, Timestamp};
 use windlass_oci::FileBlobs;
 use windlass_web::{
     Answer, BackendIds, Credential, Download, FoundCache, NewArtifact, Reserved, Signature, StoredArtifact,
@@ -29,6 +31,9 @@ use crate::data_dir::DataDir;
 
 pub(crate) use scopes::CacheScopes;
 pub(crate) use tokens::JobTokens;
+
+/// How often archives are looked for that nothing names.
+const SWEEPING: Duration = Duration::from_mins(30);
 
 /// What the services keep beside the documents.
 pub(crate) struct Results {
@@ -42,6 +47,8 @@ pub(crate) struct Results {
     keys: tokio::sync::Mutex<Option<Arc<keys::Keys>>>,
     /// Putting blocks together reads and writes the whole content.
     assembling: tokio::sync::Semaphore,
+    /// When the archives were last swept, in milliseconds since the Unix epoch.
+    swept: AtomicI64,
 }
 
 impl Results {
@@ -57,6 +64,7 @@ impl Results {
             blocks: blocks::Blocks::new(data.path("uploads")),
             keys: tokio::sync::Mutex::default(),
             assembling: tokio::sync::Semaphore::new(2),
+            swept: AtomicI64::new(0),
         })
     }
 }
@@ -77,6 +85,12 @@ impl Context {
     pub(crate) async fn tidy_results(&self) -> Result<(), windlass_kernel::StoreError> {
         self.end_uploads().await?;
         self.end_idle_caches().await?;
+        // What is named no more goes at once; a sweep finds what a crash left.
+        let (now, swept) = (self.now(), &self.results.swept);
+        if now.since(Timestamp::from_millis(swept.load(Ordering::Relaxed))) < SWEEPING {
+            return Ok(());
+        }
+        swept.store(now.as_millis(), Ordering::Relaxed);
         self.sweep_archives().await
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Blocks {
     root: PathBuf,
     /// What each upload holds, with what is on its way.
     held: Mutex<HashMap<u64, Held>>,
+    /// Looking at what is on the disk: not while another block of the same upload begins.
+    counting: tokio::sync::Mutex<()>,
     parts: AtomicU64,
 }
 
@@ -49,7 +51,12 @@ fn failed(error: &io::Error) -> Problem {
 
 impl Blocks {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, held: Mutex::default(), parts: AtomicU64::new(0) }
+        Self {
+            root,
+            held: Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
+            parts: AtomicU64::new(0),
+        }
     }
 
     fn folder(&self, upload: u64) -> PathBuf {
@@ -83,6 +90,7 @@ impl Blocks {
 
     /// Counts what a control before this one took in.
     async fn recount(&self, upload: u64) -> io::Result<()> {
+        let _counting = self.counting.lock().await;
         let known = || self.held.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&upload);
         if known() {
             return Ok(());
@@ -234,6 +242,26 @@ mod tests {
         again.write(1, "b", Body::from("12345"), 10).await.unwrap();
         assert_eq!(again.list(1).await.unwrap().len(), 2);
         assert_eq!(std::fs::read_dir(again.folder(1)).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn many_blocks_may_be_the_first_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocks = Blocks::new(dir.path().join("uploads"));
+        for upload in 0..20 {
+            let all = (0..8).map(|n| {
+                let slowly = stream::iter(0..20).then(|_| async {
+                    tokio::task::yield_now().await;
+                    Ok::<_, io::Error>(Bytes::from("x"))
+                });
+                let (blocks, name) = (&blocks, format!("b{n}"));
+                async move { blocks.write(upload, &name, Body::from_stream(slowly), 1000).await }
+            });
+            for outcome in futures_util::future::join_all(all).await {
+                outcome.unwrap();
+            }
+            assert_eq!(blocks.list(upload).await.unwrap().len(), 8);
+        }
     }
 
     #[tokio::test]

@@ -158,18 +158,20 @@ function bring(row, above) {
   if (found) view.scrollTop = found.offsetTop - above;
 }
 function moveTo(next) {
-  if (whole()) { draw(); view.scrollTop = next; return; }
+  if (whole()) { draw(); view.scrollTop = next; pos = view.scrollTop; return; }
   const most = Math.max(0, height() - view.clientHeight);
   pos = Math.min(Math.max(0, next), most);
   own = true;
   view.scrollTop = pos * scale();
   draw();
 }
-let own = false;
+let own = false, touched = 0;
+for (const kind of ["pointerdown", "pointermove", "touchmove"]) view.addEventListener(kind, (e) => { if (kind !== "pointermove" || e.buttons) touched = Date.now(); }, { passive: true });
 view.addEventListener("scroll", () => {
   if (own) { own = false; draw(); return; }
   const next = view.scrollTop / scale();
-  if (next < pos - 1) follow.checked = false;
+  // Only whoever drags the log or its bar back wants to stay there: it also moves when a step folds.
+  if (next < pos - 1 && Date.now() - touched < 1500) follow.checked = false;
   pos = next;
   draw();
 });

@@ -89,6 +89,7 @@ pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
     let spare = spare::Place::default();
     let dispatcher = Arc::new(Dispatcher { config, jobs, slots, capabilities, spare });
     dispatcher.adopt()?;
+    dispatcher.sweep_engine();
     dispatcher.keep_spare();
     dispatcher.ask_for_work().await;
     dispatcher.dismiss_spare();
@@ -268,12 +269,22 @@ impl Dispatcher {
     /// A unit is gone: what it finished goes, what it did not finish is reported as lost.
     async fn settle(&self, hand_out: &HandOut, folder: &JobFolder) {
         let job = &hand_out.job;
-        if !folder.is_done() {
+        let died = !folder.is_done();
+        if died {
             let reason = last_words(&folder.unit_log());
             tracing::warn!(job, reason, "a job's unit died without a report");
             self.report_lost(hand_out, &reason).await;
         }
         discard(folder);
+        if died {
+            self.sweep_engine();
+        }
+    }
+
+    /// Removes what dead units left in the Docker Engine.
+    fn sweep_engine(&self) {
+        let folder = self.config.data_dir.join("runner/docker");
+        tokio::spawn(async move { Docker::of_machine().sweep(&folder).await });
     }
 
     async fn report_lost(&self, hand_out: &HandOut, reason: &str) {

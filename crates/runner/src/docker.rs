@@ -93,6 +93,20 @@ impl Docker {
         Self { containers, allowed, host }
     }
 
+    /// Removes what jobs left in the engine whose process is gone, if jobs may use it. `folder` is made and removed.
+    pub(crate) async fn sweep(&self, folder: &std::path::Path) {
+        if !self.containers && !self.allowed {
+            return;
+        }
+        match client::Caller::find(folder, self).await {
+            Ok(caller) => {
+                owner::sweep(&caller).await;
+                caller.forget();
+            }
+            Err(why) => tracing::warn!(why, "jobs may have containers, but no engine answers"),
+        }
+    }
+
     /// The engine's socket, where a sandbox shows it to its job.
     pub(crate) fn socket(&self) -> Option<PathBuf> {
         let host = self.host.as_deref().unwrap_or("unix:///var/run/docker.sock");

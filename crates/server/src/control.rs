@@ -188,8 +188,8 @@ pub async fn doctor(data: &Path) -> Vec<(String, String)> {
     for (program, missing) in [
         ("git", "pushes cannot be received: install git"),
         ("bash", "steps without `shell:` run under sh"),
-        ("docker", "not needed; container jobs and Docker actions will want it when they come"),
-        ("node", "JavaScript actions will want it when they come; the built-in actions do not"),
+        ("docker", "not needed; container jobs and Docker actions want it, with WINDLASS_DOCKER=1"),
+        ("node", "JavaScript actions want it; the built-in actions do not"),
     ] {
         match on_path(program) {
             Some(path) => say(program, path.display().to_string()),

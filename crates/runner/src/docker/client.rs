@@ -32,15 +32,28 @@ const LONGEST: usize = 32 << 10;
 /// How long a short answer may take.
 const SHORT: Duration = Duration::from_mins(2);
 
-/// The engine, for one job.
-pub(crate) struct Client {
+/// The engine's program, as this process calls it.
+pub(crate) struct Caller {
     program: String,
     env: BTreeMap<String, String>,
-    /// Private to the unit.
+    /// Private to the caller.
     pub(super) folder: PathBuf,
     runner: Arc<dyn Sandbox>,
+}
+
+/// The engine, for one job.
+pub(crate) struct Client {
+    caller: Caller,
     /// Where its program runs.
     pub(super) place: Place,
+}
+
+impl std::ops::Deref for Client {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 /// A file with variables for a container: arguments are seen by everybody on the machine.
@@ -62,8 +75,16 @@ impl Variables {
 impl Client {
     /// The engine of this machine, if it answers.
     pub(super) async fn find(place: &Place, docker: &Docker) -> Result<Self, String> {
-        let folder = place.private_folder("docker");
-        std::fs::create_dir_all(&folder).map_err(|e| format!("the job's folder cannot be used: {e}"))?;
+        let caller = Caller::find(&place.private_folder("docker"), docker).await?;
+        let place = place.through(caller.runner.clone(), Vec::new());
+        Ok(Self { caller, place })
+    }
+}
+
+impl Caller {
+    /// The engine of this machine, if it answers. `folder` is made, and nobody else's.
+    pub(super) async fn find(folder: &Path, docker: &Docker) -> Result<Self, String> {
+        std::fs::create_dir_all(folder).map_err(|e| format!("the job's folder cannot be used: {e}"))?;
         let mut env: BTreeMap<String, String> = PASSED
             .iter()
             .flat_map(|name| [(*name).to_owned(), name.to_lowercase()])
@@ -81,9 +102,8 @@ impl Client {
         }
         let spec = SandboxSpec::machine("docker", folder.join("none"));
         let runner = Host::new().start(spec).await.map_err(|e| e.to_string())?;
-        let place = place.through(runner.clone(), Vec::new());
         let program = program.display().to_string();
-        let mut client = Self { program, env, folder, runner, place };
+        let mut client = Self { program, env, folder: folder.to_owned(), runner };
         if !client.env.contains_key("DOCKER_HOST") {
             // The machine's user may have chosen another engine; the rest of the user's settings stays out.
             let said = client.ask(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).await;

@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::client::Client;
+use super::client::Caller;
 
 const OWNER: &str = "windlass.owner";
 const MACHINE: &str = "windlass.machine";
@@ -43,7 +43,7 @@ pub(super) fn labels() -> Vec<String> {
 }
 
 /// Removes what processes left that are no more.
-pub(super) async fn sweep(client: &Client) {
+pub(super) async fn sweep(client: &Caller) {
     let filter = format!("label={MACHINE}={}", machine());
     let kinds: [(&[&str], &str, &[&str]); 3] = [
         (&["ps", "--all", "--no-trunc"], "{{.ID}}", &["rm", "--force", "--volumes"]),

@@ -126,6 +126,7 @@ async fn jobs_services_and_actions_run_in_containers() {
     actions_may_be_images(&engine).await;
     what_does_not_get_well_fails_the_job(&engine).await;
     a_step_that_takes_too_long_is_ended_within(&engine).await;
+    services_are_reached_from_the_machine(&engine).await;
     nothing_of_the_machine_is_reached(&engine).await;
     what_the_dead_left_is_removed(&engine).await;
     assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "", "a container is left");
@@ -299,6 +300,30 @@ steps:
     .run()
     .await;
     ran.succeeded().says("gone");
+}
+
+async fn services_are_reached_from_the_machine(engine: &Engine) {
+    let ran = fixture(
+        engine,
+        r#"
+services:
+  web:
+    image: box:1
+    ports: ["8080"]
+    entrypoint: sh
+    command: -c "mkdir /www && echo from the service > /www/index.html && httpd -f -p 8080 -h /www"
+    options: --health-cmd "wget -q -O - http://127.0.0.1:8080/" --health-interval 1s
+steps:
+  - run: |
+      exec 3<> "/dev/tcp/127.0.0.1/${{ job.services.web.ports['8080'] }}"
+      printf 'GET / HTTP/1.0\r\n\r\n' >&3
+      cat <&3
+    shell: bash
+"#,
+    )
+    .run()
+    .await;
+    ran.succeeded().says("from the service");
 }
 
 /// What a job asks for that would give it more than its own folder is refused; what it puts in the place of its folders

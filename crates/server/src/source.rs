@@ -262,3 +262,30 @@ pub(crate) async fn manifest_summary(ctx: &Context, project: &ProjectName) -> (V
         Ok(None) | Err(_) => (Vec::new(), None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use windlass_source::RefUpdate;
+
+    use super::*;
+
+    fn moved(name: &str, push: Option<&str>) -> PushedRef {
+        let new = Some("1".repeat(40).parse().unwrap());
+        let update = RefUpdate { name: name.parse().unwrap(), old: None, new };
+        PushedRef { update, pusher: None, push: push.map(str::to_owned) }
+    }
+
+    #[test]
+    fn more_than_three_tags_of_one_push_start_nothing() {
+        let tags = |count: usize, push: Option<&str>| -> Vec<PushedRef> {
+            let names = (0..count).map(|i| format!("refs/tags/v{i}"));
+            let tags: Vec<PushedRef> = names.map(|name| moved(&name, push)).collect();
+            [tags, vec![moved("refs/heads/main", push), moved("refs/tags/other", Some("another"))]].concat()
+        };
+        for (count, push, wanted) in [(3, Some("p"), 0), (4, Some("p"), 4), (9, None, 0)] {
+            let moves = tags(count, push);
+            let kept_back = moves.iter().filter(|one| in_a_crowd(one, &moves)).count();
+            assert_eq!(kept_back, wanted, "{count} tags, push {push:?}");
+        }
+    }
+}

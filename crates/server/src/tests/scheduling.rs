@@ -281,3 +281,29 @@ async fn a_run_starts_another_once_and_not_for_ever() {
     look(&world.ctx, true).await;
     assert_eq!(runs(&world).await.len(), 4, "three in a row are the most");
 }
+
+#[tokio::test]
+async fn inputs_that_name_environments_name_such_as_there_are() {
+    let world = World::new();
+    let on =
+        "{workflow_dispatch: {inputs: {where: {type: environment}, sure: {type: boolean, required: true}}}}";
+    let ship = workflow(on);
+    let manifest = "services:\n  web:\n    port: 80\nenvironments:\n  staging: {}\n  production: {}\n";
+    world.pushed("shop", "ada", &[(".github/workflows/ship.yml", &ship), ("windlass.yml", manifest)]).await;
+    let start = |environment: &str| {
+        let given = [("where", json!(environment)), ("sure", json!(true))];
+        let inputs = given.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        let how = api::Dispatch { git_ref: "main".into(), inputs };
+        let (ctx, ada) = (world.ctx.clone(), person("ada", Role::Member));
+        async move { ctx.dispatch(&ada, "shop", "ship.yml", how).await }
+    };
+    for (environment, says) in [("nowhere", "staging"), ("No Where", "must name an environment")] {
+        let problem = start(environment).await.unwrap_err();
+        assert!(problem.code == ErrorCode::Invalid && problem.detail.contains(says), "{problem:?}");
+    }
+    start("staging").await.unwrap();
+    let run = world.run().await;
+    assert_eq!(run.inputs, json!({"where": "staging", "sure": true}));
+    assert_eq!(run.github["event"]["inputs"], json!({"where": "staging", "sure": "true"}));
+    start("").await.unwrap();
+}

@@ -193,7 +193,7 @@ pub(crate) fn script_name(script: &str) -> String {
 /// The name of a step where it has none of its own, or before it is known.
 pub(crate) fn default_name(step: &Step) -> String {
     match &step.kind {
-        StepKind::Run(run) => script_name(&run.script.value.text()),
+        StepKind::Run(run) => script_name(run.script.value.text()),
         StepKind::Uses(uses) => format!("Run {}", uses.action.value),
         StepKind::Wait(ids) => {
             let ids: Vec<&str> = ids.iter().map(|id| id.value.as_str()).collect();

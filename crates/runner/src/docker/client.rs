@@ -174,9 +174,9 @@ impl Caller {
 }
 
 fn last_line(text: &str) -> String {
-    let lines =
+    let mut lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("See 'docker"));
-    let line = lines.last().unwrap_or("it does not say why");
+    let line = lines.next_back().unwrap_or("it does not say why");
     line.trim_start_matches("Error response from daemon: ").to_owned()
 }
 

@@ -190,7 +190,9 @@ impl Job {
             own.extend(services.action_env().into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         own.extend(files.env());
-        own.values_mut().for_each(|value| *value = translate(value, &folders));
+        for value in own.values_mut() {
+            *value = translate(value, &folders);
+        }
         own.insert("HOME".into(), "/github/home".into());
         // The folder is a link: by this a shell knows what it is called.
         own.insert("PWD".into(), "/github/workspace".into());

@@ -105,7 +105,7 @@ pub(super) fn options(words: &[String], free: bool) -> Result<Vec<String>, Strin
 fn check_value(name: &str, value: &str) -> Result<(), String> {
     match name {
         "--label" if value.starts_with(LABELS) => {
-            Err(format!("labels that begin with `{}` are Windlass' own", LABELS))
+            Err(format!("labels that begin with `{LABELS}` are Windlass' own"))
         }
         // A name alone would be looked up in the environment of the runner.
         "--env" if !value.contains('=') => Err(format!("`--env {value}` in `options` has no value")),

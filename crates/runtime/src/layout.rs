@@ -313,6 +313,11 @@ impl Plan<'_> {
             if let Some((at, text)) = resolver_below_run() {
                 self.text(at, text);
             }
+            let hosts = PathBuf::from("/etc/hosts");
+            // Only where a veil can lie: never is the machine's own file written.
+            if self.can_veil(&hosts) && self.in_root(&hosts) {
+                self.veils.push(Veil::File { text: hosts_text(), at: hosts });
+            }
             // NixOS keeps the way to every program here.
             if Path::new("/run/current-system").exists() {
                 let path = PathBuf::from("/run/current-system");
@@ -378,6 +383,17 @@ fn resolver_below_run() -> Option<(PathBuf, String)> {
     let at = std::fs::canonicalize("/etc/resolv.conf").ok().filter(|at| at.starts_with("/run"))?;
     let text = std::fs::read_to_string(&at).ok()?;
     Some((at, text))
+}
+
+/// The machine's table of hosts, with the name under which programs in a sandbox meet Windlass. It needs no look-up
+/// (RFC 6761, section 6.3), but the C library's does not know that everywhere.
+fn hosts_text() -> String {
+    let mut text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str("127.0.0.1 windlass.localhost\n");
+    text
 }
 
 /// The caller's folders, outer ones first.

@@ -91,3 +91,13 @@ at!(what_a_job_does_to_toolchains_is_thrown_away, [Namespaces], |world| {
     );
     next.kill().await.unwrap();
 });
+
+at!(a_sandbox_knows_the_platform_by_its_name, [Namespaces], |world| {
+    let sandbox = world.sandbox().await;
+    let done = sh(&sandbox, "getent hosts windlass.localhost").await;
+    assert!(done.exit.success(), "{}", done.error_text());
+    assert!(done.text().contains("127.0.0.1"), "{}", done.text());
+    assert!(!std::fs::read_to_string("/etc/hosts").unwrap_or_default().contains("windlass.localhost"));
+    sandbox.kill().await.unwrap();
+    world.assert_clean();
+});

@@ -68,15 +68,11 @@ pub(super) fn translate(value: &str, mounts: &[(String, String)]) -> String {
             (rest.is_empty() || rest.starts_with('/')).then(|| format!("{inside}{rest}"))
         })
     };
-    match one(value) {
-        Some(translated) => translated,
-        None if value.starts_with('/') && value.contains(":/") => value
-            .split(':')
-            .map(|part| one(part).unwrap_or_else(|| part.to_owned()))
-            .collect::<Vec<_>>()
-            .join(":"),
-        None => value.to_owned(),
+    if value.starts_with('/') && value.contains(":/") {
+        let parts = value.split(':').map(|part| one(part).unwrap_or_else(|| part.to_owned()));
+        return parts.collect::<Vec<_>>().join(":");
     }
+    one(value).unwrap_or_else(|| value.to_owned())
 }
 
 #[cfg(test)]

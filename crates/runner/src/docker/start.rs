@@ -302,10 +302,11 @@ impl Job {
     pub(crate) async fn leave_engine(&self) {
         let Some(client) = self.client.get() else { return };
         let label = format!("label={LABEL}={}", self.assignment.job);
-        let kinds: [(&[&str], &[&str]); 3] = [
+        let kinds: [(&[&str], &[&str]); 4] = [
             (&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]),
             (&["network", "ls", "--quiet"], &["network", "rm"]),
             (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
+            (&["image", "ls", "--quiet"], &["image", "rm", "--force"]),
         ];
         for (list, remove) in kinds {
             let listed =

@@ -132,6 +132,9 @@ async fn jobs_services_and_actions_run_in_containers() {
     assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "", "a container is left");
     let networks = engine.ok(&["network", "ls", "--format", "{{.Name}}"]);
     assert!(!networks.contains("windlass"), "{networks}");
+    let volumes = engine.ok(&["volume", "ls", "--quiet"]);
+    assert!(!volumes.contains("windlass"), "{volumes}");
+    assert_eq!(engine.ok(&["image", "ls", "--format", "{{.Repository}}"]), "box", "an image is left");
 }
 
 async fn a_job_runs_in_a_container_beside_its_services(engine: &Engine) {

@@ -48,7 +48,7 @@ struct Run<'a, T> {
     seen: HashSet<u64>,
     inputs: Vec<Vec<u8>>,
     count: u64,
-    slowest: (Duration, usize),
+    slowest: (Duration, Vec<u8>),
 }
 
 /// A folder for what a target writes: in memory where there is such a place, since it writes much.
@@ -120,7 +120,7 @@ impl<T: Fn(&[u8]) -> u64> Run<'_, T> {
         self.count += 1;
         let took = since.elapsed();
         if took > self.slowest.0 {
-            self.slowest = (took, input.len());
+            self.slowest = (took, input.to_owned());
         }
         match outcome {
             Ok(way) => self.seen.insert(way),
@@ -160,14 +160,14 @@ impl<T: Fn(&[u8]) -> u64> Run<'_, T> {
 
     fn tell(&self, took: Duration, known: usize) {
         println!(
-            "fuzz {}: {} s, {} inputs, {} of the corpus, {} more went new ways; the slowest took {} ms ({} bytes); peak memory {}",
+            "fuzz {}: {} s, {} inputs, {} of the corpus, {} more went new ways; the slowest took {} ms (it is kept in {}); peak memory {}",
             self.fuzz.name,
             took.as_secs(),
             self.count,
             known,
             self.inputs.len() - known,
             self.slowest.0.as_millis(),
-            self.slowest.1,
+            saved(self.fuzz.name, &self.slowest.1).display(),
             peak(),
         );
     }

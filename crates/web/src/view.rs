@@ -204,7 +204,10 @@ pub(crate) fn strip(results: &str) -> Raw {
         count('x'),
         count('s')
     );
-    let cells: String = results.chars().map(|c| format!("<i class=\"{}\"></i>", class(c))).collect();
+    let mut cells = String::new();
+    for letter in results.chars() {
+        cells.push_str(&format!("<i class=\"{}\"></i>", class(letter)));
+    }
     Raw(format!("<span class=\"strip\" role=\"img\" aria-label=\"{words}\" title=\"{words}\">{cells}</span>"))
 }
 

@@ -49,6 +49,7 @@ struct Notes {
     notes: Vec<wire::AnnotationView>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand every value over by reference")]
 impl Notes {
     /// Those that are shown below a line: the last one that they are about.
     fn below(&self, line: &usize) -> Vec<&wire::AnnotationView> {
@@ -134,7 +135,7 @@ struct ComparePage {
 }
 
 #[derive(Deserialize)]
-struct Reference {
+struct Place {
     #[serde(rename = "ref")]
     reference: Option<String>,
     before: Option<String>,
@@ -152,7 +153,7 @@ async fn root(
     state: State<Web>,
     visitor: Visitor,
     Path(project): Path<String>,
-    query: Query<Reference>,
+    query: Query<Place>,
 ) -> Shown {
     file(state, visitor, Path((project, String::new())), query).await
 }
@@ -161,7 +162,7 @@ async fn file(
     State(web): State<Web>,
     visitor: Visitor,
     Path((name, path)): Path<(String, String)>,
-    Query(query): Query<Reference>,
+    Query(query): Query<Place>,
 ) -> Shown {
     let who = &visitor.who;
     let project = web.platform.project(who, &name).await?;
@@ -246,7 +247,7 @@ async fn commits(
     State(web): State<Web>,
     visitor: Visitor,
     Path(name): Path<String>,
-    Query(query): Query<Reference>,
+    Query(query): Query<Place>,
 ) -> Shown {
     let who = &visitor.who;
     let project = web.platform.project(who, &name).await?;

@@ -13,7 +13,7 @@ use super::{Containers, Inside, LABEL, Running, options};
 use crate::action::ActionError;
 use crate::context::StepScope;
 use crate::job::{Job, Progress};
-use crate::place::PlaceError;
+use crate::place::{Patience, PlaceError};
 use crate::transcript::Voice;
 
 /// How long a health check is waited for between two looks: doubled each time, from the first to the last.
@@ -95,7 +95,9 @@ impl Job {
         if let Some((user, password)) = &wanted.credentials {
             self.log_in(&wanted.image, user, password).await?;
         }
-        self.docker_image(&wanted.image, voice, &patience).await?;
+        // Fetching takes its time: a job that is cancelled does not wait for it.
+        let impatient = Patience { survives_cancel: false, ..patience.clone() };
+        self.docker_image(&wanted.image, voice, &impatient).await?;
         let client = self.client().await?;
         let serial = self.next_serial();
         let mut words = vec!["create".to_owned(), "--network".into(), network.to_owned()];

@@ -26,9 +26,10 @@ fn the_rules_find_what_they_say() {
     for file in ["workflows/advice.yml", "workflows/calls.yml", "actions/greet/action.yml"] {
         let path = format!(".github/{file}");
         let text = read(&path).expect("a text");
-        let findings = match file.ends_with("action.yml") {
-            true => lint::action(&text, options()),
-            false => lint::workflow(&path, &text, options()),
+        let findings = if file.starts_with("actions/") {
+            lint::action(&text, options())
+        } else {
+            lint::workflow(&path, &text, options())
         };
         for finding in findings {
             _ = write!(found, "[{}] {}", finding.rule, finding.snippet(&path, &text));

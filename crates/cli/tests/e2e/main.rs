@@ -11,4 +11,5 @@ mod platform;
 mod registry;
 mod sandbox;
 mod secrets;
+mod services;
 mod source;

@@ -45,7 +45,7 @@ impl JobToken {
             "scp": format!("Actions.Results:{run}:{job}"),
         }));
         // Nobody but us takes it, and we look it up whole: 256 random bits do for a signature.
-        let text = format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(&*random));
+        let text = format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(*random));
         let token = Self {
             hash: runtime_token_hash(&text),
             project: project.clone(),

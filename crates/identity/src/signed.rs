@@ -76,7 +76,7 @@ mod tests {
     fn an_address_holds_for_what_it_names_until_it_ends() {
         let key = AddressKey::from_text(&AddressKey::generate(&OsEntropy)).unwrap();
         let now = Timestamp::from_millis(1000);
-        let ends = now + Duration::from_secs(60);
+        let ends = now + Duration::from_mins(1);
         let proof = key.sign(&["upload", "7"], ends);
         let holds = |what: &[&str], ends, proof: &str, now| key.verify(what, ends, proof, now).is_ok();
         assert!(holds(&["upload", "7"], ends, &proof, now));

@@ -236,7 +236,7 @@ impl Unit {
         let lease = Duration::from_secs(u64::from(assignment.lease_seconds.max(1)));
         let reporting = tokio::spawn(reporter.clone().run(control.clone(), stop.clone(), lease));
 
-        let end = self.job(assignment, ground, control, &log, &reporter, &stop).await;
+        let end = Box::pin(self.job(assignment, ground, control, &log, &reporter, &stop)).await;
         log.flush();
         if stop.now() == Stop::Lost {
             uploading.abort();
@@ -316,6 +316,7 @@ impl Unit {
         )
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each says one thing of the job")]
     async fn set_up(
         &self,
         assignment: Assignment,

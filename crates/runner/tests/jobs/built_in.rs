@@ -8,7 +8,7 @@ use crate::fixture::job;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_of_the_workflow_run_on_node() {
-    let ran = job(r##"
+    let ran = job(r#"
 steps:
   - uses: actions/github-script@v7
     id: s
@@ -37,7 +37,7 @@ steps:
     with: { script: "throw new Error('out of luck')" }
   - uses: actions/github-script@v7
     with: { script: "await github.rest.apps.getNothing({})" }
-"##)
+"#)
     .run()
     .await;
     if ran.log.contains("JavaScript actions need Node.js") {
@@ -141,7 +141,7 @@ steps:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_are_kept_under_names_that_say_what_they_hold() {
-    let ran = job(r##"
+    let ran = job(r#"
 name: Tests (linux, 3)
 steps:
   - run: mkdir -p out && echo '<testsuite/>' > out/junit.xml && echo 'TN:' > lcov.info
@@ -149,7 +149,7 @@ steps:
     with: { junit: "out/*.xml", coverage: lcov.info, sarif: none.sarif }
   - uses: windlass/report@v1
     with: { sarif: none.sarif, name: x, if-no-files-found: error }
-"##)
+"#)
     .run()
     .await;
     assert_eq!(ran.artifact_names().await.len(), 2, "{:?}", ran.artifact_names().await);

@@ -164,7 +164,7 @@ steps:
 
     let ran =
         mirrored("steps:\n  - uses: team/tells@v1\n  - run: echo NO_POST=1 >> \"$GITHUB_ENV\"\n", |mirror| {
-            tells(&mirror.join("team/tells"))
+            tells(&mirror.join("team/tells"));
         })
         .run()
         .await;
@@ -345,7 +345,7 @@ async fn an_action_that_cannot_be_had_says_how_to_provide_it() {
     assert_eq!(ran.steps().len(), 1, "nothing ran: {}", ran.log);
 
     let ran = mirrored("steps:\n  - uses: team/empty@v1\n", |mirror| {
-        write(&mirror.join("team/empty"), &[("x", "")])
+        write(&mirror.join("team/empty"), &[("x", "")]);
     });
     let reason = ran.run().await.reason.unwrap();
     assert!(reason.contains("Can't find 'action.yml' or 'action.yaml'"), "{reason}");

@@ -45,12 +45,10 @@ const BUILDX_ONLY: &[&str] = &[
     "--build-context",
     "--builder",
     "--cache-to",
-    "--load",
     "--no-cache-filter",
     "--output",
     "--secret",
     "--ssh",
-    "--push",
 ];
 
 #[async_trait]
@@ -109,13 +107,11 @@ impl Action for BuildPush {
         let id = run.job.place.layout.temp.join(format!("image-id-{}", run.job.next_serial()));
         let facts = run.job.place.layout.temp.join(format!("image-facts-{}.json", run.job.next_serial()));
         let push = run.flag("push")?;
-        if !buildx && let Some(foreign) = options.iter().find(|option| BUILDX_ONLY.contains(&option.as_str()))
-        {
-            if foreign != "--push" && foreign != "--load" {
-                return Err(failed(format!(
-                    "`{foreign}` needs `docker buildx`, which is not on the runner's machine"
-                )));
-            }
+        let foreign = options.iter().find(|option| BUILDX_ONLY.contains(&option.as_str()));
+        if let Some(foreign) = foreign.filter(|_| !buildx) {
+            return Err(failed(format!(
+                "`{foreign}` needs `docker buildx`, which is not on the runner's machine"
+            )));
         }
         if !buildx {
             options.retain(|option| option != "--push" && option != "--load");

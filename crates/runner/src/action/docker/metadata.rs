@@ -33,7 +33,9 @@ impl Action for Metadata {
         let about = about(run);
         let flavor = Flavor::parse(&run.lines("flavor")).map_err(failed)?;
         let (tags, notes) = Tags::of(&run.lines("tags"), &flavor, &about).map_err(failed)?;
-        notes.iter().for_each(|note| run.voice.warn(note));
+        for note in &notes {
+            run.voice.warn(note);
+        }
         let images = images(&run.lines("images")).map_err(failed)?;
         if tags.version.is_none() {
             run.voice.warn("No Docker image version has been generated. Check tags input.");
@@ -105,7 +107,7 @@ fn images(lines: &[String]) -> Result<Vec<String>, String> {
         let mut enabled = true;
         for part in line.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             match part.split_once('=') {
-                Some(("name", value)) => name = value.to_owned(),
+                Some(("name", value)) => value.clone_into(&mut name),
                 Some(("enable", value)) => {
                     enabled = match value {
                         "true" => true,

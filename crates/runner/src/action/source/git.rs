@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 use windlass_runtime::Exec;
 
 use super::keep::Kept;
 use super::{Brought, Wanted};
 use crate::action::{ActionError, failed};
 use crate::job::Job;
-use crate::place::Patience;
+use crate::place::{Interruption, Patience};
 use crate::tool::{Packing, Request};
+
+/// How long an address may take to say what a ref means, and to give the files.
+const LONGEST_QUESTION: Duration = Duration::from_mins(1);
+const LONGEST_FETCH: Duration = Duration::from_mins(10);
 
 /// An address that may have the repository.
 pub(super) struct Address {
@@ -267,7 +273,17 @@ impl Job {
         env.insert("GIT_TERMINAL_PROMPT".into(), "0".into());
         env.insert("GIT_ASKPASS".into(), "true".into());
         let exec = Exec { env, ..Exec::new(argv.iter().copied()) }.cwd(&self.place.layout.workspace);
-        let (code, out, err) = self.place.ask(exec, patience).await?;
+        // An address that swallows what is sent to it must not hold the job for ever.
+        let limit = if verb(argv) == "ls-remote" { LONGEST_QUESTION } else { LONGEST_FETCH };
+        let end = Instant::now().checked_add(limit);
+        let deadline = patience.deadline.into_iter().chain(end).min();
+        let (code, out, err) = match self.place.ask(exec, &Patience { deadline, ..patience.clone() }).await {
+            Err(ActionError::Interrupted(Interruption::TimedOut)) if deadline == end => {
+                let limit = limit.as_secs();
+                return Err(failed(format!("`git {}` took longer than {limit} seconds", verb(argv))));
+            }
+            other => other?,
+        };
         if code == 0 {
             return Ok(out);
         }

@@ -115,3 +115,15 @@ fn a_value_from_standard_input_is_not_taken_for_a_secret() {
     let out = String::from_utf8_lossy(&done.stdout);
     assert!(out.contains("end") && !out.contains("typed"), "{out}");
 }
+
+#[test]
+fn a_folder_stands_for_an_action_too() {
+    let steps = "  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: octo/greet@v1\n        with: {who: Ann}\n";
+    let repo = Repo::with(&on_push(steps));
+    let action = tempfile::tempdir().unwrap();
+    let text = "name: Greet\ndescription: greets\ninputs: {who: {required: true}}\nruns:\n  using: composite\n  steps:\n    - shell: bash\n      \
+                run: echo \"good day, ${{ inputs.who }}\"\n";
+    std::fs::write(action.path().join("action.yml"), text).unwrap();
+    let stands = format!("octo/greet@v1={}", action.path().display());
+    repo.here(&["--local-repository", &stands]).ended(0).says("good day, Ann");
+}

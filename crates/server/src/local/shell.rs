@@ -17,7 +17,7 @@ use windlass_workflow::Workflow;
 use super::control::LocalControl;
 use super::job::{Word, github};
 use super::plan::Plan;
-use super::{Audience, Outcome, place};
+use super::{Audience, Outcome, place, source};
 use crate::runs::{detail, job_view};
 
 /// A run that goes on.
@@ -46,6 +46,8 @@ struct Shell {
     models: HashMap<String, Arc<Workflow>>,
     /// Nothing is carried out; each job succeeds at once.
     dry: bool,
+    /// A folder in which repositories of this machine stand for those that workflows name.
+    stand_ins: Option<PathBuf>,
     /// A folder of ours in memory, if there is one.
     memory: Option<PathBuf>,
     /// Whether it was said that there is no sandbox.
@@ -73,15 +75,20 @@ pub async fn carry_out(plan: Plan, audience: Arc<dyn Audience>, dry: bool) -> an
         words,
         models: HashMap::new(),
         dry,
+        stand_ins: None,
         memory: place::memory(),
         warned: false,
         missed: false,
     };
     if !dry {
         std::fs::create_dir_all(&shell.plan.request.store)?;
+        shell.stand_ins = source::stand_ins(&shell.plan.request)?;
     }
     shell.begin();
     shell.drive(heard).await;
+    if let Some(folder) = &shell.stand_ins {
+        let _ = std::fs::remove_dir_all(folder);
+    }
     let folders = shell.runs.iter().map(|local| local.control.artifacts_folder().to_owned());
     Ok(Outcome {
         artifacts: folders.filter(|folder| folder.is_dir()).collect(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use windlass_pipeline::{Found, Loaded, Loading, Wanted};
 use windlass_workflow::Workflow;
 
+use super::LocalRequest;
 use super::repository::Repository;
 
 /// The largest workflow file, in bytes.
@@ -65,4 +66,22 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
             .map_err(|e| format!("{shown}: {e}")),
         Err(e) => Err(format!("{shown}: {e}")),
     }
+}
+
+/// A folder with a link for each repository that stands for one that workflows name, as runners look for actions.
+pub(super) fn stand_ins(request: &LocalRequest) -> std::io::Result<Option<PathBuf>> {
+    if request.repositories.is_empty() {
+        return Ok(None);
+    }
+    let folder = request.store.join("stand-ins").join(std::process::id().to_string());
+    for (name, path) in &request.repositories {
+        let (named, git_ref) = name.split_once('@').map_or((name.as_str(), None), |(n, r)| (n, Some(r)));
+        let Some((owner, repo)) = named.split_once('/') else { continue };
+        let leaf = git_ref.map_or_else(|| repo.to_owned(), |r| format!("{repo}@{}", r.replace('/', "_")));
+        let link = folder.join(owner).join(leaf);
+        std::fs::create_dir_all(folder.join(owner))?;
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(path, link)?;
+    }
+    Ok(Some(folder))
 }

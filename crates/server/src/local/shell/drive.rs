@@ -8,7 +8,7 @@ use windlass_api::runner::JobHappening;
 use windlass_kernel::{Actor, JobId, Timestamp};
 use windlass_pipeline::{Conclusion, Report, RunEvent};
 use windlass_runner::unit::UnitSettings;
-use windlass_runner::{Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
+use windlass_runner::{ActionSources, Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
 use windlass_workflow::Workflow;
 
 use super::Shell;
@@ -151,7 +151,13 @@ impl Shell {
             folder,
             keep: plan.request.reuse,
             exe: plan.request.exe.clone(),
-            settings: UnitSettings { runner: "here".to_owned(), docker, image, ..UnitSettings::default() },
+            settings: UnitSettings {
+                runner: "here".to_owned(),
+                actions: self.actions(),
+                docker,
+                image,
+                ..UnitSettings::default()
+            },
             sandboxes: ground.runtime,
             plain: ground.plain,
             memory: self.memory.clone(),
@@ -168,6 +174,13 @@ impl Shell {
             let _ = words.send(Word::Ended(id, end.map_err(|e| format!("its folder cannot be used: {e}"))));
         }));
         Ok(())
+    }
+
+    /// Where actions come from: folders of this machine first, then as a runner of this machine has them.
+    fn actions(&self) -> ActionSources {
+        let mut actions = ActionSources::of_machine(&self.plan.request.store);
+        actions.mirrors.splice(0..0, self.stand_ins.clone());
+        actions
     }
 
     fn hear(&mut self, word: Word) {

@@ -48,7 +48,7 @@ pub struct JobWorkflow {
 /// What the runner of `job` needs to know; `None` if the run has no such job.
 pub fn assignment(run: &Run, job: JobId) -> Option<JobContext> {
     let job: &Job = run.job(job)?;
-    let scope = run.source(job.parent)?;
+    let scope = run.source(job.parent).ok()?;
     let (file, text) = run.text_of(scope)?;
     let called = scope.and_then(|place| run.called.get(place));
     let inputs = match job.parent.and_then(|id| run.job(id)).and_then(|caller| caller.call.as_ref()) {

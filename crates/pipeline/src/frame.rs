@@ -13,11 +13,16 @@ use crate::{Conclusion, Job, Run};
 /// The job whose call made the jobs of a frame; none for the run's own workflow.
 pub(crate) type Frame = Option<JobId>;
 
+/// There is no such call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone;
+
 impl Run {
-    /// The place of the workflow that the jobs of a frame are of; `None` twice over for the run's own.
-    pub(crate) fn source(&self, frame: Frame) -> Option<Option<usize>> {
-        let Some(id) = frame else { return Some(None) };
-        self.job(id)?.call.as_ref().map(|call| Some(call.source))
+    /// The place of the workflow that the jobs of a frame are of; none for the run's own.
+    pub(crate) fn source(&self, frame: Frame) -> Result<Option<usize>, Gone> {
+        let Some(id) = frame else { return Ok(None) };
+        let call = self.job(id).and_then(|job| job.call.as_ref()).ok_or(Gone)?;
+        Ok(Some(call.source))
     }
 
     /// The file and the text of a source.
@@ -30,7 +35,7 @@ impl Run {
 
     /// The workflow that the jobs of a frame are of.
     pub(crate) fn model_of(&self, frame: Frame) -> Option<Workflow> {
-        let (file, text) = self.text_of(self.source(frame)?)?;
+        let (file, text) = self.text_of(self.source(frame).ok()?)?;
         parse(file, text).0
     }
 
@@ -82,7 +87,7 @@ impl Models {
 
     /// The workflow that the jobs of a frame are of.
     pub(crate) fn of(&mut self, run: &Run, frame: Frame) -> Option<Arc<Workflow>> {
-        let source = run.source(frame)?;
+        let source = run.source(frame).ok()?;
         self.at(run, source)
     }
 

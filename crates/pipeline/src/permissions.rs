@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use windlass_kernel::JobId;
 use windlass_workflow::model::{Access, Job as JobModel, Permissions, Workflow};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Gone};
 use crate::{Job, Run};
 
 /// What a job's token may do.
@@ -69,7 +69,7 @@ pub fn permissions(run: &Run, job: JobId) -> Option<Granted> {
     let chain: Vec<&Job> = std::iter::once(job).chain(run.callers(job)).collect();
     let mut granted: Option<Granted> = None;
     for job in chain.into_iter().rev() {
-        let own = said(run, job.parent, &job.key)?;
+        let own = said(run, job.parent, &job.key).ok()?;
         granted = Some(match (granted, own) {
             (None, own) => Granted::new(own.as_ref()),
             // A called workflow that says nothing has what its caller has.
@@ -80,10 +80,10 @@ pub fn permissions(run: &Run, job: JobId) -> Option<Granted> {
     granted
 }
 
-fn said(run: &Run, frame: Frame, key: &str) -> Option<Option<Permissions>> {
-    let workflow = run.model_of(frame)?;
-    let job = workflow.job(key)?;
-    Some(job.permissions.clone().or_else(|| workflow.permissions.clone()))
+fn said(run: &Run, frame: Frame, key: &str) -> Result<Option<Permissions>, Gone> {
+    let workflow = run.model_of(frame).ok_or(Gone)?;
+    let job = workflow.job(key).ok_or(Gone)?;
+    Ok(job.permissions.clone().or_else(|| workflow.permissions.clone()))
 }
 
 /// What the jobs of a called workflow ask for beyond what the calling job may give, in the language's own words.

@@ -227,7 +227,7 @@ impl Stage {
             "fail" => self.finish(rest, Conclusion::Failure),
             "stopped" => self.finish(rest, Conclusion::Cancelled),
             "cancel" => {
-                self.send(RunEvent::CancelRequested { by, reason: "enough".into(), force: rest == "force" })
+                self.send(RunEvent::CancelRequested { by, reason: "enough".into(), force: rest == "force" });
             }
             "pass" => self.send(RunEvent::GatePassed { job: self.job(rest).id }),
             "reject" => self.send(RunEvent::GateRejected { job: self.job(rest).id, reason: "no".into() }),

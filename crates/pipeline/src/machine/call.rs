@@ -43,7 +43,7 @@ impl Machine<'_> {
     ) -> Result<CallState, String> {
         let name = call.workflow.value.to_string();
         let missing = || format!("the workflow '{name}' was not loaded when the run was made");
-        let calls = match self.run.source(frame).ok_or_else(missing)? {
+        let calls = match self.run.source(frame).map_err(|_| missing())? {
             None => Some(&self.run.calls),
             Some(place) => self.run.called.get(place).map(|called| &called.calls),
         };
@@ -84,7 +84,8 @@ impl Machine<'_> {
         job.started_at = Some(now);
         if self.run.within(Some(id)).next().is_none() {
             let jobs: Vec<Job> = workflow.jobs.iter().map(|job| self.fresh(Some(id), job)).collect();
-            self.run.jobs.splice(i + 1..i + 1, jobs);
+            let behind = i + 1;
+            self.run.jobs.splice(behind..behind, jobs);
         }
         self.unsettled = true;
         self.emit_job(i, "job.started", json!({"calls": workflow.file}));

@@ -6,5 +6,6 @@ mod genuine;
 mod permissions;
 mod reports;
 mod runs;
+mod scheduling;
 mod services;
 mod world;

@@ -2,8 +2,8 @@
 //! ([`windlass_pipeline::step`]), with jobs in this very process ([`windlass_runner::run_local_job`]). No store, no
 //! ledger, no lease that could end: what happens is told to an [`Audience`] and then forgotten.
 //!
-//! - [`repository`] finds out what a run is of, [`event`] what started it, [`plan`] which workflows and jobs run.
-//! - [`shell`] carries a plan out, [`place`] says where jobs run, [`control`] is what they reach in a server's stead.
+//! - `repository` finds out what a run is of, `event` what started it, `plan` which workflows and jobs run.
+//! - `shell` carries a plan out, `place` says where jobs run, `control` is what they reach in a server's stead.
 
 mod control;
 mod event;

@@ -3,6 +3,7 @@
 
 mod delivered;
 mod engine;
+mod first_line;
 mod idle;
 mod lint;
 mod local;
@@ -22,7 +23,7 @@ use report::Section;
 /// Measure
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// sandbox, engine, local, lint, idle, switch, push-to-live, tasks, or all
+    /// sandbox, engine, first-line, local, lint, idle, switch, push-to-live, tasks, or all
     name: String,
     #[arg(hide = true, last = true)]
     words: Vec<String>,
@@ -34,7 +35,8 @@ pub(crate) struct Bench {
     count: usize,
 }
 
-const ALL: [&str; 8] = ["sandbox", "engine", "local", "lint", "idle", "switch", "push-to-live", "tasks"];
+const ALL: [&str; 9] =
+    ["sandbox", "engine", "first-line", "local", "lint", "idle", "switch", "push-to-live", "tasks"];
 
 /// Measures.
 pub(crate) async fn run(bench: Bench) -> Result<Exit> {
@@ -71,6 +73,7 @@ async fn one(name: &str, count: usize) -> Result<Section> {
     match name {
         "sandbox" => sandbox::measure(count).await,
         "engine" => engine::measure(count).await,
+        "first-line" => first_line::measure(count).await,
         "local" => local::measure(count).await,
         "lint" => lint::measure(count).await,
         "idle" => idle::measure().await,

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Stdio;
 use std::time::Duration;
 
-use windlass_runtime::{Exec, Host, Runtime as _, Sandbox, SandboxSpec, Signal};
+use windlass_runtime::{Exec, Host, Runtime as _, SandboxSpec};
 
 use super::Docker;
 use crate::folder::private;
@@ -38,7 +38,6 @@ pub(crate) struct Caller {
     env: BTreeMap<String, String>,
     /// Private to the caller.
     pub(super) folder: PathBuf,
-    runner: Arc<dyn Sandbox>,
 }
 
 /// The engine, for one job.
@@ -76,7 +75,9 @@ impl Client {
     /// The engine of this machine, if it answers.
     pub(super) async fn find(place: &Place, docker: &Docker) -> Result<Self, String> {
         let caller = Caller::find(&place.private_folder("docker"), docker).await?;
-        let place = place.through(caller.runner.clone(), Vec::new());
+        let spec = SandboxSpec::machine("docker", caller.folder.join("none"));
+        let runner = Host::new().start(spec).await.map_err(|e| e.to_string())?;
+        let place = place.through(runner, Vec::new());
         Ok(Self { caller, place })
     }
 }
@@ -100,10 +101,8 @@ impl Caller {
         if let Some(host) = &docker.host {
             env.insert("DOCKER_HOST".into(), host.clone());
         }
-        let spec = SandboxSpec::machine("docker", folder.join("none"));
-        let runner = Host::new().start(spec).await.map_err(|e| e.to_string())?;
         let program = program.display().to_string();
-        let mut client = Self { program, env, folder: folder.to_owned(), runner };
+        let mut client = Self { program, env, folder: folder.to_owned() };
         if !client.env.contains_key("DOCKER_HOST") {
             // The machine's user may have chosen another engine; the rest of the user's settings stays out.
             let said = client.ask(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).await;
@@ -130,14 +129,19 @@ impl Caller {
         &self,
         words: impl IntoIterator<Item = S>,
     ) -> Result<String, String> {
-        let process = self.runner.exec(self.exec(words)).await.map_err(|e| e.to_string())?;
-        let control = process.control.clone();
-        let Ok(done) = tokio::time::timeout(SHORT, process.finish()).await else {
-            let _ = control.signal(Signal::KILL).await;
+        let Exec { argv, env, cwd, .. } = self.exec(words);
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(argv.get(1..).unwrap_or_default()).env_clear().envs(env).current_dir(cwd);
+        let asked = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let Ok(done) = tokio::time::timeout(SHORT, asked).await else {
             return Err(format!("the Docker Engine did not answer for {} seconds", SHORT.as_secs()));
         };
-        let done = done.map_err(|e| e.to_string())?;
-        if done.exit.success() { Ok(done.text()) } else { Err(last_line(&done.error_text())) }
+        let done = done.map_err(|e| format!("`{}` cannot be run: {e}", self.program))?;
+        if done.status.success() {
+            Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+        } else {
+            Err(last_line(&String::from_utf8_lossy(&done.stderr)))
+        }
     }
 
     /// A file of variables for a container.

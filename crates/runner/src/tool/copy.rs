@@ -100,10 +100,11 @@ impl Copying {
         }
         if kind.is_symlink() {
             let target = fs::read_link(&from).map_err(at(&from))?;
-            if fs::read_link(&to).ok().as_ref() != Some(&target) {
-                let _ = fs::remove_file(&to);
-                std::os::unix::fs::symlink(&target, &to).map_err(at(&to))?;
+            if fs::read_link(&to).ok().as_ref() == Some(&target) {
+                return Ok(());
             }
+            let _ = fs::remove_file(&to);
+            std::os::unix::fs::symlink(&target, &to).map_err(at(&to))?;
         } else if kind.is_file() {
             if same(&kind, &to) {
                 return Ok(());

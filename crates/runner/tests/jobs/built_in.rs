@@ -156,6 +156,6 @@ steps:
     for (name, kind) in ran.artifact_names().await.iter().zip(["coverage-", "junit-"]) {
         assert!(name.starts_with(kind), "{name}");
     }
-    ran.says("`sarif`: no file was found with none.sarif");
+    ran.says("##[error]`sarif`: no file was found with none.sarif");
     assert_eq!(ran.conclusion, Some(Failure));
 }

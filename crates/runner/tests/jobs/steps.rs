@@ -55,7 +55,7 @@ jobs:
     .run()
     .await;
     ran.succeeded()
-        .says("A=workflow B=job C=step N=5 CI=true")
+        .says("A=workflow B=job C=step N=5 CI=true j")
         .says("B=from-env CI=no lines=2")
         .says("0123456789012345678901234567890123456789 team/shop Linux j true")
         .says("places")

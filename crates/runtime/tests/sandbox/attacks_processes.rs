@@ -107,10 +107,8 @@ at!(a_fork_bomb_is_contained, [Namespaces, UserNamespaces, Process], |world| {
     // a machine is not put to the test of what comes faster, which it is not said to stand.
     let counted =
         world.runtime.capabilities().cgroup != ControlGroups::None || !nix::unistd::geteuid().is_root();
-    let (bomb, bound) = match counted {
-        true => ("f() { f | f & f; }; f", 45),
-        false => ("f() { sleep 0.1; f & f; }; f", 2000),
-    };
+    let (bomb, bound) =
+        if counted { ("f() { f | f & f; }; f", 45) } else { ("f() { sleep 0.1; f & f; }; f", 2000) };
     let bomb = sandbox.exec(Exec::new(["/bin/sh", "-c", bomb, &mark])).await.unwrap();
     let mut most = 0;
     for _ in 0..40 {
@@ -121,7 +119,7 @@ at!(a_fork_bomb_is_contained, [Namespaces, UserNamespaces, Process], |world| {
     if !counted {
         let gone = async {
             while !with_mark(&mark).is_empty() {
-                tokio::time::sleep(Duration::from_millis(50)).await
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the watch ends the bomb");

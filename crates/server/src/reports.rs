@@ -66,7 +66,7 @@ pub(crate) async fn take_in(ctx: &Arc<Context>, at: &mut Option<u64>) -> Result<
                 "artifact.created" => match uploaded(ctx, entry).await {
                     Ok(()) => written = true,
                     Err(e @ StoreError::Corrupt { .. }) => {
-                        tracing::error!(error = %e, "a report is left out")
+                        tracing::error!(error = %e, "a report is left out");
                     }
                     Err(e) => return Err(e),
                 },
@@ -120,8 +120,14 @@ async fn uploaded(ctx: &Arc<Context>, entry: &Event) -> Result<(), StoreError> {
         Ok(Ok(contents)) => contents,
         // It is gone already: replaced, or expired.
         Ok(Err(e)) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Ok(Err(e)) => return Ok(unread(&upload, &e)),
-        Err(e) => return Ok(unread(&upload, &e)),
+        Ok(Err(e)) => {
+            unread(&upload, &e);
+            return Ok(());
+        }
+        Err(e) => {
+            unread(&upload, &e);
+            return Ok(());
+        }
     };
     if contents.is_empty() {
         return Ok(());

@@ -3,6 +3,7 @@
 mod crash;
 mod deliveries;
 mod genuine;
+mod logs;
 mod permissions;
 mod reports;
 mod runs;

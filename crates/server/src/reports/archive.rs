@@ -153,8 +153,8 @@ fn form(name: &str, begin: &[u8]) -> Option<Form> {
         return Some(Form::Lcov);
     }
     let json = text.starts_with('{');
-    (json && (name.ends_with(".sarif") || name.ends_with(".sarif.json") || text.contains("sarif")))
-        .then_some(Form::Sarif)
+    let named = [".sarif", ".sarif.json"].iter().any(|end| name.ends_with(end));
+    (json && (named || text.contains("sarif"))).then_some(Form::Sarif)
 }
 
 /// A reader that ends at a limit, and knows whether there was more.

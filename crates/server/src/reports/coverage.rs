@@ -17,7 +17,7 @@ const LONGEST: u64 = 8 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lines {
     files: BTreeMap<String, BTreeMap<u32, bool>>,
-    lines: usize,
+    noted: usize,
     /// Something did not fit.
     pub(super) cut: bool,
 }
@@ -36,14 +36,14 @@ impl Lines {
     }
 
     fn note(&mut self, path: &str, line: u32, hit: bool) {
-        if !self.files.contains_key(path) && self.files.len() >= MOST_FILES || self.lines >= MOST_LINES {
+        if !self.files.contains_key(path) && self.files.len() >= MOST_FILES || self.noted >= MOST_LINES {
             self.cut = true;
             return;
         }
         let lines = self.files.entry(path.to_owned()).or_default();
         let known = lines.len();
         *lines.entry(line).or_default() |= hit;
-        self.lines += lines.len() - known;
+        self.noted += lines.len() - known;
     }
 
     /// Reads a trace file of LCOV.
@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn too_many_files_are_cut_and_said() {
         let mut lines = Lines::default();
-        let text: String = (0..MOST_FILES + 10).map(|n| format!("SF:{n}\nDA:1,1\nend_of_record\n")).collect();
+        let mut text = String::new();
+        for n in 0..MOST_FILES + 10 {
+            text.push_str(&format!("SF:{n}\nDA:1,1\nend_of_record\n"));
+        }
         lines.lcov(text.as_bytes()).unwrap();
         assert_eq!((lines.sums().len(), lines.cut), (MOST_FILES, true));
         lines.lcov(&vec![b'x'; 1 << 20][..]).unwrap();

@@ -81,7 +81,7 @@ impl Results {
                 Token::Open(name, attributes) => {
                     match name.as_str() {
                         "testsuite" => {
-                            suites.push(attribute(&attributes, "name").unwrap_or_default().to_owned())
+                            suites.push(attribute(&attributes, "name").unwrap_or_default().to_owned());
                         }
                         "testcase" => going = Some(begin(&attributes, suites.last())),
                         other => {

@@ -31,9 +31,10 @@ impl Context {
         may(who, Action::ReadRuns, &Resource::Run { project: first.project.clone(), run: id })?;
         let key = of_branch(&first.project, &first.branch);
         let failed = found.iter().any(|d| d.value.tests.as_ref().is_some_and(|t| !t.failures.is_empty()));
-        let history = match failed {
-            true => self.store.get::<TestHistory>(&key).await.map_err(stored)?.map(|d| d.value),
-            false => None,
+        let history = if failed {
+            self.store.get::<TestHistory>(&key).await.map_err(stored)?.map(|d| d.value)
+        } else {
+            None
         };
         let mut reports = api::RunReports::default();
         let mut seen = Vec::new();

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn a_run_reads_its_own_then_its_base_then_the_default_branch() {
-        let cases: [(&str, &str, Option<&str>, &str, &[&str]); 6] = [
+        type Case<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, &'a [&'a str]);
+        let cases: [Case<'_>; 6] = [
             ("push", MAIN, None, MAIN, &[MAIN]),
             ("push", "refs/heads/x", None, "refs/heads/x", &["refs/heads/x", MAIN]),
             ("push", "refs/tags/v1", None, "refs/tags/v1", &["refs/tags/v1", MAIN]),

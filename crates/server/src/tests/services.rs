@@ -137,7 +137,8 @@ async fn an_artifact_comes_in_blocks_of_any_order() {
         assert_eq!(scene.put(&url, &format!("&comp=block&blockid={id}"), text).await, StatusCode::CREATED);
     }
     let list = |ids: &[&str]| {
-        let entries: String = ids.iter().map(|id| format!("<Latest>{id}</Latest>")).collect();
+        let entries: Vec<String> = ids.iter().map(|id| format!("<Latest>{id}</Latest>")).collect();
+        let entries = entries.concat();
         format!("<?xml version=\"1.0\"?><BlockList>{entries}</BlockList>")
     };
     let missing = scene.put(&url, "&comp=blocklist", &list(&["MQ==", "Mw=="])).await;

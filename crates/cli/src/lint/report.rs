@@ -1,5 +1,7 @@
 //! What was found, for people and for programs.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 use windlass_workflow::lint::RULES;
@@ -29,7 +31,7 @@ pub(super) fn text(linted: &[Linted], notes: bool) -> Result<()> {
     let hidden = count(Severity::Note);
     if hidden > 0 {
         let hint = if notes { "" } else { " (see --notes)" };
-        text.push_str(&format!(", {}{hint}", words(hidden, "note")));
+        _ = write!(text, ", {}{hint}", words(hidden, "note"));
     }
     let tone = if errors > 0 { Tone::Bad } else { Tone::Good };
     show::print(&tone.paint(text))
@@ -123,11 +125,16 @@ fn result(file: &str, finding: &Diagnostic) -> Value {
 
 /// A path as a relative reference (RFC 3986, section 4.2).
 fn uri(file: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let file = file.strip_prefix("./").unwrap_or(file);
-    file.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+    let mut uri = String::with_capacity(file.len());
+    for byte in file.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
-    account, approve, audit, bench, credential, deliver, demo, down, eval, lint, local, logs, project, run, service,
-    setting, status, up,
+    account, approve, audit, bench, credential, deliver, demo, down, eval, lint, local, logs, project, run,
+    service, setting, status, up,
 };
 
 const EXAMPLES: &str = "\

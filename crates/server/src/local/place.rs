@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn labels_have_their_places() {
-        let cases: &[(&[&str], &[&str], Result<Where, &str>)] = &[
+        type Case<'a> = (&'a [&'a str], &'a [&'a str], Result<Where, &'a str>);
+        let cases: &[Case<'_>] = &[
             (&[], &["ubuntu-latest"], Ok(Where::Sandbox)),
             (&[], &["Ubuntu-22.04"], Ok(Where::Sandbox)),
             (&[], &["self-hosted", "linux"], Ok(Where::Sandbox)),

@@ -122,7 +122,7 @@ pub fn plan(request: LocalRequest) -> Result<Plan, PlanError> {
             LocalEvent::new(&name, &repository, &actor, request.payload.as_ref(), &request.inputs)
         });
         let decision = event.decide(&workflow);
-        if !decision.run && !(named && workflow.on.names().contains(&name.as_str())) {
+        if !(decision.run || named && workflow.on.names().contains(&name.as_str())) {
             reasons.push(format!("  {}: {}", found.file, decision.reason));
             continue;
         }

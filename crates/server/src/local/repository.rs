@@ -50,7 +50,7 @@ impl Repository {
     }
 
     fn read(&mut self, git: &GitFiles) {
-        let head = git.text(&git.own.join("HEAD")).unwrap_or_default();
+        let head = text(&git.own.join("HEAD")).unwrap_or_default();
         match head.trim().strip_prefix("ref: ") {
             // Refs in tables are for Git itself to read.
             Some("refs/heads/.invalid") => self.ask_git(),
@@ -64,13 +64,13 @@ impl Repository {
                 head.trim().clone_into(&mut self.git_ref);
             }
         }
-        let origin = git.text(&git.common.join("refs/remotes/origin/HEAD")).unwrap_or_default();
+        let origin = text(&git.common.join("refs/remotes/origin/HEAD")).unwrap_or_default();
         let branch = origin.trim().strip_prefix("ref: refs/remotes/origin/").map(str::to_owned);
         let there = |name: &&str| git.sha(&format!("refs/heads/{name}")).is_some();
         self.default_branch = branch
             .or_else(|| ["main", "master", "trunk"].iter().find(|name| there(name)).map(|n| (*n).to_owned()))
             .unwrap_or_else(|| self.git_ref.trim_start_matches("refs/heads/").to_owned());
-        let config = git.text(&git.common.join("config")).unwrap_or_default();
+        let config = text(&git.common.join("config")).unwrap_or_default();
         if let Some((server, name)) = origin_of(&config).as_deref().and_then(server_and_name) {
             (self.server_url, self.name) = (server, name);
         }
@@ -78,10 +78,10 @@ impl Repository {
 
     fn ask_git(&mut self) {
         if let Some(name) = git(&self.root, &["symbolic-ref", "--quiet", "HEAD"]) {
-            self.git_ref = name.trim().to_owned();
+            name.trim().clone_into(&mut self.git_ref);
         }
         if let Some(sha) = git(&self.root, &["rev-parse", "--verify", "--quiet", "HEAD"]) {
-            self.sha = sha.trim().to_owned();
+            sha.trim().clone_into(&mut self.sha);
         }
     }
 
@@ -166,11 +166,6 @@ impl GitFiles {
         Some(Self { own, common })
     }
 
-    fn text(&self, path: &Path) -> Option<String> {
-        let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= LARGEST);
-        small.then(|| std::fs::read_to_string(path).ok()).flatten()
-    }
-
     /// The text of an object that has a file of its own.
     fn object(&self, sha: &str) -> Option<String> {
         let (folder, file) = sha.split_at_checked(2)?;
@@ -183,14 +178,20 @@ impl GitFiles {
 
     /// The commit of a ref.
     fn sha(&self, name: &str) -> Option<String> {
-        let loose = self.text(&self.common.join(name)).map(|text| text.trim().to_owned());
+        let loose = text(&self.common.join(name)).map(|text| text.trim().to_owned());
         if let Some(sha) = loose.filter(|sha| is_sha(sha)) {
             return Some(sha);
         }
-        let packed = self.text(&self.common.join("packed-refs"))?;
+        let packed = text(&self.common.join("packed-refs"))?;
         let found = packed.lines().filter_map(|line| line.split_once(' ')).find(|(_, known)| *known == name);
         found.map(|(sha, _)| sha.to_owned()).filter(|sha| is_sha(sha))
     }
+}
+
+/// A file's text, if it is not too large.
+fn text(path: &Path) -> Option<String> {
+    let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= LARGEST);
+    small.then(|| std::fs::read_to_string(path).ok()).flatten()
 }
 
 fn is_sha(text: &str) -> bool {

@@ -190,8 +190,8 @@ impl Shell {
                         stop.cancel(&reason);
                     }
                 }
-                // The ledger is the server's, and whatever else is for it to do.
-                _ => {}
+                // The ledger is the server's.
+                Action::Emit { .. } => {}
             }
         }
     }

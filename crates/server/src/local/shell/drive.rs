@@ -13,7 +13,7 @@ use windlass_workflow::Workflow;
 
 use super::Shell;
 use crate::local::job::{Ears, Word, assignment, folder};
-use crate::local::place::Where;
+use crate::local::place::{Places, Where};
 use crate::runs::{detail, report};
 
 /// The end of a lease that does not end.
@@ -122,7 +122,7 @@ impl Shell {
         let assignment = assignment(&plan, run, id, context)?;
         let folder = folder(&plan, run, id, &assignment.name);
         let workflow = self.model(&file, &text)?;
-        let place = plan.places.of(&labels).map_err(|label| crate::local::place::Places::unserved(label))?;
+        let place = plan.places.of(&labels).map_err(Places::unserved)?;
         let ground = plan.places.ground(&place).await?;
         if let Some(why) = ground.instead.as_ref().filter(|_| !self.warned) {
             self.warned = true;

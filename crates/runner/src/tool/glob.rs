@@ -150,15 +150,30 @@ fn names(path: &Path) -> Vec<&str> {
     names
 }
 
+/// Whether the segments take a path, or a folder that it lies in. Only the last `**` is gone back to: what lies before it
+/// was found as early as it can be.
 fn matches(segments: &[Segment], names: &[&str]) -> bool {
-    match (segments.split_first(), names.split_first()) {
-        (None, _) => true,
-        (Some((Segment::Any, rest)), _) => {
-            rest.is_empty() || (0..names.len()).any(|skip| matches(rest, &names[skip..]))
+    let (mut s, mut n) = (0, 0);
+    let mut any: Option<(usize, usize)> = None;
+    while let Some(segment) = segments.get(s) {
+        if *segment == Segment::Any {
+            any = Some((s, n));
+            s += 1;
+            continue;
         }
-        (Some(_), None) => false,
-        (Some((segment, segments)), Some((name, names))) => segment.fits(name) && matches(segments, names),
+        let Some(name) = names.get(n) else { return false };
+        if segment.fits(name) {
+            s += 1;
+            n += 1;
+        } else if let Some((at, from)) = any {
+            s = at + 1;
+            n = from + 1;
+            any = Some((at, n));
+        } else {
+            return false;
+        }
     }
+    true
 }
 
 impl Segment {
@@ -291,6 +306,19 @@ mod tests {
                     .collect();
                 assert_eq!(found, *wanted, "{lines:?}");
             }
+        }
+    }
+
+    #[test]
+    fn many_wildcards_are_no_search_without_end() {
+        let path = format!("/w/{}b", "a/".repeat(120));
+        for (pattern, taken) in [
+            ("**/a/".repeat(40) + "c", false),
+            ("**/a/".repeat(40) + "b", true),
+            ("**/**/a/**/**".into(), true),
+        ] {
+            let patterns = Patterns::parse(std::slice::from_ref(&pattern), Path::new("/w"), None);
+            assert_eq!(patterns.takes(Path::new(&path)), taken, "{pattern}");
         }
     }
 }

@@ -95,8 +95,8 @@ pub(crate) struct Local {
     #[arg(long, value_name = "NAME", help_heading = "What it is given")]
     pub(crate) actor: Option<String>,
     /// A folder that stands for a repository, in `uses` and in checkouts
-    #[arg(long, value_name = "OWNER/REPO@REF=PATH", help_heading = "What it is given")]
-    pub(crate) local_repository: Vec<String>,
+    #[arg(long = "local-repository", value_name = "OWNER/REPO@REF=PATH", help_heading = "What it is given")]
+    pub(crate) stand_in: Vec<String>,
     /// Where jobs of a label run; ubuntu-*, linux and self-hosted are served by the sandbox unless said otherwise
     #[arg(
         short = 'P',

@@ -48,7 +48,7 @@ pub(super) fn request(local: &Local) -> Result<LocalRequest> {
             .map(|text| LabelPlace::from_str(text).map_err(Failure::usage))
             .collect::<Result<_, _>>()?,
         actor: local.actor.clone(),
-        repositories: repositories(&local.local_repository)?,
+        repositories: repositories(&local.stand_in)?,
         reuse: local.reuse,
         ask: local.debug_on_failure && ask::possible(),
         at_once: local.parallel.unwrap_or(processors).max(1),

@@ -126,9 +126,12 @@ pub(crate) fn on_push(jobs: &str) -> String {
 
 /// A job that runs one script.
 pub(crate) fn job(id: &str, more: &str, script: &str) -> String {
-    let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
-    let script: String = script.lines().map(|line| format!("          {line}\n")).collect();
+    let (more, script) = (indented(more, "    "), indented(script, "          "));
     format!("  {id}:\n    runs-on: ubuntu-latest\n{more}    steps:\n      - run: |\n{script}")
+}
+
+fn indented(text: &str, by: &str) -> String {
+    text.lines().fold(String::new(), |all, line| all + by + line + "\n")
 }
 
 /// All files below a folder.

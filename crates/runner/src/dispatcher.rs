@@ -165,7 +165,7 @@ impl Dispatcher {
                 Ok(None) => backoff.reset(),
                 Ok(Some(assignment)) => {
                     backoff.reset();
-                    self.start(&assignment, permit);
+                    self.start(assignment, permit);
                 }
                 Err(e) => {
                     let why = format!("asking for work: {e}");
@@ -190,7 +190,7 @@ impl Dispatcher {
         }
     }
 
-    fn start(self: &Arc<Self>, assignment: &Assignment, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn start(self: &Arc<Self>, assignment: Assignment, permit: tokio::sync::OwnedSemaphorePermit) {
         let job = assignment.job.clone();
         if !plain(&job) {
             tracing::error!(job, "control handed out a job with an impossible id");
@@ -198,17 +198,17 @@ impl Dispatcher {
         }
         let hand_out = HandOut { job: job.clone(), attempt: Some(assignment.attempt) };
         tracing::info!(job, name = assignment.name, attempt = assignment.attempt, "starting a job");
-        let (folder, child) = match self.hand_to_spare(assignment) {
-            Some((folder, child)) => (folder, Ok(child)),
-            None => {
-                let folder = JobFolder::at(&self.jobs.join(format!("{job}-{}", assignment.attempt)));
-                let child = self.spawn(&folder, assignment);
-                (folder, child)
-            }
-        };
-        self.keep_spare();
         let this = self.clone();
         tokio::spawn(async move {
+            let (folder, child) = match this.hand_to_spare(&assignment).await {
+                Some((folder, child)) => (folder, Ok(child)),
+                None => {
+                    let folder = JobFolder::at(&this.jobs.join(format!("{job}-{}", assignment.attempt)));
+                    let child = this.spawn(&folder, &assignment);
+                    (folder, child)
+                }
+            };
+            this.keep_spare();
             match child {
                 Ok(mut child) => {
                     let _ = child.wait().await;

@@ -119,10 +119,10 @@ impl Docker {
         let empty = self.folder.join("empty.tar");
         std::fs::write(&empty, [0u8; 1024]).unwrap();
         let imported = self.run(&["import", &empty.display().to_string(), "empty:latest"]);
-        match imported.status.success() {
-            true => Ok(self),
-            false => Err(format!("dockerd cannot unpack layers here: {}", told(&imported).trim())),
+        if imported.status.success() {
+            return Ok(self);
         }
+        Err(format!("dockerd cannot unpack layers here: {}", told(&imported).trim()))
     }
 
     fn run(&self, arguments: &[&str]) -> Output {

@@ -37,7 +37,7 @@ jobs:
 
 const ACTION: &str = "name: look\ndescription: x\nruns: { using: node20, main: main.js }\n";
 
-const LOOK: &str = r#"
+const LOOK: &str = r"
 const claims = JSON.parse(Buffer.from(process.env.ACTIONS_RUNTIME_TOKEN.split('.')[1], 'base64url'))
 const run = claims.scp.split(':')[1]
 const host = new URL(process.env.GITHUB_SERVER_URL).hostname
@@ -46,7 +46,7 @@ const url = new URL('/twirp/github.actions.results.api.v1.ArtifactService/ListAr
 const headers = { 'content-type': 'application/json', authorization: `Bearer ${process.env.ACTIONS_RUNTIME_TOKEN}` }
 fetch(url, { method: 'POST', headers, body: JSON.stringify({ workflow_run_backend_id: run }) })
   .then(async answer => console.log(`listed ${answer.status} ${JSON.stringify(await answer.json())}`))
-"#;
+";
 
 #[test]
 fn a_job_pushes_starts_and_proves_itself_with_its_own_tokens() {

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::Child;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use windlass_api::runner::Assignment;
 use windlass_kernel::{Entropy as _, OsEntropy};
@@ -29,6 +31,8 @@ const FRESH: Duration = Duration::from_mins(5);
 #[derive(Default)]
 pub(super) struct Place {
     state: Mutex<State>,
+    /// Told when a unit that was being started is here, or will not come.
+    arrived: Notify,
     serial: AtomicU64,
 }
 
@@ -55,6 +59,21 @@ impl Place {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The unit that waits; the one that is being started, if that is so.
+    async fn next(&self) -> Option<Box<Spare>> {
+        loop {
+            let mut arrived = pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            if let Some(spare) = self.take() {
+                return Some(spare);
+            }
+            if !matches!(*self.state(), State::Coming) {
+                return None;
+            }
+            arrived.await;
+        }
+    }
+
     fn take(&self) -> Option<Box<Spare>> {
         let mut state = self.state();
         match std::mem::take(&mut *state) {
@@ -71,11 +90,12 @@ impl Dispatcher {
     /// Lets the unit that waits go: no more jobs are handed out.
     pub(super) fn dismiss_spare(&self) {
         *self.spare.state() = State::Closed;
+        self.spare.arrived.notify_waiters();
     }
 
-    /// Gives the job to the unit that waits, if one does.
-    pub(super) fn hand_to_spare(&self, assignment: &Assignment) -> Option<(JobFolder, Child)> {
-        let Spare { folder, mut child, mut word, .. } = *self.spare.take()?;
+    /// Gives the job to the unit that waits, if one does, or is about to: it was begun earlier than another would be.
+    pub(super) async fn hand_to_spare(&self, assignment: &Assignment) -> Option<(JobFolder, Child)> {
+        let Spare { folder, mut child, mut word, .. } = *self.spare.next().await?;
         let given = match child.try_wait() {
             Ok(None) => folder.assign(assignment).and_then(|()| word.write_all(GO)),
             Ok(Some(status)) => Err(io::Error::other(format!("it has ended: {status}"))),
@@ -123,6 +143,7 @@ impl Dispatcher {
                 }
                 closed
             };
+            this.spare.arrived.notify_waiters();
             if waits && !closed {
                 this.renew().await;
             }

@@ -111,7 +111,7 @@ pub(crate) struct Local {
     /// Keep jobs' folders for the next run: what a build made is still there
     #[arg(long, help_heading = "How it runs")]
     pub(crate) reuse: bool,
-    /// When a step fails, open a shell where it ran (plain processes only); then try again, go on, or stop
+    /// When a step fails, open a shell where it ran (plain processes only: -P LABEL=host); then try again, go on, or stop
     #[arg(long, help_heading = "How it runs")]
     pub(crate) debug_on_failure: bool,
     /// Show everything that the runner says, set-up included
@@ -144,6 +144,9 @@ fn once(global: &Global, local: &Local) -> Result<Exit> {
         show_plan::graph(global, &planned)?;
         return Ok(Exit::Done);
     }
+    if local.debug_on_failure && !local.dry_run {
+        shell_can_open(&planned)?;
+    }
     // Plain processes need one thread only, and every thread takes time to start.
     let plain = planned.runs.iter().flat_map(|run| &run.jobs).all(|job| job.place.as_deref() == Some("host"));
     let runtime = if plain || local.dry_run {
@@ -166,6 +169,24 @@ fn once(global: &Global, local: &Local) -> Result<Exit> {
     // Whatever a blocked thread still waits for, nobody does.
     runtime.shutdown_background();
     Ok(exit_of(&outcome))
+}
+
+/// A shell where a step failed needs somebody to use it, and a step of plain processes.
+fn shell_can_open(planned: &Plan) -> Result<()> {
+    if !crate::ask::possible() {
+        return Err(
+            Failure::usage("--debug-on-failure opens a shell, and there is no terminal for it").into()
+        );
+    }
+    let mut places = planned.runs.iter().flat_map(|run| &run.jobs).filter_map(|job| job.place.as_deref());
+    if let Some(other) = places.find(|place| *place != "host") {
+        let text = format!(
+            "--debug-on-failure opens its shell beside plain processes only, and a job here is placed in `{other}`: \
+             add -P LABEL=host, such as -P ubuntu-latest=host"
+        );
+        return Err(Failure::usage(text).into());
+    }
+    Ok(())
 }
 
 fn run_on(runtime: &tokio::runtime::Runtime, plan: Plan, audience: Arc<dyn Audience>) -> Result<Outcome> {

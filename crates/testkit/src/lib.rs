@@ -51,6 +51,8 @@ impl Entropy for TestEntropy {
 
 /// Says that this machine cannot run a test, and why. `cargo xtask test` lists what was said at the end of the run.
 pub fn skip(name: &str, reason: &str) {
+    // One line, whatever a program said.
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("skipped: {name}: {reason}");
     if let Some(path) = std::env::var_os("WINDLASS_SKIPS")
         && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)

@@ -266,7 +266,7 @@ fn what_is_wrong_or_not_there_yet_is_said_with_file_line_and_column_and_nothing_
         ("unknown-key", "on: push\njobs:\n  a:\n    runs-on: x\n    setps: []\n", 5, 5, "setps"),
         (
             "not-yet",
-            "on: push\njobs:\n  a:\n    runs-on: x\n    container: alpine\n    steps: [{ run: x }]\n",
+            "on: push\njobs:\n  a:\n    runs-on: x\n    snapshot: image\n    steps: [{ run: x }]\n",
             5,
             5,
             "not supported yet",
@@ -284,13 +284,6 @@ fn what_is_wrong_or_not_there_yet_is_said_with_file_line_and_column_and_nothing_
             6,
             23,
             "gihtub",
-        ),
-        (
-            "remote",
-            "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: somebody/thing@v1\n",
-            6,
-            15,
-            "somebody/thing",
         ),
         ("yaml", "on: push\njobs:\n  a: [\n", 0, 0, ""),
     ];

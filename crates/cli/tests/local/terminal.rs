@@ -58,6 +58,16 @@ fn a_shell_opens_where_a_step_failed_and_the_run_goes_on_from_there() {
 }
 
 #[test]
+fn a_shell_that_could_not_open_is_refused_before_anything_runs() {
+    let repo = Repo::with(&on_push(&job("a", "", "echo it ran")));
+    let plain = ["-P", "ubuntu-latest=host", "--debug-on-failure"];
+    repo.run(&plain).ended(2).says_not("it ran").complains("no terminal");
+    let (code, said) = at_terminal(&repo, &["--debug-on-failure"], &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("-P ubuntu-latest=host") && !said.contains("it ran"), "{said}");
+}
+
+#[test]
 fn a_secret_is_asked_for_without_echo() {
     let repo = Repo::with(&on_push(&job("a", "", "test '${{ secrets.KEY }}' = sesame && echo it fits")));
     let (code, said) =

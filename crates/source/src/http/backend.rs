@@ -114,7 +114,7 @@ pub(super) async fn run(
         Service::ReceivePack => call.limits.push_bytes.saturating_add(64 << 20),
         Service::UploadPack => call.limits.negotiation_bytes,
     };
-    tokio::spawn(feed(request.into_body().into_data_stream(), stdin, limit, moved.clone()));
+    tokio::spawn(feed(request.into_body().into_data_stream(), stdin, limit, call.limits.idle, moved.clone()));
 
     let pump = Pump { idle: call.limits.idle, moved, pushing: received.is_some() };
     let mut buffer = BytesMut::with_capacity(CHUNK);
@@ -148,14 +148,22 @@ pub(super) async fn run(
         .map_err(|e| SourceError::Answer { command: "http-backend".into(), what: e.to_string() })
 }
 
-/// Moves the request's body into git. When it ends, breaks off or grows too large, git sees the end of its input.
-async fn feed(mut body: BodyDataStream, mut stdin: ChildStdin, limit: u64, moved: Arc<AtomicU64>) {
-    let mut total = 0u64;
-    while let Some(Ok(chunk)) = body.next().await {
+/// Moves the request's body into git. When it ends, breaks off, stands still or grows too large, git sees the end of its
+/// input. When git has heard enough, the rest is read and thrown away: a client hears why only once it has sent its all.
+async fn feed(
+    mut body: BodyDataStream,
+    mut stdin: ChildStdin,
+    limit: u64,
+    idle: Duration,
+    moved: Arc<AtomicU64>,
+) {
+    let (mut total, mut listens) = (0u64, true);
+    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(idle, body.next()).await {
         total += chunk.len() as u64;
-        if total > limit || stdin.write_all(&chunk).await.is_err() {
+        if total > limit {
             return;
         }
+        listens = listens && stdin.write_all(&chunk).await.is_ok();
         moved.fetch_add(chunk.len() as u64, Ordering::Relaxed);
     }
     let _ = stdin.shutdown().await;

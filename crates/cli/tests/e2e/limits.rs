@@ -202,14 +202,14 @@ jobs:
     steps:
       - run: |
           echo before
-          head -c 314572800 /dev/zero | tr '\0' x
+          head -c 1073741824 /dev/zero | tr '\0' x
           echo
           echo after
           sleep 2
 ";
 
 #[test]
-fn a_log_line_of_300_megabytes_is_kept_within_bounds_and_costs_little_memory() {
+fn a_log_line_of_a_gigabyte_is_kept_within_bounds_and_costs_little_memory() {
     let Some(platform) = Platform::start("limits: log line") else { return };
     let repository = Repository::new(&platform, "flood");
     repository.write(".github/workflows/flood.yml", FLOOD);

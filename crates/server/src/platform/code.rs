@@ -203,7 +203,7 @@ impl Context {
             .map_err(|e| internal("workflows cannot be read", &e))?;
         let (environments, _) = manifest_summary(self, &parse(project)?).await;
         let view = |file: crate::runs::WorkflowFile| {
-            let parsed = windlass_workflow::parse(&file.path, &file.text);
+            let parsed = file.parsed();
             let diagnostics = parsed.diagnostics.iter().map(|d| api::DiagnosticView {
                 severity: d.severity.as_str().to_owned(),
                 file: file.path.clone(),

@@ -132,14 +132,14 @@ impl Context {
         let found = found.ok_or_else(|| {
             Problem::not_found(format!("there is no workflow `{file}` at `{}`", how.git_ref))
         })?;
-        let parsed = windlass_workflow::parse(&found.path, &found.text);
-        let workflow = parsed.workflow.ok_or_else(|| {
-            let lines: Vec<String> = parsed.diagnostics.iter().map(|d| d.one_line(&found.path)).collect();
+        let workflow = found.workflow().ok_or_else(|| {
+            let lines: Vec<String> =
+                found.parsed().diagnostics.iter().map(|d| d.one_line(&found.path)).collect();
             Problem::invalid(lines.join("\n"))
         })?;
         let inputs =
             workflow.on.check_inputs(&how.inputs).map_err(|wrong| Problem::invalid(wrong.join("; ")))?;
-        self.check_environments(&project, &workflow, &inputs).await?;
+        self.check_environments(&project, workflow, &inputs).await?;
         let inputs: BTreeMap<String, serde_json::Value> =
             inputs.iter().map(|(k, v)| (k.clone(), v.to_json())).collect();
         let texts: BTreeMap<&String, String> = inputs

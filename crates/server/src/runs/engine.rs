@@ -1,7 +1,7 @@
 //! One event on one run: decide, commit state and ledger together, repeat if somebody else was first.
 
 use windlass_kernel::{Batch, JobId, NewEvent, RunId, StoreError, StoreExt as _, Timestamp};
-use windlass_pipeline::{Action, InvalidTransition, Run, RunEvent, step};
+use windlass_pipeline::{Action, InvalidTransition, Models, Run, RunEvent, step_with};
 
 use crate::context::Context;
 use crate::runs::attempts::Attempt;
@@ -31,13 +31,16 @@ impl Context {
         events: &[RunEvent],
         also: impl Fn(&Run, Batch) -> Batch + Send + Sync,
     ) -> Result<Run, EngineError> {
+        // The workflows of a run do not change: they are read once for all events, and for all tries.
+        let mut models = Models::default();
         for _ in 0..RACES {
             let found = self.store.get::<Run>(&id.to_string()).await?.ok_or(EngineError::Unknown(id))?;
             let now = self.now();
             let mut run = found.value.clone();
             let mut happened = Vec::new();
             for event in events {
-                let (next, actions) = step(&run, event.clone(), now, &mut || JobId::new(&self.ids))?;
+                let new_id = &mut || JobId::new(&self.ids);
+                let (next, actions) = step_with(&run, event.clone(), now, new_id, &mut models)?;
                 run = next;
                 happened.extend(ledger_events(&run, &actions, now));
             }

@@ -107,10 +107,7 @@ impl Follower {
         let Some((default, tip)) = default_tip(&repository).await? else { return Ok(Vec::new()) };
         if self.known.get(&run.project).is_none_or(|(of, _)| *of != tip) {
             let mut files = workflows(&repository, &tip).await?;
-            files.retain(|file| {
-                let parsed = windlass_workflow::parse(&file.path, &file.text).workflow;
-                parsed.is_some_and(|w| w.on.workflow_run.is_some())
-            });
+            files.retain(|file| file.workflow().is_some_and(|w| w.on.workflow_run.is_some()));
             self.known.insert(run.project.clone(), (tip.clone(), files));
         }
         let Some((_, files)) = self.known.get(&run.project) else { return Ok(Vec::new()) };

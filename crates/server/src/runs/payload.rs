@@ -103,8 +103,7 @@ pub(crate) fn github(
 ) -> Value {
     let name = cause.git_ref;
     let (kind, short) = short_ref(name);
-    let parsed = windlass_workflow::parse(&file.path, &file.text);
-    let workflow = parsed.workflow.map_or_else(|| file.path.clone(), |w| w.display_name().to_owned());
+    let workflow = file.workflow().map_or_else(|| file.path.clone(), |w| w.display_name().to_owned());
     let repository = format!("{OWNER}/{project}");
     let actor = login(cause.actor);
     json!({

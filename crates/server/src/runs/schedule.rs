@@ -106,16 +106,13 @@ impl Clockwork {
     ) -> anyhow::Result<Vec<(&WorkflowFile, String)>> {
         if self.known.get(project).is_none_or(|(of, _)| of != tip) {
             let mut files = workflows(repository, tip).await?;
-            files.retain(|file| {
-                let parsed = windlass_workflow::parse(&file.path, &file.text).workflow;
-                parsed.is_some_and(|w| !w.on.schedules().is_empty())
-            });
+            files.retain(|file| file.workflow().is_some_and(|w| !w.on.schedules().is_empty()));
             self.known.insert(project.clone(), (tip.clone(), files));
         }
         let files = self.known.get(project).map(|(_, files)| files.as_slice()).unwrap_or_default();
         let mut due = Vec::new();
         for file in files {
-            let Some(workflow) = windlass_workflow::parse(&file.path, &file.text).workflow else { continue };
+            let Some(workflow) = file.workflow() else { continue };
             let mut crons = BTreeSet::new();
             for scheduled in workflow.on.schedules() {
                 if scheduled.next_after(since).is_some_and(|at| at <= now) {

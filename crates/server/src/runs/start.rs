@@ -1,11 +1,14 @@
 //! What starts runs: a push, a hand, a clock, another run. The workflows are read at the commit that the run is of.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use windlass_kernel::{Actor, JobId, NewEvent, ProjectName, RunId};
 use windlass_pipeline::{NewRun, Run};
 use windlass_source::{Commit, LogQuery, RefName, RefUpdate, RepoPath, Repository, Sha};
+use windlass_workflow::Parsed;
+use windlass_workflow::model::Workflow;
 use windlass_workflow::trigger::TriggerEvent;
 
 use crate::context::Context;
@@ -32,11 +35,24 @@ pub(crate) struct Pushed {
     pub(crate) pusher: Actor,
 }
 
-/// A workflow file.
+/// A workflow file. It is parsed when that is first asked for, and once.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkflowFile {
     pub(crate) path: String,
     pub(crate) text: String,
+    parsed: OnceLock<Parsed>,
+}
+
+impl WorkflowFile {
+    /// What it says.
+    pub(crate) fn parsed(&self) -> &Parsed {
+        self.parsed.get_or_init(|| windlass_workflow::parse(&self.path, &self.text))
+    }
+
+    /// The workflow, unless the file has errors.
+    pub(crate) fn workflow(&self) -> Option<&Workflow> {
+        self.parsed().workflow.as_ref()
+    }
 }
 
 /// What a run is started with, whatever started it.
@@ -64,6 +80,7 @@ pub(crate) async fn workflows(repository: &Repository, sha: &Sha) -> anyhow::Res
         path: path.as_str().to_owned(),
         // What is no text or too large becomes a run that says so: the parser refuses it with its own message.
         text: String::from_utf8_lossy(&blob.bytes).into_owned(),
+        parsed: OnceLock::new(),
     });
     Ok(texts.collect())
 }
@@ -85,8 +102,7 @@ pub(crate) async fn start_all(
 ) -> anyhow::Result<Vec<Begun>> {
     let mut started = Vec::new();
     for file in files {
-        let parsed = windlass_workflow::parse(&file.path, &file.text);
-        if parsed.workflow.is_some_and(|w| w.on.decide(event).run) {
+        if file.workflow().is_some_and(|w| w.on.decide(event).run) {
             started.push(begin(ctx, project, file, cause.clone()).await?);
         }
     }
@@ -122,10 +138,9 @@ pub(crate) async fn start_for_push(
     let all = workflows(repository, tip).await?;
     let mut payload: Option<Value> = None;
     for file in &all {
-        let parsed = windlass_workflow::parse(&file.path, &file.text);
         // An invalid file cannot say what it runs on: its failure is shown on every push to a branch.
         let runs =
-            parsed.workflow.map_or(pushed.update.name.as_branch().is_some(), |w| w.on.decide(&push).run);
+            file.workflow().map_or(pushed.update.name.as_branch().is_some(), |w| w.on.decide(&push).run);
         if runs {
             if payload.is_none() {
                 let made = push_payload(ctx, repository, pushed, &commit, before.as_ref(), default.short());

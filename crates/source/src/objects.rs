@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::time::Instant;
 
+use crate::read::strange;
 use crate::{Sha, SourceError, git};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -151,14 +152,14 @@ impl Reader {
         let mut command = git::command(repository, &["cat-file", "--batch"]);
         let mut child = git::spawn(command.stdin(Stdio::piped()).stderr(Stdio::null()))?;
         let (Some(questions), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(strange("no pipes"));
+            return Err(strange("cat-file", "no pipes"));
         };
         Ok(Self { _child: child, questions, answers: BufReader::new(stdout) })
     }
 
     async fn ask(&mut self, name: &str, limit: usize) -> Result<Option<Object>, SourceError> {
         if name.contains('\n') {
-            return Err(strange(format!("the name {name:?} has a line break")));
+            return Err(strange("cat-file", format!("the name {name:?} has a line break")));
         }
         self.questions.write_all(format!("{name}\n").as_bytes()).await?;
         self.questions.flush().await?;
@@ -169,32 +170,28 @@ impl Reader {
     async fn answer(&mut self, limit: usize) -> Result<Option<Object>, SourceError> {
         let mut head = String::new();
         if self.answers.read_line(&mut head).await? == 0 {
-            return Err(strange("it ended"));
+            return Err(strange("cat-file", "it ended"));
         }
         let head = head.trim_end();
         if head.ends_with(" missing") || head.ends_with(" ambiguous") {
             return Ok(None);
         }
         let words: Vec<&str> = head.split(' ').collect();
-        let [sha, kind, size] = words[..] else { return Err(strange(head)) };
+        let [sha, kind, size] = words[..] else { return Err(strange("cat-file", head)) };
         let (Ok(size), Ok(sha)) = (size.parse::<u64>(), sha.parse::<Sha>()) else {
-            return Err(strange(head));
+            return Err(strange("cat-file", head));
         };
         let mut bytes = Vec::new();
         let kept = size.min(limit as u64);
         if (&mut self.answers).take(kept).read_to_end(&mut bytes).await? as u64 != kept {
-            return Err(strange("it ended in the middle of an object"));
+            return Err(strange("cat-file", "it ended in the middle of an object"));
         }
         // The rest, and the line break behind it.
         let rest = size - kept + 1;
         let read = tokio::io::copy(&mut (&mut self.answers).take(rest), &mut tokio::io::sink()).await?;
         if read != rest {
-            return Err(strange("it ended in the middle of an object"));
+            return Err(strange("cat-file", "it ended in the middle of an object"));
         }
         Ok(Some(Object { sha, kind: kind.to_owned(), size, bytes }))
     }
-}
-
-fn strange(what: impl Into<String>) -> SourceError {
-    SourceError::Answer { command: "cat-file".into(), what: what.into() }
 }

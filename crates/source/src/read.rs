@@ -17,6 +17,6 @@ fn fields(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
     bytes.split(|b| *b == 0).filter(move |_| !none).map(|f| String::from_utf8_lossy(f).into_owned())
 }
 
-fn strange(command: &str, what: impl Into<String>) -> SourceError {
+pub(crate) fn strange(command: &str, what: impl Into<String>) -> SourceError {
     SourceError::Answer { command: command.into(), what: what.into() }
 }

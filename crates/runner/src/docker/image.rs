@@ -12,19 +12,14 @@ use super::action::Image;
 use super::entry::{environment, mount};
 use super::exec::translate;
 use super::start::{HOME, WORKFLOW};
-use crate::action::{ActionError, as_variables, states};
+use crate::action::{ActionError, as_variables, failed, states};
 use crate::context::Frame;
 use crate::job::{Going, Job, Progress, StepFiles};
-use crate::place::PlaceError;
 
 /// Where the container sees the job's folder.
 const WORK: &str = "/__w";
 /// The largest folder that an image is built from, in bytes.
 const LARGEST: u64 = 512 << 20;
-
-fn failed(why: impl Into<String>) -> ActionError {
-    PlaceError::Failed(why.into())
-}
 
 impl Job {
     /// Runs an image.

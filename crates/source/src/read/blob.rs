@@ -147,17 +147,11 @@ fn raw_tree(mut bytes: &[u8]) -> Option<Vec<(String, Sha)>> {
             .map_or(("", ""), |t| t.split_once(' ').unwrap_or_default());
         let id = bytes.get(nul + 1..nul + 21)?;
         if ["100644", "100664", "100755"].contains(&mode) {
-            files.push((name.to_owned(), hex(id).parse().ok()?));
+            files.push((name.to_owned(), hex::encode(id).parse().ok()?));
         }
         bytes = &bytes[nul + 21..];
     }
     Some(files)
-}
-
-fn hex(id: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |n: u8| char::from(DIGITS[usize::from(n)]);
-    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// `MODE TYPE SHA SIZE\tNAME`, the size padded with spaces.

@@ -18,7 +18,7 @@ use crate::trigger::Triggers;
 pub use call::{Call, CallSecrets, WorkflowRef};
 pub use container::{Container, ContainerSetting, Credentials, List, Service, Services};
 pub use job::{Environment, Job, JobKind, RunsOn, Snapshot, Strategy};
-pub use step::{ActionRef, Run, Step, StepKind, Uses};
+pub use step::{ActionRef, Run, Step, StepKind, Uses, is_commit};
 pub use value::{ComputedEntry, Entry, Map, MapPart, Setting, Spanned, Tree, TreeName};
 
 /// A workflow.

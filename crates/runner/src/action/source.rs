@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use windlass_workflow::model::ActionRef;
+use windlass_workflow::model::{ActionRef, is_commit};
 
 use super::{ActionError, failed};
 use crate::job::Job;
@@ -95,10 +95,6 @@ impl Wanted<'_> {
     fn is_commit(&self) -> bool {
         is_commit(self.git_ref)
     }
-}
-
-fn is_commit(text: &str) -> bool {
-    (text.len() == 40 || text.len() == 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn plain(name: &str) -> bool {

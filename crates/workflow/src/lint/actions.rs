@@ -4,7 +4,7 @@ use super::Files;
 use super::known::known;
 use crate::action::ActionMeta;
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::model::{ActionRef, Map, Step, StepKind, Uses};
+use crate::model::{ActionRef, Map, Step, StepKind, Uses, is_commit};
 
 /// Owners whose actions are the language's own.
 const OWN: [&str; 3] = ["actions", "github", "windlass"];
@@ -59,10 +59,6 @@ fn check_known(uses: &Uses, found: &mut Vec<Diagnostic>) {
 
 fn has_old_version(action: &ActionRef) -> bool {
     matches!(action, ActionRef::Repository { git_ref, .. } if git_ref == "v1" || git_ref.starts_with("v1."))
-}
-
-fn is_commit(git_ref: &str) -> bool {
-    matches!(git_ref.len(), 40 | 64) && git_ref.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The metadata of an action of the repository, where it is there and can be used.

@@ -98,6 +98,11 @@ pub enum ActionRef {
     },
 }
 
+/// Whether what stands behind the `@` of a `uses` is the full id of a commit, SHA-1 or SHA-256: it cannot move.
+pub fn is_commit(git_ref: &str) -> bool {
+    matches!(git_ref.len(), 40 | 64) && git_ref.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl ActionRef {
     /// Reads what stands behind `uses`.
     ///

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 use windlass_runtime::Exec;
+use windlass_workflow::model::is_commit;
 
 use super::keep::Kept;
 use super::{Brought, Wanted};
@@ -155,7 +156,7 @@ impl Job {
             .or_else(|| commit(&tag))
             .map(|commit| (commit, true))
             .or_else(|| commit(&branch).map(|commit| (commit, false)))
-            .filter(|(commit, _)| super::is_commit(commit))
+            .filter(|(commit, _)| is_commit(commit))
             .ok_or_else(|| failed(format!("it has no tag or branch `{}`", wanted.git_ref)))?;
         Ok(Meaning { commit, is_tag })
     }

@@ -12,10 +12,10 @@ use crate::root;
 
 const FILE_LIMIT: usize = 600;
 const FUNCTION_LIMIT: usize = 80;
-const PURE: [&str; 4] = ["kernel", "workflow", "pipeline", "delivery"];
+const PURE: [&str; 5] = ["kernel", "workflow", "pipeline", "delivery", "dockerfile"];
 
 /// The dependency table of ARCHITECTURE.md: a crate, and the crates of ours that it may name.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("kernel", &[]),
     ("workflow", &["kernel"]),
     ("pipeline", &["kernel", "workflow"]),
@@ -25,7 +25,10 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("source", &["kernel", "identity"]),
     ("oci", &["kernel", "identity", "runtime"]),
     ("runtime", &["kernel"]),
-    ("runner", &["kernel", "workflow", "runtime", "api", "secrets"]),
+    ("dockerfile", &["kernel"]),
+    ("build", &["kernel", "dockerfile", "oci", "runtime"]),
+    ("evidence", &["kernel", "oci"]),
+    ("runner", &["kernel", "workflow", "runtime", "api", "secrets", "oci", "build"]),
     ("gateway", &["kernel"]),
     ("telemetry", &["kernel"]),
     ("store", &["kernel"]),
@@ -35,7 +38,9 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "server",
         &[
             "api",
+            "build",
             "delivery",
+            "evidence",
             "gateway",
             "identity",
             "kernel",
@@ -51,7 +56,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "workflow",
         ],
     ),
-    ("cli", &["api", "kernel", "workflow", "runner", "server"]),
+    ("cli", &["api", "kernel", "workflow", "runner", "server", "dockerfile", "build", "evidence", "oci"]),
     ("testkit", &["kernel"]),
 ];
 

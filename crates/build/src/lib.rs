@@ -1,0 +1,1 @@
+//! Images built without a daemon: sources, steps in sandboxes, layers, a cache by content.

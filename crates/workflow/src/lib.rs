@@ -4,7 +4,6 @@ pub mod action;
 pub mod availability;
 mod check;
 pub mod cron;
-pub mod diagnostic;
 pub mod events;
 pub mod expr;
 pub mod glob;
@@ -18,7 +17,7 @@ pub mod template;
 pub mod trigger;
 pub mod yaml;
 
-pub use diagnostic::{Diagnostic, Position, Severity, Span};
 pub use model::Workflow;
 pub use parse::{Parsed, parse, parse_action, parse_admitting, parse_bytes};
 pub use supported::Admit;
+pub use windlass_kernel::diagnostic::{self, Diagnostic, Position, Severity, Span};

@@ -8,8 +8,9 @@ mod mend;
 mod place;
 mod scalar;
 
+pub use crate::diagnostic::lines;
 pub use load::{Limits, load};
-pub use place::{Source, lines};
+pub use place::Source;
 pub use scalar::{Resolved, Scalar, Style, number_text};
 
 use crate::diagnostic::Span;

@@ -1,22 +1,7 @@
 //! Places: from byte offsets to lines and columns, and from a scalar's text back to the source.
 
 use super::Style;
-use crate::diagnostic::{Position, Span};
-
-/// The lines of a text, without their breaks. A break is `\n`, `\r\n` or a lone `\r`, as in YAML.
-pub fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let current = rest?;
-        let Some(at) = current.find(['\n', '\r']) else {
-            rest = None;
-            return Some(current);
-        };
-        let width = if current[at..].starts_with("\r\n") { 2 } else { 1 };
-        rest = Some(&current[at + width..]);
-        Some(&current[..at])
-    })
-}
+use crate::diagnostic::{Position, Span, lines};
 
 /// A text whose offsets can be told as lines and columns.
 #[derive(Clone, Debug)]

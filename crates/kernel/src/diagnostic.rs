@@ -85,7 +85,7 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// The rule that found it, such as `untrusted`; see [`crate::lint::RULES`].
+    /// The rule that found it, such as `untrusted`; `language` when it is the language itself.
     pub rule: &'static str,
 }
 
@@ -187,8 +187,23 @@ const LONGEST: usize = 500;
 /// The longest piece of a line that a snippet shows, in characters.
 const SHOWN: usize = 120;
 
+/// The lines of a text, without their breaks. A break is `\n`, `\r\n` or a lone `\r`, as in YAML.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let current = rest?;
+        let Some(at) = current.find(['\n', '\r']) else {
+            rest = None;
+            return Some(current);
+        };
+        let width = if current[at..].starts_with("\r\n") { 2 } else { 1 };
+        rest = Some(&current[at + width..]);
+        Some(&current[..at])
+    })
+}
+
 fn nth_line(text: &str, line: u32) -> Option<&str> {
-    crate::yaml::lines(text).nth(line.checked_sub(1)? as usize)
+    lines(text).nth(line.checked_sub(1)? as usize)
 }
 
 /// The line as it is shown (tabs as one space, long ones cut around the place) and the carets below it.

@@ -27,6 +27,8 @@ pub(crate) struct Layout {
     pub(crate) read_only_root: bool,
     /// The sandbox's own folder.
     pub(crate) scratch: PathBuf,
+    /// The folder where what is written to `/` is kept.
+    pub(crate) keep: Option<PathBuf>,
 }
 
 /// What `/` is.
@@ -192,14 +194,15 @@ pub(crate) fn decide(spec: &SandboxSpec, level: Level) -> Layout {
     if let (Root::MachineWithLayers(layers), Base::Mirror) = (&spec.root, &base) {
         plan.steps.extend(image::over_machine(layers, &mounts, spec.read_only_root));
     }
-    plan.system(machine);
+    plan.system(machine, spec.keep.is_some());
     if machine {
         plan.masks(&masked);
         plan.home(spec, &masked);
     }
     plan.steps.extend(binds(spec));
     let Plan { veils, steps, .. } = plan;
-    Layout { base, veils, steps, read_only_root: spec.read_only_root, scratch: spec.scratch.clone() }
+    let (scratch, keep) = (spec.scratch.clone(), spec.keep.clone());
+    Layout { base, veils, steps, read_only_root: spec.read_only_root, scratch, keep }
 }
 
 /// The machine's folders that are hidden: homes, secrets, the caller's. One below another hidden one is left out.
@@ -293,7 +296,7 @@ impl Plan<'_> {
     }
 
     /// `/proc`, `/sys`, `/dev`, the private folders, and name resolution.
-    fn system(&mut self, machine: bool) {
+    fn system(&mut self, machine: bool, kept: bool) {
         let there = |path: &&&str| Path::new(path).exists();
         self.steps.push(Step::Proc);
         self.steps.extend(PROC_LOCKED.iter().map(|path| Step::Lock(path.into())));
@@ -303,9 +306,11 @@ impl Plan<'_> {
         self.steps.push(Step::Sys);
         self.steps.extend(SYS_EMPTIED.iter().filter(there).map(empty));
         self.steps.push(Step::Dev);
-        self.own("tmp", Path::new("/tmp"), 0o1777);
-        self.own("var-tmp", Path::new("/var/tmp"), 0o1777);
-        self.empty(Path::new("/run"), 0o755);
+        if !kept {
+            self.own("tmp", Path::new("/tmp"), 0o1777);
+            self.own("var-tmp", Path::new("/var/tmp"), 0o1777);
+            self.empty(Path::new("/run"), 0o755);
+        }
         if machine {
             if Path::new("/var/run").symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
                 self.empty(Path::new("/var/run"), 0o755);

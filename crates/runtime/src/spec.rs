@@ -140,6 +140,11 @@ pub struct SandboxSpec {
     pub user: Option<(u32, u32)>,
     /// Whether it has a network of its own (loopback only) instead of the machine's.
     pub isolate_network: bool,
+    /// A folder where what is written to the root is kept, as the upper layer of an overlay; it is on the file system of
+    /// `scratch`. `/tmp` and `/run` are then the image's own. `None`: what is written is thrown away. Only for
+    /// [`Root::Layers`], where each place that something is attached to is there already.
+    #[serde(default)]
+    pub keep: Option<PathBuf>,
 }
 
 impl SandboxSpec {
@@ -158,6 +163,7 @@ impl SandboxSpec {
             read_only_root: false,
             user: None,
             isolate_network: false,
+            keep: None,
         }
     }
 

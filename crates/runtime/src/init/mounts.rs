@@ -32,7 +32,8 @@ pub(super) fn build(layout: &Layout, level: Level) -> Result<(), Fault> {
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .doing(|| "leaving the machine's mounts".into())?;
-    let maker = Maker { scratch: &layout.scratch, level, veils: &layout.veils };
+    let maker =
+        Maker { scratch: &layout.scratch, level, veils: &layout.veils, keep: layout.keep.as_deref() };
     let root = maker.base(&layout.base)?;
     let mirrored = if layout.base == Base::Mirror { Maker::mirror()? } else { Mirrored::default() };
     let mut opened = Vec::with_capacity(layout.steps.len());
@@ -64,6 +65,7 @@ struct Maker<'a> {
     scratch: &'a Path,
     level: Level,
     veils: &'a [Veil],
+    keep: Option<&'a Path>,
 }
 
 impl Maker<'_> {
@@ -74,6 +76,10 @@ impl Maker<'_> {
                     self.apart(lower).doing(|| "laying an image's layers over each other".into())?;
                 if !self.veils.is_empty() {
                     layers.insert(0, self.veiled().doing(|| "veiling the machine's folders".into())?);
+                }
+                if let Some(keep) = self.keep {
+                    let kept = self.overlay_at(&layers, self.scratch, "root", Some(keep));
+                    return kept.doing(|| "laying a kept layer over an image's".into());
                 }
                 self.overlay(&layers, "root").doing(|| "laying the root's layers over each other".into())
             }
@@ -114,19 +120,28 @@ impl Maker<'_> {
     /// Folders laid over each other; what is written goes to `NAME.upper` in the sandbox's folder. Where that folder's
     /// file system cannot be an upper layer (it is one itself, say, in a container), it goes to memory.
     fn overlay(&self, lower: &[PathBuf], name: &str) -> io::Result<OwnedFd> {
-        let on_disk = self.overlay_at(lower, self.scratch, name);
+        let on_disk = self.overlay_at(lower, self.scratch, name, None);
         let Err(error) = on_disk else { return on_disk };
         let aside = self.scratch.join(format!("{name}.memory"));
         fs::create_dir_all(&aside)?;
         let mount = memory(0o700)?;
         attach_mount(mount.as_fd(), &aside)?;
         // Both failed: the first reason is the one to tell.
-        self.overlay_at(lower, &aside, name).map_err(|_| error)
+        self.overlay_at(lower, &aside, name, None).map_err(|_| error)
     }
 
-    fn overlay_at(&self, lower: &[PathBuf], place: &Path, name: &str) -> io::Result<OwnedFd> {
+    fn overlay_at(
+        &self,
+        lower: &[PathBuf],
+        place: &Path,
+        name: &str,
+        keep: Option<&Path>,
+    ) -> io::Result<OwnedFd> {
         let (upper, work) = (place.join(format!("{name}.upper")), place.join(format!("{name}.work")));
         fs::create_dir_all(&work)?;
+        if let Some(keep) = keep {
+            symlink(keep, &upper)?;
+        }
         match lower.first() {
             Some(top) => make_like(&upper, top)?,
             None => fs::create_dir_all(&upper)?,
@@ -143,7 +158,8 @@ impl Maker<'_> {
         if self.level == Level::UserNamespaces {
             options.push(("userxattr", None));
         } else {
-            options.push(("redirect_dir", Some(c"on")));
+            // What is kept becomes an image's layer: there a moved folder is a removed one and a new one.
+            options.push(("redirect_dir", Some(if keep.is_some() { c"off" } else { c"on" })));
         }
         new_mount(c"overlay", &options, SAFE)
     }

@@ -16,6 +16,8 @@ pub enum Role {
     Admin,
     /// May work: push, run, deploy, approve, set secrets.
     Member,
+    /// May look, and propose changes: what they push runs only once somebody who may write has approved it.
+    Contributor,
     /// May look.
     Viewer,
     /// A job with its own token. Not for accounts.
@@ -28,7 +30,7 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// The text is no role of an account.
-    #[error("`{0}` is not a role: choose admin, member or viewer")]
+    #[error("`{0}` is not a role: choose admin, member, contributor or viewer")]
     Role(String),
     /// The password does not do.
     #[error(transparent)]
@@ -87,6 +89,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Admin => "admin",
             Self::Member => "member",
+            Self::Contributor => "contributor",
             Self::Viewer => "viewer",
             Self::Job => "job",
             Self::Runner => "runner",
@@ -102,6 +105,7 @@ impl FromStr for Role {
         match text {
             "admin" => Ok(Self::Admin),
             "member" => Ok(Self::Member),
+            "contributor" => Ok(Self::Contributor),
             "viewer" => Ok(Self::Viewer),
             other => Err(UserError::Role(other.chars().take(40).collect())),
         }

@@ -39,6 +39,8 @@ actions! {
     ReadCode "read this project's code",
     /// Push to the repository.
     PushCode "push to this project",
+    /// Propose a change: push to `refs/for/BRANCH`, and to nothing else.
+    ProposeChange "propose changes to this project",
     /// See runs and jobs.
     ReadRuns "see this project's runs",
     /// Read logs of jobs and services, and download artifacts.
@@ -142,12 +144,20 @@ pub fn authorize(principal: &Principal, action: Action, resource: &Resource) -> 
     let allowed = match principal.role {
         Role::Admin => admin(action),
         Role::Member => member(action),
+        Role::Contributor => contributor(action),
         Role::Viewer => viewer(action),
         Role::Job => job(action, &principal.scope, resource),
         Role::Runner => matches!(action, Action::LeaseJobs),
     };
     if allowed {
         return Ok(());
+    }
+    if let Scope::Job { usage: JobUse::UntrustedUnit, .. } = principal.scope {
+        let why = format!(
+            "this job may not {}: it runs a change that was proposed from outside, which is not trusted with that",
+            action.words()
+        );
+        return Err(Denied { why });
     }
     if let Scope::Job { usage: JobUse::Steps(_), .. } = principal.scope
         && let Some(permission) = permission_for(action)
@@ -160,6 +170,7 @@ pub fn authorize(principal: &Principal, action: Action, resource: &Resource) -> 
     }
     let needed = match action {
         a if viewer(a) => "viewer",
+        a if contributor(a) => "contributor",
         a if member(a) => "member",
         a if admin(a) => "admin",
         _ => return Err(Denied { why: format!("only a job or a runner may {}", action.words()) }),
@@ -184,6 +195,7 @@ fn fits(action: Action, resource: &Resource) -> bool {
         | A::ReadProject
         | A::ReadCode
         | A::PushCode
+        | A::ProposeChange
         | A::StartRun
         | A::Rollback
         | A::ReadSettings
@@ -220,9 +232,13 @@ fn viewer(action: Action) -> bool {
     )
 }
 
+fn contributor(action: Action) -> bool {
+    viewer(action) || action == Action::ProposeChange
+}
+
 fn member(action: Action) -> bool {
     use Action as A;
-    viewer(action)
+    contributor(action)
         || matches!(
             action,
             A::CreateProject
@@ -256,6 +272,7 @@ fn job(action: Action, scope: &Scope, resource: &Resource) -> bool {
     };
     match usage {
         JobUse::Unit => own && unit(action, resource),
+        JobUse::UntrustedUnit => own && untrusted_unit(action, resource),
         JobUse::Steps(permissions) => steps(action, *permissions, own, resource),
         JobUse::Results => own && matches!(action, Action::UseRunArtifacts | Action::UseCaches),
         JobUse::IdToken => own && action == Action::RequestIdToken,
@@ -273,6 +290,12 @@ fn unit(action: Action, resource: &Resource) -> bool {
         A::UseRunArtifacts => true,
         _ => false,
     }
+}
+
+/// The unit of a job that runs what somebody proposed who may not write: nothing of it leaves its own run, whatever the
+/// built-in actions of its workflow ask for.
+fn untrusted_unit(action: Action, resource: &Resource) -> bool {
+    unit(action, resource) && !matches!(action, Action::PushImage | Action::Deploy)
 }
 
 /// Steps do what `permissions` says; the project itself and their own run they may always see.

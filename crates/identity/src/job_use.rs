@@ -10,6 +10,8 @@ pub enum JobUse {
     /// The job unit's own: reports, logs, what the built-in actions do.
     #[default]
     Unit,
+    /// The same for a job of an untrusted change: no images, no deployments.
+    UntrustedUnit,
     /// `GITHUB_TOKEN`: what the workflow's `permissions` give.
     Steps(Permissions),
     /// `ACTIONS_RUNTIME_TOKEN`: the run's artifacts and the project's caches.

@@ -94,6 +94,13 @@ pub enum RunEvent {
         /// The job.
         job: JobId,
     },
+    /// Somebody who may write lets a run begin that was held.
+    Approved {
+        /// By whom.
+        by: Actor,
+        /// What they said to it.
+        comment: String,
+    },
     /// The run shall be done again: a new attempt.
     Rerun {
         /// By whom.
@@ -185,7 +192,7 @@ pub enum Action {
     Emit {
         /// By whom.
         actor: Actor,
-        /// `run.created`, `run.started`, `run.cancelled`, `run.completed`, `job.waiting`, `job.queued`, `job.started`,
+        /// `run.created`, `run.held`, `run.approved`, `run.started`, `run.cancelled`, `run.completed`, `job.waiting`, `job.queued`, `job.started`,
         /// `job.requeued` or `job.completed`.
         kind: &'static str,
         /// The run's or the job's id.

@@ -58,6 +58,7 @@ pub fn step_with(
         RunEvent::TimedOut { job } => machine.timed_out(job)?,
         RunEvent::Expired { job } => machine.expired(job)?,
         RunEvent::Rerun { by, which } => machine.rerun(by, which)?,
+        RunEvent::Approved { by, comment } => machine.approved(by, &comment)?,
     }
     Ok(machine.finish())
 }

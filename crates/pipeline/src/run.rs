@@ -40,6 +40,10 @@ pub struct Run {
     pub git_ref: String,
     /// The commit.
     pub sha: String,
+    /// Whether it is of a change that somebody proposed who may not write: it gets no secrets, may not write, and shares
+    /// no concurrency group with the project's own runs.
+    #[serde(default)]
+    pub untrusted: bool,
     /// Who started it.
     pub actor: Actor,
     /// The `inputs` context.
@@ -84,6 +88,11 @@ pub enum RunState {
     Waiting {
         /// The group's name.
         group: String,
+    },
+    /// It waits for somebody's approval; none of its jobs has begun, nor has it asked for its turn in a group.
+    Held {
+        /// Why, in words.
+        reason: String,
     },
     /// Its jobs go on.
     Active,
@@ -165,9 +174,35 @@ impl Run {
         Self::known(new, diagnostics, now, new_job_id, &mut models)
     }
 
+    /// A run of a change that somebody proposed who may not write. Nothing of it begins before [`RunEvent::Approved`];
+    /// `reason` says what it waits for.
+    ///
+    /// [`RunEvent::Approved`]: crate::RunEvent::Approved
+    pub fn untrusted(
+        new: NewRun,
+        reason: &str,
+        now: Timestamp,
+        new_job_id: &mut dyn FnMut() -> JobId,
+    ) -> (Self, Vec<Action>) {
+        let (workflow, diagnostics) = parse(&new.file, &new.text);
+        let mut models = workflow.map(|workflow| Models::knowing(Arc::new(workflow))).unwrap_or_default();
+        Self::make(new, Some(reason), diagnostics, now, new_job_id, &mut models)
+    }
+
     /// [`Run::new`] of a workflow that was read already, without errors: `models` know it.
     pub fn known(
         new: NewRun,
+        diagnostics: Vec<Finding>,
+        now: Timestamp,
+        new_job_id: &mut dyn FnMut() -> JobId,
+        models: &mut Models,
+    ) -> (Self, Vec<Action>) {
+        Self::make(new, None, diagnostics, now, new_job_id, models)
+    }
+
+    fn make(
+        new: NewRun,
+        held: Option<&str>,
         mut diagnostics: Vec<Finding>,
         now: Timestamp,
         new_job_id: &mut dyn FnMut() -> JobId,
@@ -190,6 +225,7 @@ impl Run {
             github: new.github,
             git_ref: new.git_ref,
             sha: new.sha,
+            untrusted: held.is_some(),
             actor: new.actor,
             inputs: new.inputs,
             vars: new.vars,
@@ -203,13 +239,22 @@ impl Run {
             jobs: Vec::new(),
         };
         let mut machine = Machine::new(run, now, new_job_id, models);
-        machine.create(workflow.as_deref().filter(|_| !wrong));
+        machine.create(workflow.as_deref().filter(|_| !wrong), held);
         machine.finish()
     }
 
     /// A job by its id.
     pub fn job(&self, id: JobId) -> Option<&Job> {
         self.jobs.iter().find(|job| job.id == id)
+    }
+
+    /// A concurrency group as this run may join it: what somebody else wrote must not make the project's own runs wait,
+    /// nor end them.
+    pub(crate) fn fenced(&self, mut group: GroupHold) -> GroupHold {
+        if self.untrusted {
+            group.name = format!("{}: {}", self.git_ref, group.name);
+        }
+        group
     }
 
     /// Whether all its jobs have ended.
@@ -236,6 +281,7 @@ impl Run {
     pub(crate) fn state_name(&self) -> &'static str {
         match self.state {
             RunState::Waiting { .. } => "waiting",
+            RunState::Held { .. } => "held for an approval",
             RunState::Active => "active",
             RunState::Completed { .. } => "completed",
         }

@@ -3,6 +3,7 @@
 mod cancelling;
 mod conditions;
 mod handing;
+mod held;
 mod matrices;
 mod property;
 mod starting;

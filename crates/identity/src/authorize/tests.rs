@@ -8,35 +8,36 @@ use windlass_testkit::{TestClock, TestEntropy};
 
 use super::*;
 
-/// Columns: admin, member, viewer, a job on its own things, a runner.
+/// Columns: admin, member, viewer, a job on its own things, a runner, contributor.
 const TABLE: &str = "
-ReadPlatform      y y y - -
-CreateProject     y y - - -
-DeleteProject     y - - - -
-ReadProject       y y y y -
-ReadCode          y y y y -
-PushCode          y y - - -
-ReadRuns          y y y y -
-ReadLogs          y y y y -
-StartRun          y y - - -
-CancelRun         y y - - -
-RerunRun          y y - - -
-Approve           y y - - -
-Deploy            y y - y -
-Rollback          y y - - -
-ReadSettings      y y - - -
-WriteSettings     y y - - -
-ManageOwnAccount  y y y - -
-ManageUsers       y - - - -
-ReadAudit         y - - - -
-PullImage         y y y y -
-PushImage         y y - y -
-DeleteImage       y - - - -
-LeaseJobs         - - - - y
-ReportJob         - - - y -
-UseRunArtifacts   - - - y -
-UseCaches         - - - y -
-RequestIdToken    - - - - -
+ReadPlatform      y y y - - y
+CreateProject     y y - - - -
+DeleteProject     y - - - - -
+ReadProject       y y y y - y
+ReadCode          y y y y - y
+PushCode          y y - - - -
+ProposeChange     y y - - - y
+ReadRuns          y y y y - y
+ReadLogs          y y y y - y
+StartRun          y y - - - -
+CancelRun         y y - - - -
+RerunRun          y y - - - -
+Approve           y y - - - -
+Deploy            y y - y - -
+Rollback          y y - - - -
+ReadSettings      y y - - - -
+WriteSettings     y y - - - -
+ManageOwnAccount  y y y - - y
+ManageUsers       y - - - - -
+ReadAudit         y - - - - -
+PullImage         y y y y - y
+PushImage         y y - y - -
+DeleteImage       y - - - - -
+LeaseJobs         - - - - y -
+ReportJob         - - - y - -
+UseRunArtifacts   - - - y - -
+UseCaches         - - - y - -
+RequestIdToken    - - - - - -
 ";
 
 struct World {
@@ -74,6 +75,7 @@ fn world() -> World {
         user("vera", Role::Viewer),
         Principal::job(&shop, run, job),
         Principal::runner("local"),
+        user("eve", Role::Contributor),
     ];
     World { run, job, principals, own, foreign }
 }
@@ -107,7 +109,7 @@ fn the_table_holds_and_names_every_action() {
 #[test]
 fn people_may_do_the_same_everywhere_the_kind_fits() {
     let world = world();
-    for principal in &world.principals[..3] {
+    for principal in world.principals[..3].iter().chain(&world.principals[5..]) {
         for &action in Action::ALL {
             let answers: BTreeSet<bool> = world
                 .own
@@ -208,6 +210,24 @@ fn each_of_a_jobs_tokens_opens_its_own_things_only() {
             assert_eq!(allowed, extra.contains(&action) || steps, "{action:?} with {usage:?}");
         }
     }
+}
+
+/// What runs a change from outside does its work within its run, and nothing that others would see as the project's.
+#[test]
+fn the_unit_of_an_untrusted_job_brings_nothing_out() {
+    let world = world();
+    let shop: ProjectName = "shop".parse().unwrap();
+    let as_unit = |usage| Principal::job_for(&shop, world.run, world.job, usage);
+    let (trusted, untrusted) = (as_unit(JobUse::Unit), as_unit(JobUse::UntrustedUnit));
+    for &action in Action::ALL {
+        for resource in world.own.iter().chain(&world.foreign) {
+            let taken = matches!(action, Action::PushImage | Action::Deploy);
+            let wanted = authorize(&trusted, action, resource).is_ok() && !taken;
+            assert_eq!(authorize(&untrusted, action, resource).is_ok(), wanted, "{action:?} {resource:?}");
+        }
+    }
+    let denied = authorize(&untrusted, Action::PushImage, &Resource::Project(shop)).unwrap_err();
+    assert!(denied.why.contains("proposed from outside"), "{denied}");
 }
 
 #[test]

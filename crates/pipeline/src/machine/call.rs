@@ -63,7 +63,8 @@ impl Machine<'_> {
         let inputs: BTreeMap<String, Json> = inputs.iter().map(|(k, v)| (k.clone(), v.to_json())).collect();
         let mut state = CallState { source, inputs: json!(inputs), group: None };
         if let Some(concurrency) = &workflow.concurrency {
-            state.group = Some(settings::group(concurrency, &outer.within(&state))?);
+            let group = settings::group(concurrency, &outer.within(&state))?;
+            state.group = Some(self.run.fenced(group));
         }
         Ok(state)
     }

@@ -25,7 +25,7 @@ impl Machine<'_> {
             return Ok(());
         }
         self.unsettled = true;
-        if let RunState::Waiting { .. } = self.run.state {
+        if let RunState::Waiting { .. } | RunState::Held { .. } = self.run.state {
             // Nothing of it has begun, so there is nothing to clean up either.
             for i in 0..self.run.jobs.len() {
                 self.complete(i, Conclusion::Cancelled, Some(reason.clone()), self.now);

@@ -175,6 +175,7 @@ impl Machine<'_> {
         match settings {
             Ok((settings, call)) => {
                 let name = self.full_name(frame, &settings.name);
+                let group = settings.group.map(|group| self.run.fenced(group));
                 let job = &mut self.run.jobs[i];
                 job.name = name;
                 job.call = call;
@@ -184,7 +185,7 @@ impl Machine<'_> {
                 job.continue_on_error = settings.continue_on_error;
                 job.timeout_minutes = settings.timeout_minutes;
                 job.environment = settings.environment;
-                job.group = settings.group;
+                job.group = group;
                 job.state = JobState::Waiting { for_what: WaitingFor::Siblings };
             }
             Err(reason) => self.complete(i, Conclusion::Failure, Some(reason), self.now),

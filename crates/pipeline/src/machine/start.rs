@@ -1,6 +1,7 @@
 //! How an attempt begins: the run's jobs, and the turn in the run's concurrency group.
 
 use serde_json::json;
+use windlass_kernel::Actor;
 use windlass_workflow::model::Workflow;
 
 use super::Machine;
@@ -10,17 +11,33 @@ use crate::{Action, Conclusion, Finding, InvalidTransition, RunState, settings};
 
 impl Machine<'_> {
     /// The run was made. Without a workflow it ends here.
-    pub(crate) fn create(&mut self, workflow: Option<&Workflow>) {
+    /// One that is held waits for an approval, and `held` says why.
+    pub(crate) fn create(&mut self, workflow: Option<&Workflow>, held: Option<&str>) {
         if let Some(workflow) = workflow {
             self.title(workflow);
             self.run.jobs = workflow.jobs.iter().map(|job| self.fresh(None, job)).collect();
         }
         let (event, title) = (self.run.event.clone(), self.run.title.clone());
         self.emit_run(self.run.actor.clone(), "run.created", json!({"event": event, "title": title}));
-        match workflow {
-            Some(workflow) => self.begin(workflow),
-            None => self.complete_run(Conclusion::StartupFailure),
+        match (workflow, held) {
+            (Some(_), Some(reason)) => {
+                self.run.state = RunState::Held { reason: reason.to_owned() };
+                self.emit_run(Actor::System, "run.held", json!({"reason": reason}));
+            }
+            (Some(workflow), None) => self.begin(workflow),
+            (None, _) => self.complete_run(Conclusion::StartupFailure),
         }
+    }
+
+    /// Somebody who may says that a held run may begin.
+    pub(super) fn approved(&mut self, by: Actor, comment: &str) -> Result<(), InvalidTransition> {
+        let held = matches!(self.run.state, RunState::Held { .. });
+        let Some(workflow) = self.model(None).filter(|_| held) else {
+            return Err(self.run_refuses("an approval"));
+        };
+        self.emit_run(by, "run.approved", json!({"comment": comment}));
+        self.begin(&workflow);
+        Ok(())
     }
 
     fn title(&mut self, workflow: &Workflow) {
@@ -49,7 +66,8 @@ impl Machine<'_> {
             return self.go();
         };
         match settings::group(concurrency, &RunScope::of_run(&self.run)) {
-            Ok(mut group) => {
+            Ok(group) => {
+                let mut group = self.run.fenced(group);
                 group.joined = true;
                 self.run.state = RunState::Waiting { group: group.name.clone() };
                 self.actions.push(Action::JoinGroup {

@@ -6,7 +6,7 @@ use windlass_pipeline::{Conclusion, Job, JobState, Run, RunState, StepState, Wai
 /// A run, in a list.
 pub(crate) fn summary(run: &Run) -> api::RunSummary {
     let state = match run.state {
-        RunState::Waiting { .. } => api::State::Waiting,
+        RunState::Waiting { .. } | RunState::Held { .. } => api::State::Waiting,
         RunState::Completed { .. } => api::State::Completed,
         RunState::Active if run.jobs.iter().any(|j| matches!(j.state, JobState::Running { .. })) => {
             api::State::Running

@@ -27,8 +27,8 @@ pub use manifest::{
 };
 pub use name::{ImageName, NameError, Reference, RepositoryName, Tag};
 pub use registry::{Pushed, Registry, RegistryError, StoredManifest};
-pub use remote::{Login, PullError, Puller};
+pub use remote::{Login, Pull, PullError, Puller, PushedBlob, Resolved};
 pub use repository::{BlobLink, Index, ManifestRecord, StoreIndex, TagRecord};
 pub use routes::router;
 pub use token::{Claims, TokenSealer};
-pub use unpack::{UnpackError, UnpackLimits, Unpacked, Unpacker, WhiteoutStyle};
+pub use unpack::{LayOut, UnpackError, UnpackLimits, Unpacked, Unpacker, WhiteoutStyle, lay_out};

@@ -1,6 +1,8 @@
 //! Pulling an image from another registry into our own blobs: over HTTPS (plain HTTP only to this machine), with a
 //! token where the registry asks for one. Nothing is trusted but what hashes to its digest.
 
+mod push;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use windlass_kernel::{Digest, Secret, StoreError};
 
 use crate::registry::machine_architecture;
 use crate::{
-    BlobError, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest, ManifestError,
+    BlobError, BlobStore, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest, ManifestError,
     MediaType, Registry, RepositoryName,
 };
 
@@ -30,7 +32,9 @@ pub struct Login {
     pub password: Secret<String>,
 }
 
-/// Pulls from other registries.
+pub use push::PushedBlob;
+
+/// Pulls from other registries, and pushes to them.
 #[derive(Clone, Debug)]
 pub struct Puller {
     http: Client,
@@ -123,6 +127,20 @@ impl Puller {
         into: &RepositoryName,
         image: &ImageName,
     ) -> Result<(Digest, ImageManifest, ImageConfig), PullError> {
+        let mut pull = self.begin(image).await?;
+        let config = pull.config(registry.blobs()).await?;
+        let manifest = pull.manifest.clone();
+        for layer in &manifest.layers {
+            pull.blob(registry.blobs(), layer).await?;
+        }
+        let blobs: Vec<Digest> =
+            manifest.layers.iter().chain([&manifest.config]).map(|d| d.digest.clone()).collect();
+        registry.index().link_blobs(into, &blobs).await?;
+        Ok((pull.digest, manifest, config))
+    }
+
+    /// Begins to pull the image for this machine: asks for its manifest, and nothing else so far.
+    pub async fn begin<'a>(&'a self, image: &'a ImageName) -> Result<Pull<'a>, PullError> {
         let mut session = Session::new(self, image)?;
         let unusable = |why: String| PullError::Unusable { image: image.to_string(), why };
         let (mut digest, mut manifest) =
@@ -134,23 +152,38 @@ impl Puller {
                 chosen.ok_or_else(|| unusable(format!("it has no variant for linux/{architecture}")))?;
             (digest, manifest) = session.manifest(&chosen.to_string(), Some(&chosen)).await?;
         }
-        let Manifest::Image(manifest) = manifest else {
-            return Err(unusable("it is an index within an index".into()));
-        };
-        for blob in manifest.layers.iter().chain([&manifest.config]) {
-            session.blob(registry, blob).await?;
+        match manifest {
+            Manifest::Image(manifest) => Ok(Pull { session, digest, manifest: *manifest }),
+            Manifest::Index(_) => Err(unusable("it is an index within an index".into())),
         }
-        let blobs: Vec<Digest> =
-            manifest.layers.iter().chain([&manifest.config]).map(|d| d.digest.clone()).collect();
-        registry.index().link_blobs(into, &blobs).await?;
-        let config =
-            ImageConfig::parse(&registry.blobs().read(&manifest.config.digest, LARGEST_MANIFEST).await?)?;
-        if config.rootfs.diff_ids.len() != manifest.layers.len() {
-            return Err(unusable(
-                "its configuration and its manifest name different numbers of layers".into(),
-            ));
+    }
+}
+
+/// An image that is being pulled, blob by blob.
+#[derive(Debug)]
+pub struct Pull<'a> {
+    session: Session<'a>,
+    /// The digest of the manifest for this machine.
+    pub digest: Digest,
+    /// That manifest.
+    pub manifest: ImageManifest,
+}
+
+impl Pull<'_> {
+    /// Fetches the configuration, and checks that it fits the manifest.
+    pub async fn config(&mut self, blobs: &dyn BlobStore) -> Result<ImageConfig, PullError> {
+        self.session.blob(blobs, &self.manifest.config).await?;
+        let config = ImageConfig::parse(&blobs.read(&self.manifest.config.digest, LARGEST_MANIFEST).await?)?;
+        if config.rootfs.diff_ids.len() != self.manifest.layers.len() {
+            let why = "its configuration and its manifest name different numbers of layers".to_owned();
+            return Err(PullError::Unusable { image: self.session.image.to_string(), why });
         }
-        Ok((digest, *manifest, config))
+        Ok(config)
+    }
+
+    /// Fetches one of the image's blobs, unless it is there.
+    pub async fn blob(&mut self, blobs: &dyn BlobStore, wanted: &Descriptor) -> Result<(), PullError> {
+        self.session.blob(blobs, wanted).await
     }
 }
 
@@ -207,8 +240,7 @@ impl<'a> Session<'a> {
     }
 
     /// Fetches a blob into our own store; the store verifies its digest before it exists.
-    async fn blob(&mut self, registry: &Registry, wanted: &Descriptor) -> Result<(), PullError> {
-        let blobs = registry.blobs();
+    async fn blob(&mut self, blobs: &dyn BlobStore, wanted: &Descriptor) -> Result<(), PullError> {
         if blobs.stat(&wanted.digest).await? == Some(wanted.size) {
             return Ok(());
         }

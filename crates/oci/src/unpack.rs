@@ -147,6 +147,32 @@ impl Unpacked {
     }
 }
 
+/// One layer to be laid out by [`lay_out`], apart from any registry.
+#[derive(Clone, Debug)]
+pub struct LayOut {
+    /// The layer as its manifest names it; its media type says how it is compressed.
+    pub layer: Descriptor,
+    /// The digest of the tar within.
+    pub diff_id: Digest,
+    /// How removed files are laid out.
+    pub style: WhiteoutStyle,
+    /// How much it may hold.
+    pub limits: UnpackLimits,
+    /// Where it is unpacked: a folder that is not there yet.
+    pub new: PathBuf,
+    /// Where it appears, by a rename of `new`.
+    pub folder: PathBuf,
+    /// Whether it is forced to the disk first. Without, a loss of power may leave files without their bytes.
+    pub durable: bool,
+}
+
+/// Lays one layer out; blocks. When somebody else's lies at `folder` already, that is as good.
+pub fn lay_out(what: LayOut, blob: impl Read) -> Result<(), UnpackError> {
+    let LayOut { layer, diff_id, style, limits, new, folder, durable } = what;
+    let packing = Packing::of(&layer)?;
+    Job { packing, layer: layer.digest, diff_id, style, limits, new, folder, durable }.run(blob)
+}
+
 /// A layer in the making. Removed again unless it is kept.
 struct Draft(Option<PathBuf>);
 
@@ -231,6 +257,7 @@ impl Unpacker {
             limits: self.limits,
             new,
             folder: folder.clone(),
+            durable: true,
         };
         let outcome = tokio::task::spawn_blocking(move || job.run(bridge)).await;
         if let Some(error) = said.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -274,6 +301,7 @@ struct Job {
     limits: UnpackLimits,
     new: PathBuf,
     folder: PathBuf,
+    durable: bool,
 }
 
 impl Job {
@@ -310,10 +338,12 @@ impl Job {
         self.keep(&mut draft)
     }
 
-    /// Forces the layer to the disk and gives it its name.
+    /// Forces the layer to the disk, if asked to, and gives it its name.
     fn keep(&self, draft: &mut Draft) -> Result<(), UnpackError> {
-        let written = std::fs::File::open(&self.new).and_then(|dir| Ok(nix::unistd::syncfs(dir)?));
-        written.map_err(|e| self.broken(e))?;
+        if self.durable {
+            let written = std::fs::File::open(&self.new).and_then(|dir| Ok(nix::unistd::syncfs(dir)?));
+            written.map_err(|e| self.broken(e))?;
+        }
         match std::fs::rename(&self.new, &self.folder) {
             Ok(()) => {
                 draft.0 = None;

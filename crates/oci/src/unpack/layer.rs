@@ -1,7 +1,7 @@
 //! One layer's entries, written below a folder's handle; removed files (image specification, "Whiteouts")
 //! translated for overlay.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -72,7 +72,10 @@ impl Layer {
             return self.whiteout(parent, name.as_bytes());
         }
         match entry.header().entry_type() {
-            EntryType::Directory => self.folder(&path, entry.header()),
+            EntryType::Directory => {
+                let attributes = attributes(entry)?;
+                self.folder(&path, entry.header(), &attributes)
+            }
             _ if path.is_empty() => {
                 Err(Refusal::Hostile { path: b"/".to_vec(), why: "would replace the root" })
             }
@@ -91,7 +94,7 @@ impl Layer {
         }
     }
 
-    fn folder(&mut self, path: &[u8], header: &Header) -> Result<(), Refusal> {
+    fn folder(&mut self, path: &[u8], header: &Header, attributes: &Attributes) -> Result<(), Refusal> {
         let root = self.root;
         if path.is_empty() {
             return own(root, self.below.folder(path, true)?, header, true);
@@ -103,7 +106,9 @@ impl Layer {
             mkdirat(at, name, Mode::from_bits_truncate(0o755))?;
         }
         self.below.forget();
-        own(root, self.below.folder(path, false)?, header, true)
+        let folder = self.below.folder(path, false)?;
+        own(root, folder, header, true)?;
+        attach(folder, attributes)
     }
 
     fn file<R: Read>(
@@ -113,6 +118,7 @@ impl Layer {
         entry: &mut Entry<'_, R>,
     ) -> Result<(), Refusal> {
         let root = self.root;
+        let attributes = attributes(entry)?;
         let at = self.below.folder(parent, true)?;
         clear(at, name)?;
         let mut file = create(at, name)?;
@@ -125,6 +131,7 @@ impl Layer {
             file.write_all(&buffer[..n])?;
         }
         own(root, file.as_fd(), entry.header(), false)?;
+        attach(file.as_fd(), &attributes)?;
         let time = modified(entry.header());
         Ok(futimens(&file, &time, &time)?)
     }
@@ -226,6 +233,41 @@ fn own(root: bool, fd: BorrowedFd<'_>, header: &Header, folder: bool) -> Result<
 
 fn modified(header: &Header) -> TimeSpec {
     TimeSpec::new(header.mtime().unwrap_or(0).min(u64::from(u32::MAX)) as i64, 0)
+}
+
+/// Extended attributes of an entry.
+type Attributes = Vec<(CString, Vec<u8>)>;
+
+/// How archives write them (`star`, and everybody after it).
+const ATTRIBUTE: &str = "SCHILY.xattr.";
+
+/// Those extended attributes of an entry that mean something to programs in a sandbox, and nothing to the machine or to
+/// the overlay that will stack the layers.
+fn attributes<R: Read>(entry: &mut Entry<'_, R>) -> Result<Attributes, Refusal> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for extension in extensions {
+        let extension = extension?;
+        let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(ATTRIBUTE)) else { continue };
+        let ours = name == "security.capability"
+            || (name.starts_with("user.") && !name.starts_with("user.overlay."));
+        if let (true, Ok(name)) = (ours, CString::new(name)) {
+            found.push((name, extension.value_bytes().to_vec()));
+        }
+    }
+    Ok(found)
+}
+
+/// Sets them. Where the file system has none, or an ordinary user may not, they are left out.
+fn attach(fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Refusal> {
+    for (name, value) in attributes {
+        match mark(fd, name, value) {
+            Err(Refusal::Io(e))
+                if matches!(e.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSPC | libc::E2BIG)) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// Sets an extended attribute.

@@ -17,8 +17,8 @@ use windlass_kernel::{Digest, Secret, StoreError};
 
 use crate::registry::machine_architecture;
 use crate::{
-    BlobError, BlobStore, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest, ManifestError,
-    MediaType, Registry, RepositoryName,
+    BlobError, BlobStore, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest,
+    ManifestError, MediaType, Registry, RepositoryName,
 };
 
 /// A name and password for another registry.
@@ -139,6 +139,12 @@ impl Puller {
         Ok((pull.digest, manifest, config))
     }
 
+    /// What the image's name stands for now.
+    pub async fn resolve(&self, image: &ImageName) -> Result<Resolved, PullError> {
+        let Pull { digest, manifest, .. } = self.begin(image).await?;
+        Ok(Resolved { digest, manifest })
+    }
+
     /// Begins to pull the image for this machine: asks for its manifest, and nothing else so far.
     pub async fn begin<'a>(&'a self, image: &'a ImageName) -> Result<Pull<'a>, PullError> {
         let mut session = Session::new(self, image)?;
@@ -157,6 +163,15 @@ impl Puller {
             Manifest::Index(_) => Err(unusable("it is an index within an index".into())),
         }
     }
+}
+
+/// What an image's name stands for now, for this machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The manifest.
+    pub manifest: ImageManifest,
 }
 
 /// An image that is being pulled, blob by blob.

@@ -9,6 +9,7 @@
 mod confine;
 mod launch;
 mod mounts;
+mod network;
 mod reaper;
 mod resident;
 pub(crate) mod tree;

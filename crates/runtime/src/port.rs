@@ -1,7 +1,8 @@
 //! The ports: what runs sandboxes, and what keeps service instances.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,37 @@ pub trait Sandbox: Send + Sync + fmt::Debug {
     /// What it uses.
     async fn usage(&self) -> Result<Usage, RuntimeError>;
 
+    /// A TCP socket of the sandbox's own network ([`SandboxSpec::isolate_network`]): neither bound nor connected, and never
+    /// blocking. Whoever has it connects to what listens on that network's loopback address, or listens there.
+    ///
+    /// # Errors
+    /// Also when the sandbox has no network of its own.
+    async fn socket(&self, v6: bool) -> Result<OwnedFd, RuntimeError> {
+        let _ = v6;
+        Err(no_own_network())
+    }
+
+    /// The TCP ports that programs listen on in the sandbox's own network.
+    ///
+    /// # Errors
+    /// Also when the sandbox has no network of its own.
+    async fn listening(&self) -> Result<BTreeSet<u16>, RuntimeError> {
+        Err(no_own_network())
+    }
+
+    /// Ends everything in it, at once. When this returns nothing of it runs any more; what it wrote may still be being
+    /// deleted, which [`Sandbox::kill`] waits for.
+    async fn end(&self) -> Result<(), RuntimeError> {
+        self.kill().await
+    }
+
     /// Ends everything in it, at once, and deletes what it wrote. When this returns, nothing is left. May be repeated.
     async fn kill(&self) -> Result<(), RuntimeError>;
+}
+
+/// What a sandbox says that shares the machine's network.
+pub(crate) fn no_own_network() -> RuntimeError {
+    RuntimeError::Invalid("the sandbox shares the machine's network".into())
 }
 
 /// A started program. Take it apart to read, wait and signal from different tasks.

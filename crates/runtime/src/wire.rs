@@ -62,6 +62,18 @@ pub(crate) enum Request {
     },
     /// Answer with [`Reply::Usage`].
     Usage,
+    /// Answer with [`Reply::Socket`].
+    Socket {
+        /// Names it in the reply.
+        seq: u64,
+        /// Of the sixth version of the protocol instead of the fourth.
+        v6: bool,
+    },
+    /// Answer with [`Reply::Listening`].
+    Listening {
+        /// Names it in the reply.
+        seq: u64,
+    },
 }
 
 /// A program to start.
@@ -127,6 +139,20 @@ pub(crate) enum Reply {
     },
     /// What everything in the sandbox uses.
     Usage(Usage),
+    /// A socket of the sandbox's network, as a descriptor; none with the reason.
+    Socket {
+        /// Which.
+        seq: u64,
+        /// Why there is none.
+        why: Option<String>,
+    },
+    /// The ports that programs of the sandbox's network listen on.
+    Listening {
+        /// Which.
+        seq: u64,
+        /// The ports, each once.
+        ports: Vec<u16>,
+    },
 }
 
 /// Two connected ends. Neither is inherited by an executed program.

@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::launch::{self, Terms};
-use super::tree;
+use super::{network, tree};
 use crate::spec::{Exit, Level, Limits};
 use crate::wire::{self, Birth, Reply, Request};
 
@@ -131,6 +131,10 @@ impl Init<'_> {
                 }
             }
             Request::Usage => wire::tell(self.socket, &Reply::Usage(tree::usage(&Self::below(), spent()))),
+            Request::Socket { seq, v6 } => network::hand_out(self.socket, seq, v6),
+            Request::Listening { seq } => {
+                wire::tell(self.socket, &Reply::Listening { seq, ports: network::listening() });
+            }
         }
         true
     }

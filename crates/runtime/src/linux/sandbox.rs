@@ -1,10 +1,11 @@
 //! The owner's side of one sandbox: sends orders to its init, hands out what programs write, and ends it.
 
+mod network;
 mod resident;
 
 pub use resident::{Door, Resident};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -50,6 +51,7 @@ struct Waiting {
     starting: HashMap<u64, Starting>,
     running: HashMap<u64, Running>,
     usage: Vec<oneshot::Sender<Usage>>,
+    network: HashMap<u64, oneshot::Sender<network::Answer>>,
 }
 
 struct Starting {
@@ -73,6 +75,11 @@ struct Ending {
 impl Ending {
     /// Waits for the end of all, and removes what is left. The socket is closed already.
     fn finish(mut self) -> Result<(), RuntimeError> {
+        self.wait()?;
+        self.remove()
+    }
+
+    fn wait(&mut self) -> Result<(), RuntimeError> {
         // Process 1 (or, at level `process`, the adopter of orphans) ends when its socket does; its parent ends only
         // when the kernel has ended everything in the sandbox.
         let waited = self.child.wait();
@@ -81,8 +88,11 @@ impl Ending {
             kill_marked(self.scratch.dir());
             self.group.iter().for_each(Group::kill);
         }
+        waited.map(drop).map_err(|error| RuntimeError::io("waiting for the sandbox's end", error))
+    }
+
+    fn remove(self) -> Result<(), RuntimeError> {
         self.group.iter().for_each(Group::remove);
-        waited.map_err(|error| RuntimeError::io("waiting for the sandbox's end", error))?;
         let what = || format!("deleting the sandbox's folder {}", self.scratch.dir().display());
         self.scratch.remove().map_err(|error| RuntimeError::io(what(), error))
     }
@@ -110,18 +120,23 @@ impl LinuxSandbox {
             Ok::<_, io::Error>((link, first))
         };
         let refused = match link.await {
-            Ok((link, Some(Reply::Ready))) => {
+            Ok((link, Some((Reply::Ready, _)))) => {
                 let link = Arc::new(link);
                 tokio::spawn(read_replies(link.clone()));
                 let ended = watch::channel(false).0;
                 return Ok(Self { spec, level, home, link, ending: Mutex::new(Some(ending)), ended });
             }
-            Ok((_, Some(Reply::Failed(fault)))) => fault.into(),
+            Ok((_, Some((Reply::Failed(fault), _)))) => fault.into(),
             Ok((_, _)) => RuntimeError::start("starting the sandbox's init", "it ended without a word"),
             Err(error) => RuntimeError::io("talking to the sandbox's init", error),
         };
         let _ = tokio::task::spawn_blocking(move || ending.finish()).await;
         Err(refused)
+    }
+
+    fn check_own_network(&self) -> Result<(), RuntimeError> {
+        let own = self.spec.isolate_network && self.level != Level::Process;
+        if own { Ok(()) } else { Err(crate::port::no_own_network()) }
     }
 
     fn take_ending(&self) -> Option<Ending> {
@@ -144,11 +159,11 @@ impl Link {
         }
     }
 
-    async fn receive(&self) -> io::Result<Option<Reply>> {
+    async fn receive(&self) -> io::Result<Option<(Reply, Vec<OwnedFd>)>> {
         loop {
             let mut ready = self.socket.readable().await?;
             if let Ok(result) = ready.try_io(|socket| wire::receive(socket.get_ref().as_fd())) {
-                return result.map(|packet| packet.map(|(reply, _)| reply));
+                return result;
             }
         }
     }
@@ -209,7 +224,7 @@ impl Link {
         heard.await.map_err(|_| RuntimeError::Ended)
     }
 
-    fn hear(&self, reply: Reply) {
+    fn hear(&self, reply: Reply, fds: Vec<OwnedFd>) {
         let mut waiting = self.waiting();
         match reply {
             Reply::Ready | Reply::Failed(_) => {}
@@ -236,19 +251,28 @@ impl Link {
                     let _ = waiter.send(usage);
                 }
             }
+            Reply::Socket { seq, why } => {
+                let made = fds.into_iter().next().ok_or_else(|| why.unwrap_or_default());
+                waiting.network.remove(&seq).map(|told| told.send(network::Answer::Socket(made)));
+            }
+            Reply::Listening { seq, ports } => {
+                let ports = ports.into_iter().collect();
+                waiting.network.remove(&seq).map(|told| told.send(network::Answer::Listening(ports)));
+            }
         }
     }
 }
 
 /// Reads replies until init is gone; then all that still ran was killed.
 async fn read_replies(link: Arc<Link>) {
-    while let Ok(Some(reply)) = link.receive().await {
-        link.hear(reply);
+    while let Ok(Some((reply, fds))) = link.receive().await {
+        link.hear(reply, fds);
     }
     let mut waiting = link.waiting();
     waiting.ended = true;
     waiting.starting.clear();
     waiting.usage.clear();
+    waiting.network.clear();
     for (_, running) in waiting.running.drain() {
         running.exit.send_replace(Some(Exit::Signal(Signal::KILL.0)));
     }
@@ -304,6 +328,34 @@ impl Sandbox for LinuxSandbox {
 
     async fn usage(&self) -> Result<Usage, RuntimeError> {
         self.link.usage().await
+    }
+
+    async fn socket(&self, v6: bool) -> Result<OwnedFd, RuntimeError> {
+        self.check_own_network()?;
+        self.link.socket(v6).await
+    }
+
+    async fn listening(&self) -> Result<BTreeSet<u16>, RuntimeError> {
+        self.check_own_network()?;
+        self.link.listening().await
+    }
+
+    async fn end(&self) -> Result<(), RuntimeError> {
+        let Some(mut ending) = self.take_ending() else { return self.kill().await };
+        let ended = self.ended.clone();
+        let (tell, heard) = oneshot::channel();
+        // In a task of its own, so that it is done even if the caller loses patience.
+        tokio::task::spawn_blocking(move || {
+            let waited = ending.wait();
+            let over = waited.is_ok();
+            let _ = tell.send(waited);
+            let removed = if over { ending.remove() } else { Ok(()) };
+            if let Err(error) = removed {
+                tracing::warn!(%error, "a sandbox was not cleaned up completely");
+            }
+            ended.send_replace(true);
+        });
+        heard.await.unwrap_or(Err(RuntimeError::Ended))
     }
 
     async fn kill(&self) -> Result<(), RuntimeError> {

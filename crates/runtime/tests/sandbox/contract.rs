@@ -203,6 +203,37 @@ at!(a_network_of_its_own_has_loopback_only, [Namespaces, UserNamespaces], |world
     sandbox.kill().await.unwrap();
 });
 
+at!(a_network_of_its_own_is_reached_by_sockets_that_it_gives, [Namespaces, UserNamespaces], |world| {
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use nix::sys::socket::{Backlog, SockaddrIn, bind, connect, listen};
+    use std::os::fd::AsRawFd as _;
+    let mut spec = world.spec();
+    spec.isolate_network = true;
+    let (one, shared) = (world.start(spec).await, world.start(world.spec()).await);
+    // A port that nobody has on the machine.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = SockaddrIn::new(127, 0, 0, 1, port);
+    assert!(one.listening().await.unwrap().is_empty());
+    let server = one.socket(false).await.unwrap();
+    bind(server.as_raw_fd(), &address).unwrap();
+    listen(&server, Backlog::new(4).unwrap()).unwrap();
+    assert_eq!(one.listening().await.unwrap().into_iter().collect::<Vec<_>>(), [port]);
+    let client = TcpStream::from(one.socket(false).await.unwrap());
+    let begun = connect(client.as_raw_fd(), &address);
+    assert!(matches!(begun, Ok(()) | Err(nix::errno::Errno::EINPROGRESS)), "{begun:?}");
+    let server = TcpListener::from(server);
+    server.set_nonblocking(false).unwrap();
+    let (accepted, _) = server.accept().unwrap();
+    assert_eq!(accepted.peer_addr().unwrap(), client.local_addr().unwrap());
+    assert_eq!(client.peer_addr().unwrap(), SocketAddr::from(([127, 0, 0, 1], port)));
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the machine's network is another one");
+    // In a network that is the machine's, nothing is handed out.
+    assert!(shared.socket(false).await.is_err() && shared.listening().await.is_err());
+    one.kill().await.unwrap();
+    assert!(one.socket(true).await.is_err());
+    shared.kill().await.unwrap();
+});
+
 at!(many_at_once, [Namespaces, UserNamespaces, Process], |world| {
     let world = Arc::new(world);
     let mut tasks = Vec::new();

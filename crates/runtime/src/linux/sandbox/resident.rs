@@ -83,7 +83,7 @@ impl Door {
         };
         link.send(&Request::Birth(Box::new(birth)), &[]).await.map_err(talking)?;
         match link.receive().await.map_err(talking)? {
-            Some(Reply::Ready) => {}
+            Some((Reply::Ready, _)) => {}
             _ => return Err(RuntimeError::start("starting the container's init", "it ended without a word")),
         }
         let link = Arc::new(link);

@@ -67,27 +67,31 @@ impl Beneath {
     }
 
     /// Makes a file that the job may write, at a plain path below the folder whose folders exist. What stood there is
-    /// replaced, links included.
-    pub(crate) fn create(&self, relative: &Path, text: &[u8]) -> io::Result<()> {
+    /// replaced, links included. `shared`: whoever the job runs as can use it, and not only this process's user; nobody
+    /// else can reach the folder above.
+    pub(crate) fn create(&self, relative: &Path, text: &[u8], shared: bool) -> io::Result<()> {
         use std::io::Write as _;
-        let draft = relative.with_extension(format!("draft{}", std::process::id()));
         let folder = match relative.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {
                 self.walk(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)?
             }
             _ => self.handle.as_fd().try_clone_to_owned()?,
         };
-        let name = |path: &Path| path.file_name().map(std::ffi::OsStr::to_owned).unwrap_or_default();
-        // A new file, whatever the job may have put in its place.
-        let _ =
-            nix::unistd::unlinkat(&folder, name(&draft).as_os_str(), nix::unistd::UnlinkatFlags::NoRemoveDir);
+        let name = relative.file_name().unwrap_or_default();
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = openat(&folder, name(&draft).as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        // Whoever the job runs as can use it; nobody else can reach the folder above.
-        nix::sys::stat::fchmod(&opened, Mode::from_bits_truncate(0o666)).map_err(io::Error::from)?;
-        File::from(opened).write_all(text)?;
-        nix::fcntl::renameat(&folder, name(&draft).as_os_str(), &folder, name(relative).as_os_str())
-            .map_err(io::Error::from)
+        let new = || openat(&folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR);
+        let opened = match new() {
+            // A new file, whatever the job may have put in its place.
+            Err(Errno::EEXIST) => {
+                nix::unistd::unlinkat(&folder, name, nix::unistd::UnlinkatFlags::NoRemoveDir)?;
+                new()?
+            }
+            other => other?,
+        };
+        if shared {
+            nix::sys::stat::fchmod(&opened, Mode::from_bits_truncate(0o666)).map_err(io::Error::from)?;
+        }
+        if text.is_empty() { Ok(()) } else { File::from(opened).write_all(text) }
     }
 
     /// Reads a text file of at most `limit` bytes.
@@ -141,14 +145,20 @@ mod tests {
         }
         assert!(below.read_text(Path::new("/seen/a/b/file"), 5).is_err(), "too large");
 
-        below.create(Path::new("a/up"), b"new").unwrap();
+        below.create(Path::new("a/up"), b"new", true).unwrap();
         assert_eq!(
             std::fs::read_to_string(dir.path().join("outside")).unwrap(),
             "secret",
             "the link was replaced"
         );
         assert_eq!(below.read_text(Path::new("/seen/a/up"), 9).unwrap(), "new");
-        assert!(below.create(Path::new("etc/x"), b"").is_err());
-        assert!(below.create(Path::new("../x"), b"").is_err());
+        let mode = |path: &str| {
+            use std::os::unix::fs::PermissionsExt as _;
+            root.join(path).metadata().unwrap().permissions().mode() & 0o777
+        };
+        below.create(Path::new("a/own"), b"new", false).unwrap();
+        assert_eq!((mode("a/up"), mode("a/own")), (0o666, 0o600));
+        assert!(below.create(Path::new("etc/x"), b"", true).is_err());
+        assert!(below.create(Path::new("../x"), b"", true).is_err());
     }
 }

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use windlass_api::runner::{Assignment, LeaseRequest, Lost};
 use windlass_api::{Client, ClientError};
 use windlass_kernel::Secret;
-use windlass_runtime::{Capabilities, Limits, Linux, Runtime as _, RuntimeConfig};
+use windlass_runtime::{Capabilities, ControlGroups, Limits, Linux, Runtime as _, RuntimeConfig};
 
 use crate::action::ActionSources;
 use crate::backoff::Backoff;
 use crate::control::encode;
 use crate::docker::Docker;
-use crate::folder::{HandOut, JobFolder, private};
+use crate::folder::{HandOut, JobFolder, private, sweep_memory};
 use crate::job::Hooks;
 use crate::unit::UnitSettings;
 
@@ -89,6 +89,7 @@ pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
     let spare = spare::Place::default();
     let dispatcher = Arc::new(Dispatcher { config, jobs, slots, capabilities, spare });
     dispatcher.adopt()?;
+    sweep_memory();
     dispatcher.sweep_engine();
     dispatcher.keep_spare();
     dispatcher.ask_for_work().await;
@@ -262,6 +263,7 @@ impl Dispatcher {
             hooks: Hooks::of_machine(),
             docker: Docker::of_machine(),
             image: None,
+            memory: self.capabilities.as_ref().is_some_and(|found| found.cgroup != ControlGroups::None),
             spare,
         }
     }

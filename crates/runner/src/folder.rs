@@ -1,5 +1,7 @@
 //! The folder of one job on the runner's disk: `DATA/runner/jobs/JOB/`.
 
+mod memory;
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use windlass_api::runner::Assignment;
+
+pub(crate) use memory::sweep as sweep_memory;
 
 /// A job's folder. Only its owner may look into it.
 #[derive(Clone, Debug)]
@@ -88,12 +92,16 @@ impl JobFolder {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)
     }
 
-    /// Writes which hand-out the folder is for, and what the job is. Nothing of it need survive the machine's own death:
-    /// then the unit is dead as well, and control hands the job out again.
-    pub(crate) fn assign(&self, assignment: &Assignment) -> io::Result<()> {
+    /// Writes which hand-out the folder is for. It need not survive the machine's own death: then the unit is dead as
+    /// well, and control hands the job out again.
+    pub(crate) fn hand(&self, assignment: &Assignment) -> io::Result<()> {
         let hand_out = HandOut { job: assignment.job.clone(), attempt: Some(assignment.attempt) };
-        let json = serde_json::to_vec(&hand_out).map_err(io::Error::other)?;
-        self.put("hand_out", &json)?;
+        self.put("hand_out", &serde_json::to_vec(&hand_out).map_err(io::Error::other)?)
+    }
+
+    /// The same, with what the job is, for a unit that is not there yet to be told.
+    pub(crate) fn assign(&self, assignment: &Assignment) -> io::Result<()> {
+        self.hand(assignment)?;
         self.put("assignment", &serde_json::to_vec(assignment).map_err(io::Error::other)?)
     }
 
@@ -173,6 +181,7 @@ impl JobFolder {
     /// Removes what a reported job does not need any more: secrets first.
     pub(crate) fn clear(&self) {
         let _ = std::fs::remove_file(self.assignment());
+        let _ = self.remove_small();
         for folder in [self.work(), self.inbox(), self.outbox()] {
             if std::fs::remove_dir_all(&folder).is_err() {
                 open_up(&folder);
@@ -181,9 +190,9 @@ impl JobFolder {
         }
     }
 
-    /// Marks the job as reported to its end.
+    /// Marks the job as reported to its end. Should the mark be lost with the machine, control knows better.
     pub(crate) fn mark_done(&self) -> io::Result<()> {
-        private(&self.done())?.sync_all()
+        private(&self.done()).map(drop)
     }
 
     /// Whether the job was reported to its end.
@@ -193,6 +202,9 @@ impl JobFolder {
 
     /// Deletes the folder. The job may have taken its own right to look into some folders: it is given back.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        if let Err(e) = self.remove_small() {
+            tracing::warn!(folder = %self.path.display(), error = %e, "a job's folder in memory stays");
+        }
         match std::fs::remove_dir_all(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 open_up(&self.path);

@@ -27,6 +27,7 @@ pub async fn end_jobs(data_dir: &Path) -> std::io::Result<usize> {
             end(&path, &folder).await?;
             ended += 1;
         }
+        folder.remove_small()?;
         windlass_runtime::sweep(&folder.scratch()).map_err(std::io::Error::other)?;
     }
     Ok(ended)

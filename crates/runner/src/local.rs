@@ -134,17 +134,22 @@ impl LocalJob {
     /// The folder of its steps' small files; none where a container must see them: those see the job's own folders.
     pub(crate) fn small(&self) -> Option<PathBuf> {
         let memory = self.memory.as_ref()?;
-        let model = self.workflow.job(&self.assignment.key)?;
-        let plainly = |step: &Step| match &step.kind {
-            StepKind::Uses(uses) => {
-                uses.action.value.repository_name().is_some_and(|name| crate::action::find(&name).is_some())
-            }
-            _ => true,
-        };
-        let contained =
-            model.container.is_some() || !model.services.is_empty() || self.settings.image.is_some();
-        (!contained && model.all_steps().all(plainly)).then(|| memory.join(&self.assignment.job))
+        let on_disk = needs_disk(&self.workflow, &self.assignment.key, self.settings.image.as_deref());
+        (!on_disk).then(|| memory.join(&self.assignment.job))
     }
+}
+
+/// Whether a container may have to see the small files of a job's steps: it sees the job's own folders only.
+pub(crate) fn needs_disk(workflow: &Workflow, job: &str, image: Option<&str>) -> bool {
+    let Some(model) = workflow.job(job) else { return true };
+    let plainly = |step: &Step| match &step.kind {
+        StepKind::Uses(uses) => {
+            uses.action.value.repository_name().is_some_and(|name| crate::action::find(&name).is_some())
+        }
+        _ => true,
+    };
+    let contained = model.container.is_some() || !model.services.is_empty() || image.is_some();
+    contained || !model.all_steps().all(plainly)
 }
 
 /// Ends a job from outside. Cheap to clone.

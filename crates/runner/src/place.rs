@@ -71,6 +71,8 @@ pub(crate) enum PlaceError {
     Interrupted(Interruption),
 }
 
+/// Where the event's file is, below the temporary folder.
+const EVENT: &str = "_github_workflow/event.json";
 /// The most that a program may say to the unit itself.
 const LONGEST_ANSWER: u64 = 4 << 20;
 
@@ -84,7 +86,7 @@ impl Layout {
             workspace: work.join(name).join(name),
             tool_cache: work.join("_tool"),
             inbox: inbox.to_owned(),
-            event: temp.join("_github_workflow/event.json"),
+            event: temp.join(EVENT),
             commands: temp.join("_runner_file_commands"),
             scripts: temp.clone(),
             temp,
@@ -96,6 +98,25 @@ impl Layout {
         let event = folder.join("event.json");
         Self { event, commands: folder.to_owned(), scripts: folder.to_owned(), ..self }
     }
+}
+
+/// Makes what every job finds in its folder, before the job is known.
+pub(crate) fn prepare(folder: &JobFolder) -> std::io::Result<()> {
+    let layout = Layout::below(&folder.work(), &folder.inbox(), "");
+    for path in [&layout.commands, &layout.tool_cache, &layout.temp.join("_github_home")] {
+        std::fs::create_dir_all(path)?;
+    }
+    Ok(())
+}
+
+/// Puts a link where the event's file is expected, to where it will be in a folder that the job sees at `small`.
+pub(crate) fn link_event(folder: &JobFolder, small: &Path) -> std::io::Result<()> {
+    let layout = Layout::below(&folder.work(), &folder.inbox(), "");
+    if let Some(parent) = layout.event.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let link = layout.event.clone();
+    std::os::unix::fs::symlink(layout.with_small_files_in(small).event, link)
 }
 
 fn plain(name: &str) -> bool {
@@ -131,6 +152,10 @@ impl Place {
         }
         if let Some(parent) = host.event.parent() {
             std::fs::create_dir_all(parent)?;
+        }
+        if manner.small.is_none() {
+            // A unit that waited for its job put a link there.
+            let _ = std::fs::remove_file(&host.event);
         }
         std::fs::write(&host.event, event)?;
         let below = Beneath::new(&folder.work(), &work)?;
@@ -192,11 +217,12 @@ impl Place {
         if let Some(small) = &self.small
             && let Ok(relative) = path.strip_prefix(&self.layout.commands)
         {
-            return small.create(relative, text);
+            // Its folder is for jobs of this very user only.
+            return small.create(relative, text, false);
         }
         let work = self.sandbox.inside(&self.folder.work()).unwrap_or_else(|| self.folder.work());
         let relative = path.strip_prefix(&work).map_err(std::io::Error::other)?;
-        self.below.create(relative, text)
+        self.below.create(relative, text, true)
     }
 
     /// Opens a regular file that a step was given to write into.
@@ -301,7 +327,14 @@ impl Place {
         serde_json::from_str(&words).map_err(|e| failed(&format!("the tool's answer is damaged: {e}")))
     }
 
-    /// Ends everything in the sandbox.
+    /// Ends everything that runs in the sandbox. What it left may still be being removed.
+    pub(crate) async fn end(&self) {
+        if let Err(e) = self.sandbox.end().await {
+            tracing::error!(error = %e, "the sandbox did not end");
+        }
+    }
+
+    /// The same, and waits until all is removed.
     pub(crate) async fn close(&self) {
         if let Err(e) = self.sandbox.kill().await {
             tracing::error!(error = %e, "the sandbox did not go away");

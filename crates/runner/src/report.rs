@@ -15,8 +15,9 @@ use crate::stop::{Stop, StopSwitch};
 
 /// The most updates in one call.
 const BATCH: usize = 200;
-/// How long what is told gathers before the next call.
-const GATHER: Duration = Duration::from_millis(40);
+/// How long what is told gathers before a call: a job that is over by then is told of in one.
+const FIRST: Duration = Duration::from_millis(12);
+const GATHER: Duration = Duration::from_millis(80);
 /// The most text in one call, in bytes; one update that holds more goes alone.
 const LARGEST: usize = 1 << 20;
 
@@ -73,6 +74,7 @@ impl Reporter {
     pub(crate) async fn run(self, control: Arc<dyn Control>, stop: StopSwitch, lease: Duration) {
         let beat = (lease / 3).max(Duration::from_millis(200));
         let mut backoff = Backoff::default();
+        let _ = tokio::time::timeout(FIRST, self.last_is_told()).await;
         loop {
             let batch = self.batch();
             match control.updates(&batch).await {

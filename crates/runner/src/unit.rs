@@ -26,9 +26,9 @@ use crate::control::{Control, HttpControl};
 use crate::docker::Docker;
 use crate::folder::JobFolder;
 use crate::job::{Entry, Hooks, Job, JobEnd};
-use crate::local::Local;
+use crate::local::{Local, needs_disk};
 use crate::log::{DEFAULT_LIMIT, Log, Uploader};
-use crate::place::Place;
+use crate::place::{Manner, Place};
 use crate::report::Reporter;
 use crate::stop::{Stop, StopSwitch};
 
@@ -51,6 +51,8 @@ pub struct UnitSettings {
     pub capabilities: Option<Capabilities>,
     /// Whether it starts its sandbox and waits for a job, which comes later or never.
     pub spare: bool,
+    /// Whether the small files of steps lie in memory. What a job writes there must count as its own use of memory.
+    pub memory: bool,
     /// Where actions come from that are not built in.
     pub actions: ActionSources,
     /// The operator's scripts around each job.
@@ -70,6 +72,7 @@ impl Default for UnitSettings {
             limits: Limits::default(),
             capabilities: None,
             spare: false,
+            memory: false,
             actions: ActionSources::default(),
             hooks: Hooks::default(),
             docker: Docker::default(),
@@ -142,16 +145,15 @@ async fn unit(dir: &Path, exe: &Path) -> Result<(), UnitError> {
         clock: Arc::new(SystemClock),
         local: None,
     };
-    let ready = match (&sandboxes, spare) {
+    let (ready, assignment) = match (&sandboxes, spare) {
         (Ok(sandboxes), true) => {
             match unit.wait_for_a_job(sandboxes.as_ref()).await.map_err(io("waiting for a job"))? {
-                Some(ready) => Some(ready),
+                Some((ready, assignment)) => (Some(ready), assignment),
                 None => return Ok(()),
             }
         }
-        _ => None,
+        _ => (None, folder.load().map_err(io("reading the assignment"))?),
     };
-    let assignment = folder.load().map_err(io("reading the assignment"))?;
     let control = HttpControl::new(&assignment.server_url, assignment.token.clone(), &assignment.job);
     let switch = StopSwitch::default();
     stop_on_signal(switch.clone());
@@ -236,11 +238,12 @@ impl Unit {
         let lease = Duration::from_secs(u64::from(assignment.lease_seconds.max(1)));
         let reporting = tokio::spawn(reporter.clone().run(control.clone(), stop.clone(), lease));
 
-        let end = Box::pin(self.job(assignment, ground, control, &log, &reporter, &stop)).await;
+        let (end, job) = Box::pin(self.job(assignment, ground, control, &log, &reporter, &stop)).await;
         log.flush();
         if stop.now() == Stop::Lost {
             uploading.abort();
             reporting.abort();
+            leave(job).await;
             return Ok(None);
         }
         let _ = all_written.send(true);
@@ -256,7 +259,8 @@ impl Unit {
             outputs: end.outputs,
             environment_url: end.environment_url,
         });
-        let _ = reporting.await;
+        // Nothing of the job runs any more; what it left is removed while its end is told.
+        let _ = tokio::join!(reporting, leave(job));
         Ok((stop.now() != Stop::Lost).then_some(conclusion))
     }
 
@@ -268,7 +272,7 @@ impl Unit {
         log: &Log,
         reporter: &Reporter,
         stop: &StopSwitch,
-    ) -> JobEnd {
+    ) -> (JobEnd, Option<Box<Job>>) {
         let in_words = match &ground.sandboxes {
             Ok(sandboxes) => in_words(sandboxes.as_ref()),
             Err(why) => format!("none: {why}"),
@@ -287,14 +291,14 @@ impl Unit {
             Ok(job) => {
                 entry.end(Conclusion::Success, Conclusion::Success, log, reporter, self.clock.now());
                 let end = job.run().await;
-                job.place.close().await;
+                job.place.end().await;
                 job.leave_engine().await;
-                end
+                (end, Some(Box::new(job)))
             }
             Err(why) => {
                 log.say(&format!("##[error]{why}"));
                 entry.end(Conclusion::Failure, Conclusion::Failure, log, reporter, self.clock.now());
-                JobEnd::failed(log.masked(&why))
+                (JobEnd::failed(log.masked(&why)), None)
             }
         }
     }
@@ -345,7 +349,7 @@ impl Unit {
         };
         let event = serde_json::to_vec_pretty(&assignment.github["event"]).unwrap_or_default();
         let repository = assignment.github["repository"].as_str().unwrap_or(&assignment.project).to_owned();
-        let manner = self.local.as_ref().map(|local| local.manner.clone()).unwrap_or_default();
+        let manner = self.manner(&assignment, &workflow);
         let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event, &manner)
             .map_err(|e| format!("the job's folders cannot be made: {e}"))?;
         let contexts = JobContexts::new(&assignment, &place.layout, &self.settings.runner);
@@ -385,6 +389,15 @@ impl Unit {
         Ok(job)
     }
 
+    /// Where the job's small files lie, and how its files are looked at.
+    fn manner(&self, assignment: &Assignment, workflow: &Workflow) -> Manner {
+        if let Some(local) = &self.local {
+            return local.manner.clone();
+        }
+        let on_disk = needs_disk(workflow, &assignment.key, self.settings.image.as_deref());
+        Manner { plain: false, small: self.folder.small().filter(|_| !on_disk) }
+    }
+
     /// The job's sandbox, and its level.
     async fn sandbox(
         &self,
@@ -420,6 +433,12 @@ impl Unit {
         for folder in [self.folder.work(), self.folder.inbox(), self.folder.outbox()] {
             std::fs::create_dir_all(folder)?;
         }
+        if self.settings.memory
+            && self.local.is_none()
+            && let Err(e) = self.folder.make_small()
+        {
+            tracing::debug!(error = %e, "the small files of steps lie on the disk");
+        }
         Ok(())
     }
 
@@ -431,9 +450,13 @@ impl Unit {
         spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
         if let Some(local) = self.local.as_ref().filter(|local| !local.manner.plain) {
             spec.binds.extend(local.trees.binds());
-            if let Some(small) = &local.manner.small {
-                spec = spec.bind(small, self.folder.path().join("small"));
-            }
+        }
+        let small = match &self.local {
+            Some(local) => local.manner.small.clone().filter(|_| !local.manner.plain),
+            None => self.folder.small(),
+        };
+        if let Some(small) = small {
+            spec = spec.bind(small, self.folder.path().join("small"));
         }
         if let Some(socket) = self.settings.docker.socket() {
             spec = spec.bind(&socket, &socket);
@@ -442,6 +465,13 @@ impl Unit {
             spec = spec.hide(hidden);
         }
         spec
+    }
+}
+
+/// Waits until nothing of the job is left in its sandbox.
+async fn leave(job: Option<Box<Job>>) {
+    if let Some(job) = job {
+        job.place.close().await;
     }
 }
 

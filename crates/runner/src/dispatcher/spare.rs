@@ -2,7 +2,7 @@
 //! taken, and when it has waited long: the machine around it may have changed.
 
 use std::fs::File;
-use std::io::{self, PipeWriter, Write as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 use tokio::sync::Notify;
@@ -50,7 +50,7 @@ enum State {
 struct Spare {
     folder: JobFolder,
     child: Child,
-    word: PipeWriter,
+    word: pipe::Sender,
     since: Instant,
 }
 
@@ -97,11 +97,12 @@ impl Dispatcher {
     pub(super) async fn hand_to_spare(&self, assignment: &Assignment) -> Option<(JobFolder, Child)> {
         let Spare { folder, mut child, mut word, .. } = *self.spare.next().await?;
         let given = match child.try_wait() {
-            Ok(None) => folder.assign(assignment).and_then(|()| word.write_all(GO)),
+            Ok(None) => tell(&folder, &mut word, assignment).await,
             Ok(Some(status)) => Err(io::Error::other(format!("it has ended: {status}"))),
             Err(e) => Err(e),
         };
         match given {
+            // That nothing more comes is the job's end for who reads it.
             Ok(()) => Some((folder, child)),
             Err(e) => {
                 tracing::warn!(error = %e, "the waiting unit cannot take a job; a new one is started for it");
@@ -181,6 +182,7 @@ impl Dispatcher {
         folder.write_settings(&self.unit_settings(true))?;
         let log: File = private(&folder.unit_log())?;
         let (go, word) = io::pipe()?;
+        let word = pipe::Sender::from_owned_fd(word.into())?;
         let (answer, ready) = io::pipe()?;
         let mut child = tokio::process::Command::new(&self.config.exe)
             .arg("job")
@@ -214,6 +216,15 @@ impl Dispatcher {
         });
         Err(io::Error::other(why))
     }
+}
+
+/// Gives a job to a unit that waits. One that does not read is no good.
+async fn tell(folder: &JobFolder, word: &mut pipe::Sender, assignment: &Assignment) -> io::Result<()> {
+    folder.hand(assignment)?;
+    let mut text = GO.to_vec();
+    serde_json::to_writer(&mut text, assignment).map_err(io::Error::other)?;
+    let written = tokio::time::timeout(PATIENCE, word.write_all(&text)).await;
+    written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// The folder of a unit that never got a job, from an earlier dispatcher: it goes when the unit has gone.

@@ -25,7 +25,7 @@ impl Job {
         });
         let environment_url = self.environment_url(progress, model);
         voice.say("Cleaning up: everything that the job left running is ended, everything it wrote outside of artifacts, caches and images is thrown away.");
-        self.place.close().await;
+        self.place.end().await;
         let (conclusion, reason) = match (stop.is_stop(), progress.failed) {
             (true, _) => (Conclusion::Cancelled, stop.reason().map(str::to_owned)),
             (false, true) => (Conclusion::Failure, progress.reason.take()),

@@ -13,7 +13,8 @@ use crate::control::{Control, ControlError};
 
 /// The most that goes in one call.
 const CHUNK: usize = 256 << 10;
-/// How long small writes gather before the next call.
+/// How long small writes gather before a call: before the first, that the first step's first lines go with it.
+const FIRST: Duration = Duration::from_millis(12);
 const GATHER: Duration = Duration::from_millis(50);
 
 /// Follows the spool and hands it over.
@@ -37,6 +38,7 @@ impl Uploader {
     /// Runs until `stop` is true and all was handed over, or the other side refuses for good.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::default();
+        let _ = tokio::time::timeout(FIRST, stop.changed()).await;
         loop {
             let written = *self.written.borrow_and_update();
             if self.kept < written {

@@ -44,7 +44,8 @@ pub(crate) async fn here(
         local: Some(local),
     };
     let ground = Ground { sandboxes: Ok(job.sandboxes), ready: None };
-    let end = Box::pin(unit.job(assignment, ground, control, &log, &reporter, &stop)).await;
+    let (end, job) = Box::pin(unit.job(assignment, ground, control, &log, &reporter, &stop)).await;
     log.flush();
+    super::leave(job).await;
     end
 }

@@ -30,13 +30,25 @@ pub struct Directives {
     pub skip: Vec<Word>,
     /// `# check=skip=all`.
     pub skip_all: bool,
+    /// `# check=experimental=…`: the rules that are checked only when they are asked for.
+    pub experimental: Vec<Word>,
+    /// `# check=experimental=all`.
+    pub experimental_all: bool,
     /// `# check=error=true`: findings of the rules are errors.
     pub check_errors: bool,
 }
 
 impl Default for Directives {
     fn default() -> Self {
-        Self { syntax: None, escape: '\\', skip: Vec::new(), skip_all: false, check_errors: false }
+        Self {
+            syntax: None,
+            escape: '\\',
+            skip: Vec::new(),
+            skip_all: false,
+            experimental: Vec::new(),
+            experimental_all: false,
+            check_errors: false,
+        }
     }
 }
 
@@ -63,6 +75,8 @@ pub struct Stage {
     pub keyword: Word,
     /// The word `AS` as it is written, when there is one.
     pub as_keyword: Option<Word>,
+    /// The comments above it.
+    pub comments: Vec<String>,
 }
 
 /// An instruction.
@@ -76,6 +90,8 @@ pub struct Instruction {
     pub source: String,
     /// The keyword as it is written.
     pub keyword: Word,
+    /// The comments above it.
+    pub comments: Vec<String>,
 }
 
 /// A piece of text with its place. In a parsed file its quotes, escapes and variables are still there.

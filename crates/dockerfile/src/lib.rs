@@ -20,8 +20,11 @@
 //! Nothing here reads files, asks a registry or runs a program: that is `windlass-build`.
 
 pub mod ast;
+pub mod expand;
+pub mod parse;
 pub mod plan;
 
 pub use ast::{Command, Dockerfile, Instruction, Stage, Word};
+pub use parse::{Parsed, parse, parse_bytes};
 pub use plan::{Action, Base, ImageConfig, Options, Origin, PlannedStage, Platform, Step};
 pub use windlass_kernel::diagnostic::{self, Diagnostic, Position, Severity, Span};

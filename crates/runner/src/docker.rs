@@ -1,33 +1,25 @@
-//! The machine's Docker Engine, where its operator opens it to jobs: the container that steps run in, services beside it,
-//! and actions that are images. The client runs on the unit's side; programs of steps are handed to an init of ours that
-//! runs in the container (crate `runtime`).
+//! The machine's Docker Engine, where its operator opens it to jobs: containers by the `docker` program. The client runs on the
+//! unit's side; programs of steps are handed to an init of ours that runs in the container (crate `runtime`).
 
-mod action;
 mod client;
+mod engine;
 mod entry;
-mod exec;
-mod externals;
 mod image;
-mod options;
+pub(crate) mod options;
 mod owner;
 mod start;
-mod wanted;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use windlass_runtime::Exec;
-use windlass_workflow::expr::Value;
 
-pub(crate) use action::DockerProgram;
 pub(crate) use client::Client;
+pub(crate) use engine::DockerEngine;
 pub use owner::machine as engine_mark;
-pub(crate) use start::wants as wants_containers;
 
 use crate::action::ActionError;
 use crate::job::Job;
-use crate::place::{Ended, Patience, Place, PlaceError};
+use crate::place::{Ended, Patience, PlaceError};
 use crate::transcript::Voice;
 
 /// What a job's program is told that wants the engine itself.
@@ -53,30 +45,6 @@ pub struct Docker {
 
 /// The label by which a job's containers, networks and volumes are found.
 const LABEL: &str = "windlass.job";
-
-/// What was started for a job.
-pub(crate) struct Containers {
-    network: String,
-    job: Option<Running>,
-    services: Vec<(String, Running)>,
-    /// Whether all of it was ended.
-    ended: AtomicBool,
-}
-
-/// A container that runs.
-struct Running {
-    id: String,
-    /// The port of the machine for each port of the container.
-    ports: BTreeMap<String, String>,
-    /// Where steps' programs run in it, and the variables that they start from; none of a service.
-    inside: Option<Inside>,
-}
-
-/// The inside of a container.
-pub(crate) struct Inside {
-    place: Place,
-    env: BTreeMap<String, String>,
-}
 
 impl Docker {
     /// As this process's environment says.
@@ -112,25 +80,6 @@ impl Docker {
         let host = self.host.as_deref().unwrap_or("unix:///var/run/docker.sock");
         let path = host.strip_prefix("unix://").filter(|_| self.allowed)?;
         std::fs::canonicalize(path).ok()
-    }
-}
-
-impl Containers {
-    /// The contexts `job.container` and `job.services`.
-    fn context(&self) -> Vec<(&'static str, Value)> {
-        let network = || ("network".to_owned(), Value::from(self.network.clone()));
-        let id = |running: &Running| ("id".to_owned(), Value::from(running.id.clone()));
-        let services = self.services.iter().map(|(name, running)| {
-            let ports =
-                running.ports.iter().map(|(inner, outer)| (inner.clone(), Value::from(outer.clone())));
-            let ports = ("ports".to_owned(), Value::object(ports));
-            (name.clone(), Value::object([id(running), network(), ports]))
-        });
-        let mut context = vec![("services", Value::object(services))];
-        if let Some(job) = &self.job {
-            context.push(("container", Value::object([id(job), network()])));
-        }
-        context
     }
 }
 
@@ -212,20 +161,6 @@ impl Job {
             }
             Err(e) => Err(e),
         }
-    }
-
-    /// Whether steps run in a container.
-    pub(crate) fn in_container(&self) -> bool {
-        self.inside().is_some()
-    }
-
-    fn inside(&self) -> Option<&Inside> {
-        self.containers.get()?.job.as_ref()?.inside.as_ref()
-    }
-
-    /// Where programs of steps run: the job's container if it has one, else its sandbox.
-    pub(crate) fn step_place(&self) -> &Place {
-        self.inside().map_or(&self.place, |inside| &inside.place)
     }
 }
 

@@ -26,9 +26,10 @@ use windlass_runtime::Level;
 use windlass_workflow::model::{ActionRef, Job as JobModel, Step, StepKind, Workflow};
 
 use crate::action::{ActionSources, Shelf};
+use crate::container::{Containers, Engine, wants_containers};
 use crate::context::{Frame, JobContexts, Status, StepScope};
 use crate::control::Control;
-use crate::docker::{Client, Containers, Docker, wants_containers};
+use crate::docker::{Client, Docker};
 use crate::local::Local;
 use crate::log::Log;
 use crate::matcher::Matchers;
@@ -61,6 +62,8 @@ pub(crate) struct Job {
     /// Where actions come from that are not built in, and those that came.
     pub(crate) sources: ActionSources,
     pub(crate) shelf: Shelf,
+    /// What carries out its containers.
+    pub(crate) engine: Arc<dyn Engine>,
     /// The machine's Docker, what was started there, and the images that were built for its actions.
     pub(crate) docker: Docker,
     /// The engine's client, once it was needed.

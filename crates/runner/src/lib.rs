@@ -11,6 +11,7 @@ mod action;
 mod backoff;
 mod beneath;
 mod command;
+mod container;
 mod context;
 mod control;
 pub mod dispatcher;

@@ -371,6 +371,7 @@ impl Unit {
             sources: self.settings.actions.clone(),
             shelf: Shelf::default(),
             node: tokio::sync::OnceCell::new(),
+            engine: Arc::new(crate::docker::DockerEngine),
             docker: self.settings.docker.clone(),
             client: tokio::sync::OnceCell::new(),
             limits: self.settings.limits,

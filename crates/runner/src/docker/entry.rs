@@ -6,16 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use windlass_oci::ContainerConfig;
 use windlass_runtime::{Door, Resident, Sandbox};
 
-use super::externals;
+use crate::container::externals;
 
 /// How long the container's init has to report.
 const REPORT: Duration = Duration::from_secs(30);
 /// Where the container sees the door.
 const DOOR: &str = "/__e/door";
-/// The search path of an image that sets none.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A container's way in, before the container is there.
 pub(super) struct Entry {
@@ -69,20 +68,18 @@ pub(super) fn mount(host: &Path, inside: &str, read_only: bool) -> Result<String
     Ok(format!("type=bind,source={host},target={inside}{end}"))
 }
 
-/// The variables that programs of a container start from, from what `docker inspect` says of its `.Config`.
-pub(super) fn environment(config: &str) -> Result<BTreeMap<String, String>, String> {
-    let config: serde_json::Value =
-        serde_json::from_str(config).map_err(|e| format!("the Docker Engine's answer is damaged: {e}"))?;
-    let variables = config["Env"].as_array().into_iter().flatten().filter_map(|entry| entry.as_str());
-    let mut env: BTreeMap<String, String> = variables
-        .filter_map(|entry| entry.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
-    if let Some(name) = config["Hostname"].as_str() {
+/// What `docker inspect` says of a `.Config`.
+pub(super) fn config(said: &str) -> Result<ContainerConfig, String> {
+    serde_json::from_str(said).map_err(|e| format!("the Docker Engine's answer is damaged: {e}"))
+}
+
+/// The variables that programs of a container start from.
+pub(super) fn environment(config: &ContainerConfig) -> BTreeMap<String, String> {
+    let mut env = crate::container::environment(config);
+    if let Some(name) = config.rest.get("Hostname").and_then(serde_json::Value::as_str) {
         env.entry("HOSTNAME".to_owned()).or_insert_with(|| name.to_owned());
     }
-    Ok(env)
+    env
 }
 
 #[cfg(test)]
@@ -97,11 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn programs_start_from_what_the_image_says() {
-        let env = environment(r#"{"Env": ["A=1=2", "PATH=/x", "odd"], "Hostname": "h"}"#).unwrap();
+    fn programs_start_from_what_the_container_says() {
+        let env = environment(&config(r#"{"Env": ["A=1=2", "PATH=/x"], "Hostname": "h"}"#).unwrap());
         let expected = [("A", "1=2"), ("HOSTNAME", "h"), ("PATH", "/x")];
         assert_eq!(env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
-        assert_eq!(environment(r#"{"Env": null}"#).unwrap()["PATH"], DEFAULT_PATH);
-        assert!(environment("x").is_err());
+        assert!(config(r#"{"Env": null, "Cmd": null}"#).is_ok() && config("x").is_err());
     }
 }

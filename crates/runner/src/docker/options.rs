@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     fn options(text: &str, free: bool) -> Result<Vec<String>, String> {
-        super::options(&super::super::wanted::words(text).unwrap(), free)
+        super::options(&crate::container::words(text).unwrap(), free)
     }
 
     #[test]

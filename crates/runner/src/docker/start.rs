@@ -1,97 +1,38 @@
-//! Starting what a job wants before its first step, waiting until it is well, and ending it after the last.
+//! Starting containers with the engine, looking whether they are well, and removing what was made.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use windlass_workflow::model::Job as JobModel;
-
-use super::entry::{Entry, environment, mount};
-use super::wanted::{Wanted, services};
-use super::{Containers, Inside, LABEL, Running, options};
+use super::entry::{Entry, config, environment, mount};
+use super::{LABEL, options};
 use crate::action::ActionError;
-use crate::context::StepScope;
-use crate::job::{Job, Progress};
+use crate::container::{Inside, Running, Wanted};
+use crate::job::Job;
 use crate::place::{Patience, PlaceError};
 use crate::transcript::Voice;
 
 /// How long a health check is waited for between two looks: doubled each time, from the first to the last.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 const LAST_LOOK: Duration = Duration::from_secs(32);
-/// The folders of a job's own, within `RUNNER_TEMP`.
-pub(super) const HOME: &str = "_github_home";
-pub(super) const WORKFLOW: &str = "_github_workflow";
-
-/// Whether a job wants any container.
-pub(crate) fn wants(model: &JobModel) -> bool {
-    model.container.is_some() || !model.services.is_empty()
-}
 
 impl Job {
-    /// Starts the containers of a job.
-    pub(crate) async fn start_containers(
-        &self,
-        progress: &Progress,
-        model: &JobModel,
-        voice: &Voice,
-    ) -> Result<(), ActionError> {
-        let words = |e: String| PlaceError::Failed(format!("the job's containers cannot be evaluated: {e}"));
-        let (job, wanted) = {
-            let scope: StepScope<'_> = self.step_scope(progress, &progress.frame, &progress.env, None);
-            let job = model.container.as_ref().map(|setting| Wanted::of(setting, &scope)).transpose();
-            let of_label = || self.image.clone().map(|image| Wanted { image, ..Wanted::default() });
-            let job = job.map_err(words)?.flatten().or_else(of_label);
-            (job, services(&model.services, &scope).map_err(words)?)
-        };
-        if job.is_none() && wanted.is_empty() {
-            return Ok(());
-        }
-        self.own_folders()
-            .map_err(|e| PlaceError::Failed(format!("the job's folders cannot be made: {e}")))?;
-        let patience = self.last_patience();
+    pub(super) async fn docker_begin(&self) -> Result<String, ActionError> {
         let network = format!("windlass_network_{}_{}", self.assignment.job, self.assignment.attempt);
         let labels = self.labels();
         let words = ["network", "create"].into_iter().chain(labels.iter().map(String::as_str));
-        self.docker(&words.chain(["--", &network]).collect::<Vec<_>>(), &patience).await?;
-        let mut containers =
-            Containers { network, job: None, services: Vec::new(), ended: AtomicBool::new(false) };
-        let mut result = Ok(());
-        for (name, wanted) in &wanted {
-            match self.start(&containers.network, Some(name), wanted, voice).await {
-                Ok(running) => containers.services.push((name.clone(), running)),
-                Err(e) => {
-                    result = Err(e);
-                    break;
-                }
-            }
-        }
-        if let (Ok(()), Some(wanted)) = (&result, &job) {
-            match self.start(&containers.network, None, wanted, voice).await {
-                Ok(running) => containers.job = Some(running),
-                Err(e) => result = Err(e),
-            }
-        }
-        let _ = self.contexts.job.set(containers.context());
-        let names: Vec<(String, String)> =
-            containers.services.iter().map(|(name, running)| (name.clone(), running.id.clone())).collect();
-        let _ = self.containers.set(containers);
-        result?;
-        for (name, id) in names {
-            self.is_well(&name, &id, voice).await?;
-        }
-        Ok(())
+        self.docker(&words.chain(["--", &network]).collect::<Vec<_>>(), &self.last_patience()).await?;
+        Ok(network)
     }
 
-    async fn start(
+    pub(super) async fn docker_start(
         &self,
-        network: &str,
         service: Option<&str>,
         wanted: &Wanted,
         voice: &Voice,
     ) -> Result<Running, ActionError> {
         let patience = self.last_patience();
-        voice.say(&format!("{}: {}", service.unwrap_or("The job's container"), wanted.image));
+        let network = &format!("windlass_network_{}_{}", self.assignment.job, self.assignment.attempt);
         if let Some((user, password)) = &wanted.credentials {
             self.log_in(&wanted.image, user, password).await?;
         }
@@ -154,16 +95,6 @@ impl Job {
         Ok(Running { id, ports, inside })
     }
 
-    /// Folders of the job that only containers need. Elsewhere than among plain processes they were made before it began.
-    pub(super) fn own_folders(&self) -> std::io::Result<()> {
-        if self.place.is_plain() {
-            for folder in [self.place.layout.temp.join(HOME), self.place.layout.tool_cache.clone()] {
-                std::fs::create_dir_all(folder)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The way into a container that is about to be made.
     pub(super) async fn entry(&self, serial: u32) -> Result<Entry, ActionError> {
         let folder = self.client().await?.folder.join(format!("entry-{serial}"));
@@ -178,8 +109,8 @@ impl Job {
         voice: &Voice,
     ) -> Result<Inside, ActionError> {
         let patience = self.last_patience();
-        let config = self.docker(&["inspect", "--format", "{{json .Config}}", id], &patience).await?;
-        let mut env = environment(&config).map_err(PlaceError::Failed)?;
+        let said = self.docker(&["inspect", "--format", "{{json .Config}}", id], &patience).await?;
+        let mut env = environment(&config(&said).map_err(PlaceError::Failed)?);
         env.extend(wanted.env.iter().cloned());
         let argv = entry.argv.clone();
         match entry.answer(id).await {
@@ -235,7 +166,6 @@ impl Job {
     }
 
     async fn log_in(&self, image: &str, user: &str, password: &str) -> Result<(), ActionError> {
-        self.log.mask(password);
         let first = image.split('/').next().unwrap_or_default();
         let is_registry = image.contains('/') && (first.contains(['.', ':']) || first == "localhost");
         let mut words: Vec<String> =
@@ -246,7 +176,7 @@ impl Job {
     }
 
     /// Waits while a service's health check says that it is starting. One without a check is well.
-    async fn is_well(&self, name: &str, id: &str, voice: &Voice) -> Result<(), ActionError> {
+    pub(super) async fn docker_well(&self, name: &str, id: &str, voice: &Voice) -> Result<(), ActionError> {
         let patience = self.last_patience();
         let asked = [
             "inspect",
@@ -281,27 +211,14 @@ impl Job {
         }
     }
 
-    /// Ends everything that was started for the job. May be repeated.
-    pub(crate) async fn stop_containers(&self, voice: &Voice) {
-        let patience = self.last_patience();
-        if let Some(containers) = self.containers.get() {
-            if containers.ended.swap(true, Ordering::Relaxed) {
-                return;
-            }
-            for (name, running) in &containers.services {
-                voice.say(&format!("##[group]What the service {name} said"));
-                let logs = ["logs", "--tail", "1000", &running.id];
-                let _ = self.docker_shown(&logs, Vec::new(), voice, &patience).await;
-                voice.say("##[endgroup]");
-            }
-            if let Some(inside) = self.inside() {
-                inside.place.close().await;
-            }
-        }
+    /// Shows what a container said.
+    pub(super) async fn docker_said(&self, id: &str, voice: &Voice) {
+        let logs = ["logs", "--tail", "1000", id];
+        let _ = self.docker_shown(&logs, Vec::new(), voice, &self.last_patience()).await;
     }
 
     /// Removes what was made for the job in the engine, however it ended.
-    pub(crate) async fn leave_engine(&self) {
+    pub(super) async fn docker_leave(&self) {
         let Some(client) = self.client.get() else { return };
         let label = format!("label={LABEL}={}", self.assignment.job);
         let kinds: [(&[&str], &[&str]); 4] = [

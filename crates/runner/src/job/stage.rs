@@ -15,8 +15,8 @@ use super::background::places;
 use super::step::{Came, Going};
 use super::{Entry, Job, Progress, StepFiles, parallel};
 use crate::action::{Action, ActionError, DEEPEST, Found, NodeProgram, composite_frame, find};
+use crate::container::DockerProgram;
 use crate::context::{Frame, OwnRoot, Status};
-use crate::docker::DockerProgram;
 
 /// When a stage runs.
 #[derive(Clone, Debug)]

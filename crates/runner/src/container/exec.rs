@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use windlass_runtime::Exec;
 
 use super::Inside;
-use super::start::{HOME, WORKFLOW};
+use super::{HOME, WORKFLOW};
 use crate::job::Job;
 
 impl Job {
     /// What the job's container sees of the job's folders. They are also where they are outside: what an expression gave
     /// as a path stays one.
-    pub(super) fn mounts(&self) -> Vec<(String, String)> {
+    pub(crate) fn mounts(&self) -> Vec<(String, String)> {
         let layout = &self.place.layout;
         let work = layout.temp.parent().unwrap_or(&layout.temp).to_string_lossy().into_owned();
         let below = |name: &str| layout.temp.join(name).to_string_lossy().into_owned();
@@ -25,7 +25,7 @@ impl Job {
     }
 
     /// A path, or a list of paths, as the job's container knows it.
-    pub(super) fn translated(&self, value: &str) -> String {
+    pub(crate) fn translated(&self, value: &str) -> String {
         translate(value, &self.mounts())
     }
 
@@ -58,7 +58,7 @@ impl Job {
 
 /// A path as it is called behind mounts; those of the machine come first, and the first that fits holds. Lists of paths
 /// are divided by colons.
-pub(super) fn translate(value: &str, mounts: &[(String, String)]) -> String {
+pub(crate) fn translate(value: &str, mounts: &[(String, String)]) -> String {
     if !value.contains('/') {
         return value.to_owned();
     }

@@ -8,15 +8,15 @@ const FOLDER: &str = "/__e/windlass";
 
 /// Our program, for a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Externals {
+pub(crate) struct Externals {
     /// Files of the machine, and where they are seen; none may be written to.
-    pub(super) files: Vec<(PathBuf, String)>,
+    pub(crate) files: Vec<(PathBuf, String)>,
     /// The words by which it is called there.
-    pub(super) argv: Vec<String>,
+    pub(crate) argv: Vec<String>,
 }
 
 /// Finds out what `exe` needs.
-pub(super) async fn find(exe: &Path) -> Result<Externals, String> {
+pub(crate) async fn find(exe: &Path) -> Result<Externals, String> {
     let program = format!("{FOLDER}/windlass");
     let Some(loader) = loader() else {
         // Without a loader in this process it is a program that needs none.

@@ -8,27 +8,57 @@ use crate::context::StepScope;
 
 /// A container that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) image: String,
-    pub(super) credentials: Option<(String, String)>,
-    pub(super) env: Vec<(String, String)>,
-    pub(super) ports: Vec<String>,
-    pub(super) volumes: Vec<String>,
-    pub(super) options: Vec<String>,
-    pub(super) entrypoint: Option<String>,
-    pub(super) command: Vec<String>,
+pub(crate) struct Wanted {
+    pub(crate) image: String,
+    pub(crate) credentials: Option<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) ports: Vec<String>,
+    pub(crate) volumes: Vec<String>,
+    pub(crate) options: Vec<String>,
+    pub(crate) entrypoint: Option<String>,
+    pub(crate) command: Vec<String>,
 }
 
 impl Wanted {
-    /// What a setting asks for; nothing if its image is empty.
-    pub(super) fn of(setting: &ContainerSetting, scope: &StepScope<'_>) -> Result<Option<Self>, String> {
-        let wanted = match setting {
-            ContainerSetting::Written(container) => Self::written(container, scope)?,
+    /// What the setting of a job's own container asks for; nothing if its image is empty.
+    pub(crate) fn of(setting: &ContainerSetting, scope: &StepScope<'_>) -> Result<Option<Self>, String> {
+        Self::evaluated(setting, scope)?.checked()
+    }
+
+    /// What a service's setting asks for; nothing if its image is empty.
+    fn of_service(setting: &ContainerSetting, scope: &StepScope<'_>) -> Result<Option<Self>, String> {
+        Self::evaluated(setting, scope)?.with_own_entrypoint()?.checked()
+    }
+
+    fn evaluated(setting: &ContainerSetting, scope: &StepScope<'_>) -> Result<Self, String> {
+        match setting {
+            ContainerSetting::Written(container) => Self::written(container, scope),
             ContainerSetting::Expression(template) => {
-                let value = template.value.render(scope).map_err(|e| e.to_string())?;
-                Self::computed(&value)?
+                Self::computed(&template.value.render(scope).map_err(|e| e.to_string())?)
             }
-        };
+        }
+    }
+
+    /// A service's `options` may say its entry point, as its key `entrypoint` does, which counts before it.
+    fn with_own_entrypoint(mut self) -> Result<Self, String> {
+        let mut rest = std::mem::take(&mut self.options).into_iter();
+        while let Some(word) = rest.next() {
+            let value = match word.strip_prefix("--entrypoint") {
+                Some("") => rest.next(),
+                Some(value) if value.starts_with('=') => Some(value[1..].to_owned()),
+                _ => {
+                    self.options.push(word);
+                    continue;
+                }
+            };
+            let value = value.ok_or("`--entrypoint` in `options` has no value")?;
+            self.entrypoint.get_or_insert(value);
+        }
+        Ok(self)
+    }
+
+    fn checked(self) -> Result<Option<Self>, String> {
+        let wanted = self;
         let image = wanted.image.trim();
         let image = image.strip_prefix("docker://").unwrap_or(image).to_owned();
         if image.starts_with('-') {
@@ -101,14 +131,15 @@ pub(super) fn services(services: &Services, scope: &StepScope<'_>) -> Result<Vec
             for service in services {
                 let name = &service.id.value;
                 let wanted =
-                    Wanted::of(&service.container, scope).map_err(|e| format!("service `{name}`: {e}"))?;
+                    Wanted::of_service(&service.container, scope).map_err(|e| format!("service `{name}`: {e}"))?;
                 all.extend(wanted.map(|wanted| (name.clone(), wanted)));
             }
         }
         Services::Expression(template) => {
             if let Value::Object(object) = template.value.render(scope).map_err(|e| e.to_string())? {
                 for (name, value) in object.iter() {
-                    let wanted = Wanted::computed(value).map_err(|e| format!("service `{name}`: {e}"))?;
+                    let wanted = Wanted::computed(value).and_then(Wanted::with_own_entrypoint);
+                    let wanted = wanted.map_err(|e| format!("service `{name}`: {e}"))?;
                     all.extend((!wanted.image.is_empty()).then(|| (name.to_owned(), wanted)));
                 }
             }
@@ -131,7 +162,7 @@ fn list(list: &List, scope: &StepScope<'_>) -> Result<Vec<String>, String> {
 }
 
 /// Words, as a shell divides them: spaces divide, quotation marks hold together, a backslash takes away meaning.
-pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+pub(crate) fn words(line: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
@@ -153,6 +184,28 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_services_options_may_say_its_entry_point() {
+        let taken = |options: &str, entrypoint: Option<&str>| {
+            let wanted = Wanted {
+                image: "x".into(),
+                options: words(options).unwrap(),
+                entrypoint: entrypoint.map(str::to_owned),
+                ..Wanted::default()
+            };
+            let wanted = wanted.with_own_entrypoint()?.checked()?.unwrap();
+            Ok::<_, String>((wanted.options.join(" "), wanted.entrypoint))
+        };
+        let found = |options: &str, entrypoint: &str| Ok((options.to_owned(), Some(entrypoint.to_owned())));
+        assert_eq!(taken("--entrypoint redis-server --init", None), found("--init", "redis-server"));
+        assert_eq!(taken("--init --entrypoint=/bin/x", None), found("--init", "/bin/x"));
+        assert_eq!(taken("--entrypoint x", Some("y")), found("", "y"));
+        assert!(taken("--entrypoint", None).is_err());
+        assert!(taken("--network host", None).is_err());
+        let own = Wanted { image: "x".into(), options: vec!["--entrypoint=x".into()], ..Wanted::default() };
+        assert!(own.checked().is_err(), "a job's own container stays what it is");
+    }
 
     #[test]
     fn words_are_those_of_a_shell() {

@@ -12,18 +12,18 @@ use windlass_workflow::action::DockerRuns;
 /// A run of an image, and what it is given.
 #[derive(Clone, Debug)]
 pub(crate) struct DockerProgram {
-    pub(super) image: Image,
-    pub(super) entrypoint: Option<String>,
-    pub(super) args: Vec<String>,
-    pub(super) env: Vec<(String, String)>,
-    pub(super) inputs: Inputs,
-    pub(super) repository: String,
-    pub(super) git_ref: String,
+    pub(crate) image: Image,
+    pub(crate) entrypoint: Option<String>,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) inputs: Inputs,
+    pub(crate) repository: String,
+    pub(crate) git_ref: String,
 }
 
 /// Which image it is.
 #[derive(Clone, Debug)]
-pub(super) enum Image {
+pub(crate) enum Image {
     /// By its name.
     Named(String),
     /// Built from a file of the action's folder.

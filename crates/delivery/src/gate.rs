@@ -10,6 +10,7 @@ use windlass_kernel::{Actor, EnvironmentName, NameError, Timestamp, UserName};
 
 use crate::Digests;
 use crate::manifest::{BranchPattern, Environment};
+use crate::requirements::{Evidence, Missing, Requirements};
 
 /// Who may approve.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,9 @@ pub struct Rules {
     /// How long what wants to pass waits first.
     #[serde(default, with = "crate::millis")]
     pub wait: Duration,
+    /// What evidence each image must have.
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub require: Requirements,
 }
 
 /// What somebody decided about a set of digests.
@@ -70,6 +74,8 @@ pub struct Request<'a> {
     pub since: Timestamp,
     /// The digest sets of the succeeded deployments in the `after` environment.
     pub passed: &'a [Digests],
+    /// The images that want to pass, as far as they are known yet, and what verified statements say of them.
+    pub evidence: (&'a Digests, &'a Evidence),
 }
 
 /// The decision.
@@ -146,14 +152,16 @@ impl From<&Environment> for Rules {
             self_approval: e.self_approval,
             after: e.after.clone(),
             wait: e.wait,
+            require: e.require.clone(),
         }
     }
 }
 
-/// Decides. Branch first, then what must have been passed, then people and time: nobody is asked about something
+/// Decides. Branch first, then what must have been passed, then evidence, then people and time: nobody is asked about something
 /// that could not pass anyhow.
 pub fn evaluate(rules: &Rules, request: &Request<'_>, now: Timestamp) -> Gate {
-    if let Err(reason) = branch_admitted(rules, request.git_ref).and_then(|()| has_passed(rules, request)) {
+    let admitted = branch_admitted(rules, request.git_ref).and_then(|()| has_passed(rules, request));
+    if let Err(reason) = admitted.and_then(|()| has_evidence(rules, request, now)) {
         return Gate::Closed { reason };
     }
     let until = Some(request.since + rules.wait).filter(|until| !rules.wait.is_zero() && now < *until);
@@ -250,6 +258,18 @@ fn has_passed(rules: &Rules, request: &Request<'_>) -> Result<(), String> {
         "exactly these images ({set}) have not succeeded in {after} yet, and {environment} takes only what has: \
          deploy them to {after} first"
     ))
+}
+
+fn has_evidence(rules: &Rules, request: &Request<'_>, now: Timestamp) -> Result<(), String> {
+    let (digests, evidence) = request.evidence;
+    let missing = rules.require.missing(digests, evidence, now);
+    if missing.is_empty() { Ok(()) } else { Err(lacking(&rules.environment, &missing)) }
+}
+
+/// What an environment asks for and does not get, one line each.
+fn lacking(environment: &EnvironmentName, missing: &[Missing]) -> String {
+    let lines: Vec<String> = missing.iter().map(|m| format!("- {m}")).collect();
+    format!("{environment} requires evidence that is missing:\n{}", lines.join("\n"))
 }
 
 /// The last decision of each person about exactly the requested digests, by name.

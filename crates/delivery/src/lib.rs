@@ -11,6 +11,7 @@ pub mod instance;
 pub mod manifest;
 mod millis;
 pub mod release;
+pub mod requirements;
 pub mod rollout;
 
 pub use deployment::{Cause, Deployment, DeploymentState, Failure, InvalidTransition, Phase, Step};
@@ -18,6 +19,7 @@ pub use gate::{Approval, Gate, Reviewer, Rules};
 pub use instance::{HealthAnswer, Instance, InstanceState};
 pub use manifest::{Manifest, ManifestDiagnostic, Parsed, ServiceSpec, Severity, Strategy};
 pub use release::{Image, Release};
+pub use requirements::{Evidence, Exception, Known, Level, Missing, Requirements};
 pub use rollout::{Action, Desired, Mode, Observed, Outcome, Plan, Wanted};
 
 /// The images of a release: by service, the digest. Gates and approvals speak of exactly such a set.

@@ -9,6 +9,7 @@ use windlass_kernel::{EnvironmentName, ServiceName, UserName};
 
 use crate::gate::Reviewer;
 use crate::millis;
+use crate::requirements::Requirements;
 
 mod branches;
 mod checks;
@@ -16,6 +17,7 @@ mod environments;
 mod keys;
 mod read;
 pub(crate) mod reader;
+pub(crate) mod require;
 mod resolve;
 mod schema;
 mod tree;
@@ -214,6 +216,9 @@ pub struct Environment {
     /// How long a job waits before it may go on.
     #[serde(default, with = "crate::millis")]
     pub wait: Duration,
+    /// What evidence each image must have.
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub require: Requirements,
     /// What differs from the services as written.
     pub overrides: BTreeMap<ServiceName, Overrides>,
 }

@@ -19,6 +19,7 @@ fn rules() -> Rules {
         self_approval: false,
         after: Some("staging".parse().unwrap()),
         wait: Duration::ZERO,
+        require: Requirements::default(),
     }
 }
 
@@ -42,6 +43,7 @@ fn decide(rules: &Rules, git_ref: &str, pusher: &str, approvals: &[Approval], pa
         approvals,
         passed,
         since: Timestamp::from_millis(0),
+        evidence: (&digests, &Evidence::default()),
     };
     evaluate(rules, &request, Timestamp::from_millis(0))
 }
@@ -94,6 +96,7 @@ fn only_exactly_what_succeeded_before_passes() {
         approvals: &ok,
         passed: &[Digests::new()],
         since: Timestamp::from_millis(0),
+        evidence: (&Digests::new(), &Evidence::default()),
     };
     assert_eq!(
         word(&evaluate(&rules(), &request, Timestamp::from_millis(0))),
@@ -178,6 +181,7 @@ fn time_must_pass_besides_all_else() {
             approvals,
             passed: &passed,
             since: minutes(10),
+            evidence: (&digests, &Evidence::default()),
         };
         evaluate(rules, &request, minutes(now))
     };
@@ -202,4 +206,40 @@ fn time_must_pass_besides_all_else() {
     // A rejection does not wait for the time.
     let no = [says("ada", 1, false, "good")];
     assert_eq!(self::word(&at(&rules, 11, &no)), "closed");
+}
+
+#[test]
+fn what_lacks_evidence_is_refused_with_all_that_is_missing() {
+    use crate::requirements::{Known, TestResult};
+    let rules = Rules {
+        require: Requirements { tests: true, sbom: true, ..Requirements::default() },
+        reviewers: Vec::new(),
+        approvals: 0,
+        after: None,
+        ..rules()
+    };
+    let pusher = "user:ada".parse().unwrap();
+    let (none, digests) = (Digests::new(), digests("good"));
+    let decide = |digests: &Digests, evidence: &Evidence| {
+        let request = Request {
+            git_ref: "refs/heads/main",
+            pusher: &pusher,
+            digests: &none,
+            approvals: &[],
+            passed: &[],
+            since: Timestamp::from_millis(0),
+            evidence: (digests, evidence),
+        };
+        evaluate(&rules, &request, Timestamp::from_millis(0))
+    };
+    let Gate::Closed { reason } = decide(&digests, &Evidence::default()) else { panic!("it is open") };
+    let lines: Vec<&str> = reason.lines().collect();
+    assert_eq!(lines.len(), 3, "{reason}");
+    assert!(lines[1].starts_with("- tests (tasks): no test results"), "{reason}");
+    assert!(lines[2].starts_with("- sbom (tasks): "), "{reason}");
+    // Before there is an image there is nothing to ask of it.
+    assert_eq!(decide(&none, &Evidence::default()), Gate::Open);
+    let known = Known { tests: Some(TestResult { passed: 1, failed: 0 }), sbom: true, ..Known::default() };
+    let images = digests.values().map(|digest| (digest.clone(), known.clone())).collect();
+    assert_eq!(decide(&digests, &Evidence { images, ..Evidence::default() }), Gate::Open);
 }

@@ -9,7 +9,7 @@ use super::keys;
 use super::read::{Places, limits, strategy, variables};
 use super::reader::Reader;
 use super::tree::{Node, Value, clip};
-use super::{BranchPattern, Environment, Overrides};
+use super::{BranchPattern, Environment, Overrides, require};
 use crate::gate::Reviewer;
 
 /// What waits longer than this is given up anyhow.
@@ -45,13 +45,7 @@ pub(super) fn environment(
             );
         }
     }
-    let mut branches: Vec<BranchPattern> = Vec::new();
-    for (text, at) in f.get("branches").map(|n| r.texts(n, "`branches`", true)).unwrap_or_default() {
-        match text.parse() {
-            Ok(pattern) => branches.push(pattern),
-            Err(why) => r.error(at, format!("`{}`: {why}", clip(text))),
-        }
-    }
+    let branches = f.get("branches").map(|n| patterns(n, "`branches`", r)).unwrap_or_default();
     // An empty list would mean `all`, the opposite of what it says.
     for key in ["branches", "reviewers"] {
         if let Some(n) = f.get(key)
@@ -60,6 +54,7 @@ pub(super) fn environment(
             r.error(n.at, format!("`{key}` is empty: name some, or leave the key out"));
         }
     }
+    let require = f.get("require").map(|n| require::requirements(n, r)).unwrap_or_default();
     let overrides = f.get("services").map(|n| overrides(n, places, r)).unwrap_or_default();
     Some(Environment {
         name,
@@ -72,8 +67,21 @@ pub(super) fn environment(
             .get("wait")
             .and_then(|n| r.duration(n, "`wait`", Duration::ZERO, LONGEST_WAIT))
             .unwrap_or_default(),
+        require,
         overrides,
     })
+}
+
+/// Branch patterns: one, or a list.
+pub(super) fn patterns(node: &Node, what: &str, r: &mut Reader) -> Vec<BranchPattern> {
+    let mut patterns = Vec::new();
+    for (text, at) in r.texts(node, what, true) {
+        match text.parse() {
+            Ok(pattern) => patterns.push(pattern),
+            Err(why) => r.error(at, format!("`{}`: {why}", clip(text))),
+        }
+    }
+    patterns
 }
 
 fn overrides(node: &Node, places: &mut Places, r: &mut Reader) -> BTreeMap<ServiceName, Overrides> {

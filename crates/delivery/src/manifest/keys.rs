@@ -47,6 +47,8 @@ pub(super) enum Shape {
     Map(&'static [Key]),
     /// A list of mappings, all of whose keys are required.
     ListOf(&'static [Key]),
+    /// A list of these words, and of mappings of one of these keys.
+    WordsOr(&'static [&'static str], &'static [Key]),
     /// Names, each with a mapping; those keys are required.
     Named(&'static [Key], &'static [&'static str]),
 }
@@ -149,7 +151,40 @@ pub(super) const ENVIRONMENT: &[Key] = &[
         Shape::Duration,
         "How long a job waits before it may go on, up to 30 days (720h). Default 0s.",
     ),
+    key(
+        "require",
+        Shape::WordsOr(REQUIRED_WORDS, REQUIRE),
+        "What evidence each image must have. Default none.",
+    ),
     key("services", Shape::Named(OVERRIDE, &[]), "What differs from the services above, by their name."),
+];
+
+/// Evidence that needs no particulars.
+pub(super) const REQUIRED_WORDS: &[&str] = &["tests", "sbom", "secrets", "provenance"];
+
+pub(super) const REQUIRE: &[Key] = &[
+    key("provenance", Shape::Map(PROVENANCE), "A run of this platform made it."),
+    key("vulns", Shape::Map(VULNS), "It has no worse vulnerabilities than these."),
+];
+
+pub(super) const PROVENANCE: &[Key] = &[
+    key("builder", Shape::Choice(&["this"]), "Who built it: this platform. Default this."),
+    key("branch", Shape::TextOrTexts, "The branches that it may come from; * and **. Default any."),
+];
+
+pub(super) const VULNS: &[Key] = &[
+    key(
+        "max",
+        Shape::Choice(&crate::requirements::Level::WORDS),
+        "The worst severity that is let through. Required.",
+    ),
+    key("except", Shape::ListOf(EXCEPTION), "Vulnerabilities that do not count, for a time. Default none."),
+];
+
+pub(super) const EXCEPTION: &[Key] = &[
+    key("id", Shape::Text, "The vulnerability, by any of its names."),
+    key("reason", Shape::Text, "Why it does no harm here."),
+    key("expires", Shape::Text, "The last day on which it does not count, such as 2027-01-31."),
 ];
 
 pub(super) const OVERRIDE: &[Key] = &[

@@ -66,6 +66,12 @@ fn shape(shape: Shape) -> Value {
             let required: Vec<&str> = keys.iter().map(|k| k.name).collect();
             json!({ "type": "array", "items": object(keys, &required) })
         }
+        Shape::WordsOr(words, keys) => {
+            let mut one = object(keys, &[]);
+            one["minProperties"] = json!(1);
+            one["maxProperties"] = json!(1);
+            json!({ "type": "array", "minItems": 1, "items": { "anyOf": [{ "enum": words }, one] } })
+        }
         Shape::Named(keys, required) => {
             let mut of = vec![object(keys, required)];
             if required.is_empty() {

@@ -150,6 +150,7 @@ fn all_keys(keys: &[keys::Key], out: &mut Vec<(&'static str, &'static str)>) {
             | keys::Shape::PathOr(inner)
             | keys::Shape::Map(inner)
             | keys::Shape::ListOf(inner)
+            | keys::Shape::WordsOr(_, inner)
             | keys::Shape::Named(inner, _) => all_keys(inner, out),
             _ => {}
         }

@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod memory_store;
+mod node;
 mod store_contract;
 
 use std::io::Write as _;
@@ -12,6 +13,7 @@ use windlass_kernel::{Clock, Entropy, Timestamp};
 
 pub use fuzz::{Fuzz, fast_folder, way};
 pub use memory_store::MemoryStore;
+pub use node::{ask_node, node_package};
 pub use store_contract::{contract_event, store_contract};
 
 /// A clock that stands still until a test moves it.

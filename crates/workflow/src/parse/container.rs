@@ -9,12 +9,8 @@ use crate::model::{
 use crate::template::Template;
 use crate::yaml::{Node, Pair, Value};
 
-/// The options that would take the container out of the job's network, or change what it runs.
-const FOREIGN_OPTIONS: [(&str, &str); 3] = [
-    ("--network", "the job's containers are on a network of their own"),
-    ("--net", "the job's containers are on a network of their own"),
-    ("--entrypoint", "use the key 'entrypoint' of a service"),
-];
+/// The options that would take a container out of the job's network.
+const NETWORK_OPTIONS: [&str; 2] = ["--network", "--net"];
 
 impl Reader<'_> {
     /// The container of a job; an empty one is none.
@@ -45,7 +41,7 @@ impl Reader<'_> {
         if let Value::Mapping(_) = &node.value {
             let fields = self.fields(node, place)?;
             let image = fields.get("image").and_then(|field| self.image(field.row, field.node, place));
-            let container = self.container_fields(&fields, image)?;
+            let container = self.container_fields(&fields, image, place)?;
             return Some(ContainerSetting::Written(container));
         }
         let image = self.image(row, node, place)?;
@@ -70,12 +66,13 @@ impl Reader<'_> {
         &mut self,
         fields: &Fields<'_>,
         image: Option<Spanned<Template>>,
+        place: Place,
     ) -> Option<Container> {
         let credentials = fields.get("credentials").and_then(|field| self.credentials(field));
         let env = fields.get("env").and_then(|field| self.map(field)).unwrap_or_default();
         let ports = fields.get("ports").and_then(|field| self.list(field)).unwrap_or_default();
         let volumes = fields.get("volumes").and_then(|field| self.list(field)).unwrap_or_default();
-        let options = fields.get("options").and_then(|field| self.options(field));
+        let options = fields.get("options").and_then(|field| self.options(field, place));
         let entrypoint = fields.get("entrypoint").and_then(|field| self.template(field.row, field.node));
         let command = fields.get("command").and_then(|field| self.template(field.row, field.node));
         let span = fields.span;
@@ -120,14 +117,20 @@ impl Reader<'_> {
         Some(Credentials { username, password })
     }
 
-    fn options(&mut self, field: Field<'_>) -> Option<Spanned<Template>> {
+    fn options(&mut self, field: Field<'_>, place: Place) -> Option<Spanned<Template>> {
         let options = self.template(field.row, field.node)?;
         for word in options.text().split_whitespace() {
             let name = word.split('=').next().unwrap_or(word);
-            if let Some((_, why)) = FOREIGN_OPTIONS.iter().find(|(foreign, _)| *foreign == name) {
-                let finding = Diagnostic::error(field.node.span, format!("Unexpected value '{name}'"));
-                self.report(finding.with_help(*why));
-            }
+            let why = if NETWORK_OPTIONS.contains(&name) {
+                "the job's containers are on a network of their own"
+            } else if name == "--entrypoint" && place == Place::Container {
+                // A service's may say it, and published workflows do.
+                "what keeps the job's container alive is set"
+            } else {
+                continue;
+            };
+            let finding = Diagnostic::error(field.node.span, format!("Unexpected value '{name}'"));
+            self.report(finding.with_help(why));
         }
         Some(options)
     }

@@ -1,4 +1,4 @@
 import { register } from "node:module";
 
 register("./hooks.mjs", import.meta.url);
-await import("./check.mjs");
+await import(process.argv[2] ?? "./check.mjs");

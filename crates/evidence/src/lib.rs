@@ -12,6 +12,8 @@ mod package;
 mod sbom;
 mod statement;
 mod version;
+mod vulndb;
+mod vulns;
 
 use windlass_kernel::Digest;
 
@@ -26,6 +28,8 @@ pub use statement::{
     Statement,
 };
 pub use version::compare;
+pub use vulndb::{Database, FRESH, Imported, State, import};
+pub use vulns::{Finding, NotChecked, Severity, VulnReport, check, sarif};
 
 /// Why an image could not be looked into.
 #[derive(Debug, thiserror::Error)]
@@ -51,4 +55,36 @@ pub enum ScanError {
     /// More files than are looked at.
     #[error("the image has more than {0} entries; it is not looked into")]
     TooMany(u64),
+}
+
+/// Why advisories could not be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file system failed.
+    #[error("{path} cannot be read or written: {why}")]
+    Io {
+        /// Where.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// An archive cannot be read.
+    #[error("{path} is no archive that can be read: {why}")]
+    Broken {
+        /// The file.
+        path: String,
+        /// What the reader said.
+        why: String,
+    },
+    /// There is no advisory in it.
+    #[error(
+        "{0} holds no advisories in the OSV format (JSON files, or archives of them such as OSV's all.zip)"
+    )]
+    Nothing(String),
+}
+
+impl ImportError {
+    fn io(path: &std::path::Path, why: &std::io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), why: why.to_string() }
+    }
 }

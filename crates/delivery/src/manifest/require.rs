@@ -54,7 +54,7 @@ pub(super) fn requirements(node: &Node, r: &mut Reader) -> Requirements {
             }
             ("vulns", Some(n)) => all.vulns = vulns(n, r),
             ("vulns", None) => {
-                r.error(at, "`vulns` needs the worst that is let through: `vulns: { max: high }`")
+                r.error(at, "`vulns` needs the worst that is let through: `vulns: { max: high }`");
             }
             _ => unknown(word, at, r),
         }
@@ -164,11 +164,14 @@ mod tests {
         let parsed = parse(&text);
         match parsed.manifest {
             Some(manifest) => Ok(manifest.environments[0].require.clone()),
-            None => Err(parsed
-                .diagnostics
-                .iter()
-                .map(|d| format!("{}:{} {}", d.line, d.column, d.message))
-                .collect()),
+            None => {
+                let lines =
+                    parsed.diagnostics.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message));
+                Err(lines.collect::<Vec<_>>().join(
+                    "
+",
+                ))
+            }
         }
     }
 

@@ -42,7 +42,7 @@ fn open(path: &str, bytes: &[u8], depth: usize, found: &mut Vec<Package>) -> Res
             } else {
                 manifest = Some(text);
             }
-        } else if name.ends_with(".jar") && depth + 1 < DEEPEST && file.size() <= LARGEST_INNER {
+        } else if inner_archive(&name) && depth + 1 < DEEPEST && file.size() <= LARGEST_INNER {
             inner.push((index, name));
         }
     }
@@ -60,6 +60,10 @@ fn open(path: &str, bytes: &[u8], depth: usize, found: &mut Vec<Package>) -> Res
         }
     }
     Ok(())
+}
+
+fn inner_archive(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("jar"))
 }
 
 fn of_maven(path: &str, text: &str) -> Option<Package> {

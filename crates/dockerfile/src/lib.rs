@@ -12,7 +12,7 @@
 //! parse(text: &str) -> Parsed { dockerfile: Option<Dockerfile>, diagnostics: Vec<Diagnostic> }
 //! Plan::new(&Dockerfile, Options) -> Result<Plan, Vec<Diagnostic>>
 //! plan.target() -> usize;  plan.stages() -> &[PlannedStage];  plan.order() -> Vec<usize>  (needed ones only)
-//! plan.begin(stage: usize, base: ImageConfig) -> Result<StageRun, Diagnostic>   (the base's ONBUILD comes first)
+//! plan.begin(stage: usize, Parent::Image(ImageConfig) | Parent::Stage(&StageRun)) -> Result<StageRun, Diagnostic>
 //! StageRun: Iterator<Item = Result<Step, Diagnostic>>;  run.config() -> &ImageConfig, as it is after the last step
 //! Ignore::parse(text: &str) -> Ignore;  ignore.excludes(path: &str) -> bool                   (.dockerignore)
 //! ```

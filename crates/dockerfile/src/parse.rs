@@ -18,8 +18,9 @@ use instruction::{Head, Read};
 use lines::{Lines, Logical};
 use place::Source;
 
-pub use flags::{FLAGS, FlagShape, Flags};
-pub(crate) use mount::{MOUNT_OPTIONS, MOUNT_TYPES};
+pub use flags::{FLAGS, FlagShape, Known};
+pub(crate) use directive::skipped_by;
+pub use mount::{MOUNT_OPTIONS, MOUNT_TYPES};
 pub(crate) use number::{boolean, size};
 
 /// The longest file, in bytes.
@@ -67,12 +68,17 @@ pub(crate) fn parse_trigger(text: &str) -> Result<crate::Instruction, Diagnostic
     let Some(line) = lines.next_logical()? else {
         return refuse("an ONBUILD instruction of the base image is empty");
     };
-    let heredocs = heredoc::take(&line, &mut lines, true)?;
+    let heredocs = heredoc::take(&line, &mut lines)?;
     let read = instruction::read(&line, lines.escape(), heredocs)?;
     match (read, lines.next_logical()?) {
         (Read::Instruction(instruction), None) => Ok(*instruction),
         _ => refuse("an ONBUILD instruction of the base image is not one instruction"),
     }
+}
+
+/// Whether a word announces a here-document, and is nothing else.
+pub(crate) fn is_heredoc(word: &str) -> bool {
+    heredoc::announced(word).is_some()
 }
 
 struct Reader<'a> {
@@ -123,7 +129,7 @@ impl<'a> Reader<'a> {
     }
 
     fn heredocs(&mut self, line: &Logical<'a>) -> Result<Vec<Heredoc>, Diagnostic> {
-        heredoc::take(line, &mut self.lines, false)
+        heredoc::take(line, &mut self.lines)
     }
 
     fn begin_stage(&mut self, head: Head) {

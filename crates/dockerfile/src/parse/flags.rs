@@ -65,7 +65,7 @@ pub const FLAGS: &[(&str, Known)] = &[
 
 /// The flags that an instruction was given, checked against those that it has.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub(super) struct Flags {
     flags: Vec<Flag>,
 }
 

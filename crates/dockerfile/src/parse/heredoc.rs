@@ -42,12 +42,10 @@ pub(super) fn announced(word: &str) -> Option<Announced> {
     Some(Announced { descriptor: word[..digits].parse().unwrap_or(0), expand, chomp, name })
 }
 
-/// Takes the texts of the here-documents that a line announces. In a trigger that an image kept the last one may end
-/// with the text.
+/// Takes the texts of the here-documents that a line announces.
 pub(super) fn take<'a>(
     line: &Logical<'a>,
     lines: &mut Lines<'a>,
-    trigger: bool,
 ) -> Result<Vec<Heredoc>, Diagnostic> {
     let mut heredocs = Vec::new();
     for announced in all(line, lines.escape()) {
@@ -56,9 +54,6 @@ pub(super) fn take<'a>(
         let mut end = start;
         loop {
             let Some(raw) = lines.next_raw() else {
-                if trigger && heredocs.is_empty() && data.is_empty() {
-                    break;
-                }
                 let message = format!("the here-document {} has no end", announced.name);
                 let finding = Diagnostic::error(line.span(), message);
                 return Err(finding.with_help(format!("a line '{}' ends it", announced.name)));

@@ -5,10 +5,10 @@ use crate::ast::{Flag, MountFlag, MountOption, NetworkMode, SecurityMode, Word};
 use crate::{Diagnostic, Position, Span};
 
 /// The types of mounts.
-pub(crate) const MOUNT_TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
+pub const MOUNT_TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 
 /// The options of mounts: the usual name, and the others.
-pub(crate) const MOUNT_OPTIONS: &[(&str, &[&str])] = &[
+pub const MOUNT_OPTIONS: &[(&str, &[&str])] = &[
     ("type", &[]),
     ("from", &[]),
     ("source", &["src"]),

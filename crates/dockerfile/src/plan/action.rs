@@ -26,10 +26,9 @@ pub enum Action {
     Transfer(Box<TransferStep>),
     /// Sees to it that a folder is there: `WORKDIR`. Absolute and clean. A layer, unless the folder was there.
     Folder(String),
-    /// Only the configuration changed: no layer.
+    /// Only the configuration changed, or (`ARG`) what follows sees something new: no layer, but history has it.
     Config,
-    /// Nothing of the image changed, and its history has nothing of it either: `ARG` and the like only matter for
-    /// what follows.
+    /// Nothing is to be done and history has nothing of it: `ONBUILD`.
     Nothing,
 }
 
@@ -105,8 +104,8 @@ pub enum Origin {
 /// One thing that is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A path of the origin, with wildcards; relative to its root, clean, `.` for all of it. It keeps a `/` at its end
-    /// and, with `--parents`, the `/./` that says from where on folders are kept.
+    /// A path of the origin, with wildcards; relative to its root, clean, `.` for all of it. With `--parents` it keeps
+    /// the `/./` that says from where on folders are kept.
     Path(String),
     /// A file in the Dockerfile itself.
     Inline(InlineFile),

@@ -39,6 +39,14 @@ impl ImageConfig {
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// Sets a variable of `env`; it keeps its place if it had one.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        match self.env.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.env.push((name.to_owned(), value.to_owned())),
+        }
+    }
 }
 
 /// `HEALTHCHECK` as the configuration has it.

@@ -119,6 +119,7 @@ impl Sandbox for HostSandbox {
         let stdin = match &exec.stdin {
             Stdin::Null => Stdio::null(),
             Stdin::Bytes(bytes) => Stdio::from(wire::memory_file(bytes).map_err(plumbing)?),
+            Stdin::File(file) => Stdio::from(file.handle().map_err(plumbing)?),
         };
         let program = exec.argv.first().cloned().unwrap_or_default();
         let path = find(&program, &exec)?;

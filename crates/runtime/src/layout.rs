@@ -121,6 +121,13 @@ pub(crate) enum Step {
         /// Permission bits.
         mode: u32,
     },
+    /// An empty folder in memory, open to everybody, of at most so many bytes (0: as many as the kernel likes).
+    Memory {
+        /// Where.
+        at: PathBuf,
+        /// The most bytes.
+        bytes: u64,
+    },
     /// A file that cannot be read, in place of one that should not be.
     Cover(PathBuf),
     /// Makes a folder or file refuse writes where it is. Left out where it is missing.
@@ -194,7 +201,7 @@ pub(crate) fn decide(spec: &SandboxSpec, level: Level) -> Layout {
     if let (Root::MachineWithLayers(layers), Base::Mirror) = (&spec.root, &base) {
         plan.steps.extend(image::over_machine(layers, &mounts, spec.read_only_root));
     }
-    plan.system(machine, spec.keep.is_some());
+    plan.system(machine, !machine && (spec.image_folders || spec.keep.is_some()));
     if machine {
         plan.masks(&masked);
         plan.home(spec, &masked);
@@ -403,15 +410,19 @@ fn hosts_text() -> String {
 
 /// The caller's folders, outer ones first.
 fn binds(spec: &SandboxSpec) -> Vec<Step> {
-    let mut binds = spec.binds.clone();
-    binds.sort_by_key(|bind| bind.inside.components().count());
-    binds
-        .into_iter()
-        .map(|bind| Step::Bind {
-            from: bind.host,
-            at: bind.inside,
-            read_only: bind.read_only,
-            optional: false,
-        })
-        .collect()
+    let mut steps: Vec<(usize, Step)> = Vec::new();
+    let depth = |path: &Path| path.components().count();
+    for bind in spec.binds.clone() {
+        let (from, at, read_only) = (bind.host, bind.inside, bind.read_only);
+        steps.push((depth(&at), Step::Bind { from, at, read_only, optional: false }));
+    }
+    for laid in spec.laid.clone() {
+        let (lower, at, read_only) = (laid.layers, laid.inside, laid.read_only);
+        steps.push((depth(&at), Step::Laid { lower, at, read_only }));
+    }
+    for memory in spec.memory.clone() {
+        steps.push((depth(&memory.inside), Step::Memory { at: memory.inside, bytes: memory.bytes }));
+    }
+    steps.sort_by_key(|(depth, _)| *depth);
+    steps.into_iter().map(|(_, step)| step).collect()
 }

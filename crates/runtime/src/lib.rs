@@ -37,6 +37,6 @@ pub use port::{Finished, Instances, Output, Process, ProcessControl, Runtime, Sa
 pub use scratch::sweep;
 pub use shim::{Shims, shim_main};
 pub use spec::{
-    Bind, Capabilities, ControlGroups, Exec, Exit, InstanceSpec, Level, Limits, Observed, Root, SandboxSpec,
-    Signal, Stdin, Usage,
+    Bind, Capabilities, ControlGroups, Exec, Exit, InstanceSpec, Laid, Level, Limits, Memory, Observed,
+    OpenFile, Root, SandboxSpec, Signal, Stdin, Usage,
 };

@@ -189,6 +189,7 @@ fn prepare(mut spec: SandboxSpec, level: Level, groups: &Hierarchies) -> Result<
         join: group.as_ref().map(Group::join_files).unwrap_or_default(),
         hostname: spec.hostname.clone(),
         user: spec.user,
+        groups: spec.groups.clone(),
         isolate_network: spec.isolate_network && level != Level::Process,
         limits: if group.is_some() { crate::spec::Limits::default() } else { spec.limits },
     };

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use windlass_kernel::Timestamp;
@@ -145,6 +147,38 @@ pub struct SandboxSpec {
     /// [`Root::Layers`], where each place that something is attached to is there already.
     #[serde(default)]
     pub keep: Option<PathBuf>,
+    /// Whether `/tmp`, `/var/tmp` and `/run` are the image's own, instead of empty folders. Only for [`Root::Layers`].
+    #[serde(default)]
+    pub image_folders: bool,
+    /// Folders laid over each other that are seen in the sandbox; what is written to them is thrown away.
+    #[serde(default)]
+    pub laid: Vec<Laid>,
+    /// Empty folders in memory.
+    #[serde(default)]
+    pub memory: Vec<Memory>,
+    /// Further groups of `user`.
+    #[serde(default)]
+    pub groups: Vec<u32>,
+}
+
+/// Folders laid over each other, seen at one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Laid {
+    /// The folders, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Where they are seen: absolute.
+    pub inside: PathBuf,
+    /// Whether writing is refused.
+    pub read_only: bool,
+}
+
+/// An empty folder in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Where it is: absolute.
+    pub inside: PathBuf,
+    /// How many bytes it may hold; 0 for the kernel's usual limit.
+    pub bytes: u64,
 }
 
 impl SandboxSpec {
@@ -164,6 +198,10 @@ impl SandboxSpec {
             user: None,
             isolate_network: false,
             keep: None,
+            laid: Vec::new(),
+            memory: Vec::new(),
+            groups: Vec::new(),
+            image_folders: false,
         }
     }
 
@@ -199,7 +237,36 @@ pub enum Stdin {
     Null,
     /// These bytes, then the end.
     Bytes(Vec<u8>),
+    /// What this file gives: a terminal, for instance.
+    File(OpenFile),
 }
+
+/// A file that is open.
+#[derive(Clone, Debug)]
+pub struct OpenFile(Arc<OwnedFd>);
+
+impl OpenFile {
+    /// Shares an open file.
+    pub fn new(file: OwnedFd) -> Self {
+        Self(Arc::new(file))
+    }
+
+    /// A handle of its own to it.
+    ///
+    /// # Errors
+    /// When no more files can be opened.
+    pub fn handle(&self) -> std::io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+}
+
+impl PartialEq for OpenFile {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for OpenFile {}
 
 /// A program to run in a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,6 +40,8 @@ pub(crate) struct Birth {
     pub(crate) hostname: String,
     /// User and group of programs.
     pub(crate) user: Option<(u32, u32)>,
+    /// Further groups of that user.
+    pub(crate) groups: Vec<u32>,
     /// A network of its own.
     pub(crate) isolate_network: bool,
     /// Limits that init itself has to keep, because no control group does.

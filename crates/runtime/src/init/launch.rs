@@ -21,6 +21,8 @@ use crate::wire::{Launch, NotStarted};
 pub(super) struct Terms {
     /// User and group to run as.
     pub(super) user: Option<(u32, u32)>,
+    /// Further groups of that user.
+    pub(super) groups: Vec<u32>,
     /// Bound on processes of this user (`RLIMIT_NPROC`).
     pub(super) processes: Option<u64>,
     /// Bound on a program's own data (`RLIMIT_DATA`).
@@ -136,7 +138,8 @@ fn arrange([input, output, error]: [OwnedFd; 3], terms: &Terms) -> nix::Result<(
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         // In a namespace of an ordinary user groups cannot be changed, and this is already the only id there is.
         if (nix::unistd::geteuid(), nix::unistd::getegid()) != (uid, gid) {
-            nix::unistd::setgroups(&[])?;
+            let further: Vec<Gid> = terms.groups.iter().copied().map(Gid::from_raw).collect();
+            nix::unistd::setgroups(&further)?;
             nix::unistd::setresgid(gid, gid, gid)?;
             nix::unistd::setresuid(uid, uid, uid)?;
         }

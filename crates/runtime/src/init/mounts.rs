@@ -192,6 +192,14 @@ impl Maker<'_> {
                 folder(bind(&path, false)?)
             }
             Step::Empty { mode, .. } => folder(memory(*mode)?),
+            Step::Memory { bytes, .. } => {
+                let size = CString::new(bytes.to_string())?;
+                let mut options = vec![("mode", Some(c"1777"))];
+                if *bytes > 0 {
+                    options.push(("size", Some(size.as_c_str())));
+                }
+                folder(new_mount(c"tmpfs", &options, SAFE)?)
+            }
             Step::Proc => folder(new_mount(c"proc", &[], SAFE | attr::NO_EXEC)?),
             Step::Sys => folder(Self::sys()?),
             Step::Dev => devices(),
@@ -291,7 +299,11 @@ fn attach(step: &Step, opened: Opened, cover: &OwnedFd) -> io::Result<()> {
             }
         }
         (
-            Step::Overlay { at, .. } | Step::Laid { at, .. } | Step::Own { at, .. } | Step::Bind { at, .. },
+            Step::Overlay { at, .. }
+            | Step::Laid { at, .. }
+            | Step::Own { at, .. }
+            | Step::Memory { at, .. }
+            | Step::Bind { at, .. },
             Opened::Mount { mount, file },
         ) => {
             let optional = matches!(step, Step::Bind { optional: true, .. });

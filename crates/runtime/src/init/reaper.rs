@@ -90,6 +90,7 @@ fn terms(birth: &Birth) -> Terms {
     let own_count = birth.level == Level::UserNamespaces;
     Terms {
         user: if birth.level == Level::Process { None } else { birth.user },
+        groups: birth.groups.clone(),
         // The kernel counts processes by user: within a user namespace that is this sandbox, outside it is not.
         processes: birth
             .limits

@@ -188,6 +188,7 @@ impl Link {
         let stdin = match &exec.stdin {
             Stdin::Null => OwnedFd::from(std::fs::File::open("/dev/null").map_err(plumbing)?),
             Stdin::Bytes(bytes) => wire::memory_file(bytes).map_err(plumbing)?,
+            Stdin::File(file) => file.handle().map_err(plumbing)?,
         };
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         let (told, hears) = oneshot::channel();

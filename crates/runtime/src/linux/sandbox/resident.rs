@@ -78,6 +78,7 @@ impl Door {
             join: Vec::new(),
             hostname: String::new(),
             user: None,
+            groups: Vec::new(),
             isolate_network: false,
             limits: Limits::default(),
         };

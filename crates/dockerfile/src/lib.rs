@@ -21,10 +21,14 @@
 
 pub mod ast;
 pub mod expand;
+pub mod ignore;
+pub mod lint;
 pub mod parse;
 pub mod plan;
 
 pub use ast::{Command, Dockerfile, Instruction, Stage, Word};
+pub use ignore::{Ignore, IgnoreError};
+pub use lint::lint;
 pub use parse::{Parsed, parse, parse_bytes};
 pub use plan::{Action, Base, ImageConfig, Options, Origin, PlannedStage, Platform, Step};
 pub use windlass_kernel::diagnostic::{self, Diagnostic, Position, Severity, Span};

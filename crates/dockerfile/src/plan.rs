@@ -24,7 +24,7 @@ pub use platform::{Platform, PlatformError};
 pub use run::{Parent, StageRun, Undefined};
 pub use scope::{AUTOMATIC, PROXIES};
 pub(crate) use {
-    graph::Names,
+    graph::{Names, check_image},
     ports::ports,
     scope::{expand, globals},
 };

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Base, Origin, PlannedStage};
 use crate::ast::{Command, Dockerfile, Instruction, Word};
-use crate::diagnostic::suggest;
 use crate::expand::{Lexer, Variables};
 use crate::{Diagnostic, Span};
 
@@ -99,11 +98,6 @@ impl Names {
 
     fn near(&self, finding: Diagnostic, name: &str) -> Diagnostic {
         finding.with_suggestion(name, self.stages.keys().map(String::as_str))
-    }
-
-    /// A stage whose name is near to one that means an image.
-    pub(crate) fn like(&self, name: &str) -> Option<&str> {
-        suggest(name, self.stages.keys().map(String::as_str))
     }
 }
 

@@ -114,6 +114,11 @@ impl StageRun {
         &self.undefined
     }
 
+    /// The words that a word is with what is known now.
+    pub(crate) fn peek(&self, word: &Word) -> Result<Vec<String>, Diagnostic> {
+        super::expand(word, &self.lexer, &self.variables).map(|found| found.words)
+    }
+
     /// How many instructions are still to come.
     pub fn remaining(&self) -> usize {
         self.waiting.len()

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, check};
 
 /// A target: its name and corpus below `fuzz/`, its crate, and the test that it is.
-const TARGETS: [(&str, &str, &[&str]); 10] = [
+const TARGETS: [(&str, &str, &[&str]); 11] = [
     ("workflow", "windlass-workflow", &["--test", "fuzz", "workflow"]),
     ("expression", "windlass-workflow", &["--test", "fuzz", "expression"]),
     ("glob", "windlass-workflow", &["--test", "fuzz", "glob"]),
@@ -14,6 +14,7 @@ const TARGETS: [(&str, &str, &[&str]); 10] = [
     ("env-files", "windlass-runner", &["--lib", "fuzz::env_files"]),
     ("matchers", "windlass-runner", &["--lib", "fuzz::matchers"]),
     ("zip", "windlass-runner", &["--lib", "tool::fuzz::zip"]),
+    ("tar", "windlass-runner", &["--lib", "tool::fuzz::cache_archive"]),
     ("paths", "windlass-runner", &["--lib", "tool::fuzz::path_patterns"]),
     ("layer", "windlass-oci", &["--lib", "unpack::fuzz::layer"]),
 ];

@@ -184,38 +184,53 @@ const OUTSIDE: &str = "..root";
 
 impl Unpacking {
     pub(super) fn run(self) -> Result<Report, String> {
-        let damaged = |e: io::Error| format!("the cache's archive cannot be unpacked: {e}");
         let file = File::open(&self.archive).map_err(at(&self.archive))?;
-        let mut tar = tar::Archive::new(zstd::Decoder::new(file).map_err(damaged)?);
-        let mut report = Report::default();
-        for entry in tar.entries().map_err(damaged)? {
-            let mut entry = entry.map_err(damaged)?;
-            let name = entry.path().map_err(damaged)?.into_owned();
-            let (root, name) = if let Ok(rest) = name.strip_prefix(OUTSIDE) {
-                (Path::new("/"), rest.to_owned())
-            } else if let Ok(rest) = name.strip_prefix(HOME) {
-                (self.home.as_path(), rest.to_owned())
-            } else {
-                (self.root.as_path(), name)
-            };
-            if !name.components().all(|part| matches!(part, Component::Normal(_))) {
-                report.notes.push(format!("`{}` has no plain name: it is left out", name.display()));
-                continue;
-            }
-            let path = root.join(&name);
-            if entry.header().entry_type() == tar::EntryType::Link || !stays(&path, root) {
-                report.notes.push(format!("`{}` leads out by a link: it is left out", name.display()));
-                continue;
-            }
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).map_err(at(parent))?;
-            }
-            entry.set_preserve_permissions(true);
-            entry.unpack(&path).map_err(at(&path))?;
-            report.files += 1;
-        }
-        Ok(report)
+        let tar = zstd::Decoder::new(file).map_err(damaged)?;
+        unpack(tar, &self.root, &self.home, Path::new("/"))
     }
+}
+
+fn damaged(e: io::Error) -> String {
+    format!("the cache's archive cannot be unpacked: {e}")
+}
+
+/// Takes a cache apart, into the folders that its names are relative to.
+pub(super) fn unpack(
+    tar: impl io::Read,
+    root: &Path,
+    home: &Path,
+    elsewhere: &Path,
+) -> Result<Report, String> {
+    let mut tar = tar::Archive::new(tar);
+    let mut report = Report::default();
+    for entry in tar.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let name = entry.path().map_err(damaged)?.into_owned();
+        let (root, name) = if let Ok(rest) = name.strip_prefix(OUTSIDE) {
+            (elsewhere, rest.to_owned())
+        } else if let Ok(rest) = name.strip_prefix(HOME) {
+            (home, rest.to_owned())
+        } else {
+            (root, name)
+        };
+        if name.as_os_str().is_empty() || !name.components().all(|part| matches!(part, Component::Normal(_)))
+        {
+            report.notes.push(format!("`{}` has no plain name: it is left out", name.display()));
+            continue;
+        }
+        let path = root.join(&name);
+        if entry.header().entry_type() == tar::EntryType::Link || !stays(&path, root) {
+            report.notes.push(format!("`{}` leads out by a link: it is left out", name.display()));
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(at(parent))?;
+        }
+        entry.set_preserve_permissions(true);
+        entry.unpack(&path).map_err(at(&path))?;
+        report.files += 1;
+    }
+    Ok(report)
 }
 
 /// Whether a path below `root` still lies there once the links on its way are followed: an earlier entry of the same

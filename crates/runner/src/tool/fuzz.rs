@@ -1,10 +1,11 @@
 //! Archives and path patterns, fuzzed: see `windlass_testkit::Fuzz` and `cargo xtask fuzz`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use windlass_testkit::{Fuzz, fast_folder, way};
 
-use super::archive::Unzipping;
+use super::archive::{Unzipping, unpack};
 use super::glob::{Patterns, name_fits};
 
 #[test]
@@ -28,6 +29,86 @@ fn zip() {
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "as it was");
         match outcome {
             Ok(report) => way(&"n".repeat(report.notes.len())) ^ report.files.min(8),
+            Err(why) => way(&why.replace(&*dir.path().to_string_lossy(), "")),
+        }
+    });
+}
+
+/// A tar archive: the bytes themselves after an `R`; else an entry for each line, `KIND NAME>TARGET`, whose kind is the
+/// byte that the format has for it.
+fn archive_of(bytes: &[u8]) -> Vec<u8> {
+    if let Some(raw) = bytes.strip_prefix(b"R") {
+        return raw.to_owned();
+    }
+    let mut archive = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let (kind, rest) = line.split_first().unwrap_or((&b'0', &[]));
+        let mut parts = rest.trim_ascii_start().splitn(2, |byte| *byte == b'>');
+        let mut header = tar::Header::new_gnu();
+        let old = header.as_old_mut();
+        for (field, text) in [(&mut old.name, parts.next()), (&mut old.linkname, parts.next())] {
+            let text = text.unwrap_or_default();
+            let length = text.len().min(field.len());
+            field[..length].copy_from_slice(&text[..length]);
+        }
+        header.set_mode(if rest.len() % 2 == 0 { 0o755 } else { 0o4600 });
+        header.set_size(if *kind == b'0' { 1 } else { 0 });
+        header.set_entry_type(tar::EntryType::new(*kind));
+        header.set_cksum();
+        archive.extend(header.as_bytes());
+        if *kind == b'0' {
+            archive.extend([b'x'; 512]);
+        }
+    }
+    archive
+}
+
+#[test]
+fn cache_archive() {
+    let words = [
+        "0 ",
+        "5 ",
+        "2 ",
+        "1 ",
+        "L ",
+        "x ",
+        "S ",
+        "../",
+        "/",
+        "..",
+        "..home/",
+        "..root/",
+        "out",
+        ">",
+        ">../out",
+        ">..",
+        ">/",
+        "\n",
+        "a/",
+        "a",
+        "\n0 a/x",
+        "\n5 a",
+        "\n2 a>../out",
+    ];
+    let dir = tempfile::tempdir_in(fast_folder()).unwrap();
+    let out = dir.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("file"), "as it was").unwrap();
+    let modes = || [&out, &out.join("file")].map(|path| path.metadata().unwrap().permissions().mode());
+    let before = modes();
+    Fuzz { name: "tar", words: &words, longest: 4 << 10 }.run(|bytes| {
+        let folders = ["work", "home", "elsewhere"].map(|name| dir.path().join(name));
+        folders.iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        let outcome = unpack(&*archive_of(bytes), &folders[0], &folders[1], &folders[2]);
+        folders.iter().for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something lies outside");
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1, "something lies outside, by a link");
+        assert_eq!(std::fs::read_to_string(out.join("file")).unwrap(), "as it was");
+        assert_eq!(modes(), before, "what is outside may be done other things with");
+        match outcome {
+            Ok(report) => {
+                report.notes.iter().fold(report.files.min(6), |ways, note| ways.rotate_left(5) ^ way(note))
+            }
             Err(why) => way(&why.replace(&*dir.path().to_string_lossy(), "")),
         }
     });

@@ -18,8 +18,18 @@ struct Pattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Name(String),
-    Wild(Vec<char>),
+    Wild(Vec<Piece>),
     Any,
+}
+
+/// A piece of a name with wildcards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Star,
+    One,
+    Exactly(char),
+    /// `[…]`: the ranges of its members, and whether it is they that do not fit.
+    Set(Vec<(char, char)>, bool),
 }
 
 /// Whether a single name fits a pattern.
@@ -181,7 +191,7 @@ impl Segment {
         if text == "**" {
             Self::Any
         } else if text.contains(['*', '?', '[']) {
-            Self::Wild(text.chars().collect())
+            Self::Wild(pieces(&text.chars().collect::<Vec<_>>()))
         } else {
             Self::Name(text.to_owned())
         }
@@ -196,21 +206,44 @@ impl Segment {
     }
 }
 
-/// `*`, `?`, `[…]` within one name, without backtracking over more than the last star.
-fn wild(pattern: &[char], name: &[char]) -> bool {
+/// The pieces of a name with wildcards: `*`, `?`, `[…]`. A `[` that nothing closes stands for itself.
+fn pieces(text: &[char]) -> Vec<Piece> {
+    let last = text.iter().rposition(|c| *c == ']').unwrap_or(0);
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(c) = text.get(at) {
+        at += 1;
+        pieces.push(match c {
+            '*' => Piece::Star,
+            '?' => Piece::One,
+            '[' if at < last => match set(&text[at..]) {
+                Some((members, negated, length)) => {
+                    at += length;
+                    Piece::Set(members, negated)
+                }
+                None => Piece::Exactly('['),
+            },
+            own => Piece::Exactly(*own),
+        });
+    }
+    pieces
+}
+
+/// Whether the pieces are a name, without going back further than to the last star.
+fn wild(pattern: &[Piece], name: &[char]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
-        match one(pattern, p, name[n]) {
-            Some(next) => {
-                p = next;
-                n += 1;
-            }
-            None if pattern.get(p) == Some(&'*') => {
+        match pattern.get(p) {
+            Some(Piece::Star) => {
                 star = Some((p, n));
                 p += 1;
             }
-            None => match star {
+            Some(piece) if piece.takes(name[n]) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
                 Some((at, from)) => {
                     p = at + 1;
                     n = from + 1;
@@ -220,22 +253,20 @@ fn wild(pattern: &[char], name: &[char]) -> bool {
             },
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    pattern[p..].iter().all(|piece| *piece == Piece::Star)
 }
 
-/// Where the pattern goes on, if what stands at `p` takes this character; a star takes none here.
-fn one(pattern: &[char], p: usize, c: char) -> Option<usize> {
-    match pattern.get(p)? {
-        '*' => None,
-        '?' => Some(p + 1),
-        '[' => match set(&pattern[p + 1..]) {
-            Some((members, negated, length)) => {
-                let within = members.iter().any(|(low, high)| (*low..=*high).contains(&c));
-                (within != negated).then_some(p + 1 + length)
+impl Piece {
+    /// Whether it takes this character; a star takes none here.
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::Star => false,
+            Self::One => true,
+            Self::Exactly(own) => *own == c,
+            Self::Set(members, negated) => {
+                members.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
             }
-            None => (c == '[').then_some(p + 1),
-        },
-        own => (*own == c).then_some(p + 1),
+        }
     }
 }
 
@@ -307,6 +338,37 @@ mod tests {
                 assert_eq!(found, *wanted, "{lines:?}");
             }
         }
+    }
+
+    #[test]
+    fn names_fit_patterns() {
+        for (pattern, fitting, others) in [
+            ("a*c", "ac abc abcc a*c", "ab bac"),
+            ("[a-c]?", "ax b] c[", "d1 a"),
+            ("[!a-c]*", "x x1 ]", "a b1"),
+            ("[^x]", "y", "x"),
+            ("[]a]", "] a", "b"),
+            ("[a-]", "a -", "b"),
+            ("[ab", "[ab", "a b"),
+            ("*[", "[ x[", "x"),
+            ("[[]x", "[x", "x"),
+            ("a[]", "a[]", "a"),
+            ("**x", "x ax", "a"),
+        ] {
+            for name in fitting.split(' ') {
+                assert!(name_fits(pattern, name), "{pattern} {name}");
+            }
+            for name in others.split(' ') {
+                assert!(!name_fits(pattern, name), "{pattern} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn brackets_are_read_once() {
+        let name = "[".repeat(4_000);
+        assert!(!name_fits(&("*".to_owned() + &"[".repeat(2_000) + "*x"), &name));
+        assert!(!name_fits(&("*".to_owned() + &"[[a-".repeat(2_000) + "]*x"), &name));
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! Versions come in the order in which the programs have them.
+
+use std::cmp::Ordering;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use windlass_evidence::{Kind, compare};
+use windlass_testkit::{ask_node, node_package, skip};
+
+use crate::python;
+
+fn number(order: Option<Ordering>) -> i64 {
+    order.expect("a version that can be read") as i64
+}
+
+fn pairs<'a>(versions: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    versions.iter().flat_map(|a| versions.iter().map(move |b| (*a, *b))).collect()
+}
+
+#[test]
+fn debian_versions_as_dpkg_has_them() {
+    const VERSIONS: &[&str] = &[
+        "1.0",
+        "1.0-1",
+        "1.0-1+b1",
+        "1.0~rc1-1",
+        "1.0~~",
+        "1.0~",
+        "1.0a",
+        "1.0+dfsg-2",
+        "1:0.1",
+        "0:1.0",
+        "1.10",
+        "1.9",
+        "1.0-1~bpo12+1",
+        "1.0-1ubuntu1",
+        "3.0.11-1~deb12u2",
+        "3.0.11-1~deb12u10",
+        "2.36-9+deb12u4",
+        "1.0.",
+        "1.00",
+        "20230311",
+        "0",
+        "1.0-0",
+        "1.2-3-4",
+    ];
+    if Command::new("dpkg").arg("--version").output().is_err() {
+        return skip("debian_versions_as_dpkg_has_them", "there is no dpkg on this machine");
+    }
+    for (a, b) in pairs(VERSIONS) {
+        let says = |how: &str| {
+            Command::new("dpkg").args(["--compare-versions", a, how, b]).status().expect("dpkg").success()
+        };
+        let order = compare(Kind::Deb, a, b).expect("always");
+        let word = ["lt", "eq", "gt"][(order as i8 + 1) as usize];
+        assert!(says(word), "{a} {word} {b}");
+    }
+}
+
+#[test]
+fn python_versions_as_packaging_has_them() {
+    const VERSIONS: &[&str] = &[
+        "1.0",
+        "1.0.0",
+        "1",
+        "1.0a1",
+        "1.0.alpha2",
+        "1.0b2",
+        "1.0rc1",
+        "1.0c2",
+        "1.0.post1",
+        "1.0-1",
+        "1.0.dev3",
+        "1.0a1.dev1",
+        "1.0.post1.dev2",
+        "1.0+local.1",
+        "1.0+local.a",
+        "1.0+local.10",
+        "1!0.5",
+        "2.0",
+        "1.10",
+        "1.9",
+        "v1.0",
+        "1.0-preview3",
+        "2024.1",
+        "1.0.0.0.1",
+        "1.0rev4",
+        "0.0.1",
+    ];
+    let python = match python::with("packaging", &["packaging==24.2"]) {
+        Ok(python) => python,
+        Err(why) => return skip("python_versions_as_packaging_has_them", &why),
+    };
+    let pairs = pairs(VERSIONS);
+    let script = "import sys, json\nfrom packaging.version import Version as V\n\
+        print(json.dumps([(V(a) > V(b)) - (V(a) < V(b)) for a, b in json.load(sys.stdin)]))";
+    let answers: Vec<i64> =
+        serde_json::from_str(&python::ask(&python, script, &json!(pairs).to_string())).expect("JSON");
+    for ((a, b), theirs) in pairs.into_iter().zip(answers) {
+        assert_eq!(number(compare(Kind::Pypi, a, b)), theirs, "{a} {b}");
+    }
+}
+
+#[test]
+fn node_versions_as_semver_has_them() {
+    const VERSIONS: &[&str] = &[
+        "1.0.0",
+        "1.0.0-alpha",
+        "1.0.0-alpha.1",
+        "1.0.0-alpha.beta",
+        "1.0.0-beta.2",
+        "1.0.0-beta.11",
+        "1.0.0-rc.1",
+        "1.0.0+build.5",
+        "1.0.1",
+        "1.10.0",
+        "1.9.9",
+        "0.0.0-20200101000000-abcdef012345",
+        "10.0.0-0",
+        "10.0.0-a-b",
+        "1.0.0-1",
+        "1.0.0-A",
+        "1.0.0-a",
+    ];
+    let folder = match node_package(Path::new(env!("CARGO_TARGET_TMPDIR")), "semver@7.6.3") {
+        Ok(folder) => folder,
+        Err(why) => return skip("node_versions_as_semver_has_them", &why),
+    };
+    let script = "const s=require('semver');require('readline').createInterface({input:process.stdin})\
+        .on('line',l=>{const [a,b]=JSON.parse(l);console.log(JSON.stringify(s.compare(a,b)))})";
+    let pairs = pairs(VERSIONS);
+    let questions: Vec<Value> = pairs.iter().map(|pair| json!(pair)).collect();
+    let answers = match ask_node(&folder, &["-e", script], &questions) {
+        Ok(answers) => answers,
+        Err(why) => return skip("node_versions_as_semver_has_them", &why),
+    };
+    assert_eq!(answers.len(), pairs.len());
+    for ((a, b), theirs) in pairs.into_iter().zip(answers) {
+        assert_eq!(Some(number(compare(Kind::Npm, a, b))), theirs.as_i64(), "{a} {b}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The port to content-addressed bytes. A blob exists only once its bytes were seen to hash to its digest.
 
 mod file;
+mod object;
 
 use std::fmt;
 use std::io;
@@ -12,9 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use windlass_kernel::{Digest, Entropy};
+use windlass_kernel::{Algorithm, Digest, Entropy, Timestamp};
 
 pub use file::FileBlobs;
+pub use object::{ObjectBlobs, ObjectConfig};
 
 /// Bytes on their way.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send>>;
@@ -29,6 +31,17 @@ pub struct Blob {
     pub size: u64,
     /// The bytes. When the whole blob is read, its last bytes come only after its digest was found right.
     pub bytes: ByteStream,
+}
+
+/// A blob that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was stored last.
+    pub stored_at: Timestamp,
 }
 
 /// Why it did not work.
@@ -64,7 +77,7 @@ pub enum BlobError {
     },
     /// The disk gave other bytes than were written.
     #[error(
-        "blob {digest} is corrupt on disk: its bytes hash to {found}. It was set aside as {aside}; push the image again (or build it again) to put it right, and check the disk"
+        "blob {digest} is corrupt: its bytes hash to {found}. It was set aside as {aside}; push the image again (or build it again) to put it right, and check the disk"
     )]
     Corrupt {
         /// The blob.
@@ -88,6 +101,22 @@ pub enum BlobError {
     /// The sender stopped.
     #[error("the bytes stopped coming: {0}")]
     Interrupted(String),
+    /// No bytes came for too long.
+    #[error(
+        "no bytes came for {seconds} s: the upload was cut off; what came before is kept, go on from there"
+    )]
+    Stalled {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The object store failed.
+    #[error("{doing} failed: {why}")]
+    Remote {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        why: String,
+    },
     /// The file system failed.
     #[error("{doing} failed: {source}")]
     Io {
@@ -119,8 +148,13 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     async fn open(&self, digest: &Digest, part: Option<Range<u64>>) -> Result<Blob, BlobError>;
     /// Removes a blob; false if it was not there.
     async fn delete(&self, digest: &Digest) -> Result<bool, BlobError>;
-    /// All blobs with their sizes, in the order of their digests.
-    async fn list(&self) -> Result<Vec<(Digest, u64)>, BlobError>;
+    /// When a blob was stored last, if it is there.
+    async fn stored_at(&self, digest: &Digest) -> Result<Option<Timestamp>, BlobError>;
+    /// Reads a blob from where it lies and hashes all of it, whatever is remembered of it; answers its size. One that
+    /// is corrupt is set aside, as when it is read.
+    async fn check(&self, digest: &Digest) -> Result<u64, BlobError>;
+    /// All blobs, in the order of their digests.
+    async fn list(&self) -> Result<Vec<StoredBlob>, BlobError>;
     /// Removes uploads that nobody has touched for `idle`; answers how many.
     async fn sweep(&self, idle: Duration) -> Result<usize, BlobError>;
 }
@@ -161,6 +195,14 @@ impl BlobError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
             _ => Self::Io { doing, source },
         }
+    }
+}
+
+/// An algorithm's name, which is that of its folder too.
+fn algorithm(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Sha256 => "sha256",
+        Algorithm::Sha512 => "sha512",
     }
 }
 

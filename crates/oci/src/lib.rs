@@ -8,27 +8,40 @@
 mod access;
 mod assemble;
 mod blob;
+mod collect;
 mod hashing;
+mod keeping;
+mod links;
 mod manifest;
+mod mirror;
 mod name;
 mod registry;
 mod remote;
 mod repository;
 mod routes;
+mod rule;
+mod scrub;
 mod token;
 mod unpack;
 
 pub use access::{Access, Action, Credential, Grant, RegistryToken};
 pub use assemble::{AssembleError, AssembleSpec, Assembled, Assembler, BASE_LABEL, Base, MACHINE_BASE};
-pub use blob::{Blob, BlobError, BlobStore, ByteStream, FileBlobs, UploadId, one_chunk};
+pub use blob::{
+    Blob, BlobError, BlobStore, ByteStream, FileBlobs, ObjectBlobs, ObjectConfig, StoredBlob, UploadId,
+    one_chunk,
+};
+pub use collect::{CollectError, Collected, Collection, Root, Taken};
 pub use manifest::{
     ContainerConfig, Descriptor, History, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest,
     ManifestError, MediaType, Platform, RootFs,
 };
+pub use mirror::{MIRROR, Mirror, UpstreamError};
 pub use name::{ImageName, NameError, Reference, RepositoryName, Tag};
 pub use registry::{Pushed, Registry, RegistryError, StoredManifest};
 pub use remote::{Login, Pull, PullError, Puller, PushedBlob, Resolved};
-pub use repository::{BlobLink, Index, ManifestRecord, StoreIndex, TagRecord};
-pub use routes::router;
+pub use repository::{BlobLink, Contents, Index, ManifestRecord, Removal, StoreIndex, TagRecord};
+pub use routes::{RouteLimits, router, router_with};
+pub use rule::{Pattern, RegistryRule, RuleKind};
+pub use scrub::{Rotten, Scrubbed};
 pub use token::{Claims, TokenSealer};
 pub use unpack::{LayOut, UnpackError, UnpackLimits, Unpacked, Unpacker, WhiteoutStyle, lay_out};

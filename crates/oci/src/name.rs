@@ -15,8 +15,14 @@ pub struct NameError {
     why: &'static str,
 }
 
+impl NameError {
+    pub(crate) fn new(text: &str, what: &'static str, why: &'static str) -> Self {
+        Self { text: text.chars().take(160).collect(), what, why }
+    }
+}
+
 fn refuse<T>(text: &str, what: &'static str, why: &'static str) -> Result<T, NameError> {
-    Err(NameError { text: text.chars().take(160).collect(), what, why })
+    Err(NameError::new(text, what, why))
 }
 
 /// A repository's name within a registry: lower-case path components such as `tasks` or `team/tasks`.

@@ -1,14 +1,18 @@
 //! Blobs and index together: what the routes, the builder and the unpacker all do with images.
 
+mod image;
+
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use windlass_kernel::{Actor, Clock, Digest, StoreError};
+use windlass_kernel::{Actor, Clock, Digest, StoreError, Timestamp};
 
+use crate::keeping::Keeping;
+use crate::mirror::{Mirrors, UpstreamError};
 use crate::{
-    BlobError, BlobStore, Descriptor, ImageConfig, ImageManifest, Index, LARGEST_MANIFEST, Manifest,
-    ManifestError, ManifestRecord, MediaType, Reference, RepositoryName, Tag,
+    BlobError, BlobStore, Descriptor, Index, LARGEST_MANIFEST, Manifest, ManifestError, ManifestRecord,
+    MediaType, Reference, RegistryRule, RepositoryName, Tag, UploadId,
 };
 
 /// The registry: blobs, and what the repositories hold of them.
@@ -17,6 +21,8 @@ pub struct Registry {
     blobs: Arc<dyn BlobStore>,
     index: Arc<dyn Index>,
     clock: Arc<dyn Clock>,
+    pub(crate) keeping: Arc<Keeping>,
+    pub(crate) mirrors: Arc<Mirrors>,
 }
 
 /// A manifest, as it was pushed.
@@ -78,6 +84,26 @@ pub enum RegistryError {
         /// What it has.
         size: u64,
     },
+    /// A rule keeps the tag from moving.
+    #[error(
+        "tag {tag} of {repository} is immutable by the rule `{rule}`: it stands at {standing}. Push under another tag, or have an administrator remove the rule (`windlass registry rule rm {rule}`)"
+    )]
+    Immutable {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// Where it stands.
+        standing: Digest,
+        /// The rule.
+        rule: String,
+    },
+    /// A mirror's repository is not pushed to.
+    #[error("{0} mirrors another registry: nothing can be pushed there or removed from there by hand")]
+    Mirrored(RepositoryName),
+    /// The registry that is mirrored did not give it.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// Not an image that can be run.
     #[error("{digest} is not an image for linux/{architecture}: {why}")]
     NotAnImage {
@@ -117,7 +143,12 @@ pub(crate) fn machine_architecture() -> &'static str {
 impl Registry {
     /// A registry over its parts.
     pub fn new(blobs: Arc<dyn BlobStore>, index: Arc<dyn Index>, clock: Arc<dyn Clock>) -> Self {
-        Self { blobs, index, clock }
+        Self { blobs, index, clock, keeping: Arc::default(), mirrors: Arc::default() }
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The blobs.
@@ -128,6 +159,57 @@ impl Registry {
     /// What the repositories hold.
     pub fn index(&self) -> &dyn Index {
         &*self.index
+    }
+
+    /// Lets blobs be read through a repository.
+    pub async fn link(&self, repository: &RepositoryName, blobs: &[Digest]) -> Result<(), RegistryError> {
+        let now = self.now();
+        blobs.iter().for_each(|digest| self.keeping.want(digest, now));
+        Ok(self.index.link_blobs(repository, blobs).await?)
+    }
+
+    /// Turns an upload into a blob of a repository; answers its size.
+    pub async fn finish_upload(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        digest: &Digest,
+    ) -> Result<u64, RegistryError> {
+        // It must not be collected before it is seen that it is needed.
+        let _held = self.keeping.hold().await;
+        let size = self.blobs.finish(upload, digest).await?;
+        self.link(repository, std::slice::from_ref(digest)).await?;
+        Ok(size)
+    }
+
+    /// Lets a blob of another repository be read through this one; false if it is not there. The caller has checked that
+    /// it may be read there.
+    pub async fn mount(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Result<bool, RegistryError> {
+        let _held = self.keeping.hold().await;
+        if !self.index.has_blob(from, digest).await? || self.blobs.stat(digest).await?.is_none() {
+            return Ok(false);
+        }
+        self.link(repository, std::slice::from_ref(digest)).await?;
+        Ok(true)
+    }
+
+    /// The size of a blob that may be read through a repository. Whoever was told it may count on the blob for a while.
+    pub async fn blob_size(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<u64>, RegistryError> {
+        let _held = self.keeping.hold().await;
+        if !self.index.has_blob(repository, digest).await? {
+            return Ok(None);
+        }
+        self.keeping.want(digest, self.now());
+        Ok(self.blobs.stat(digest).await?)
     }
 
     /// The digest that a tag or digest stands for.
@@ -169,7 +251,16 @@ impl Registry {
         reference: &Reference,
     ) -> Result<StoredManifest, RegistryError> {
         let record = self.record(repository, reference).await?;
-        let bytes = self.blobs.read(&record.digest, LARGEST_MANIFEST).await?;
+        let bytes = match self.blobs.read(&record.digest, LARGEST_MANIFEST).await {
+            // What rots of a mirrored image is there once more.
+            Err(BlobError::Corrupt { .. } | BlobError::Unknown(_))
+                if self.mirrors.find(repository).is_some() =>
+            {
+                self.heal(repository, &record.digest).await?;
+                self.blobs.read(&record.digest, LARGEST_MANIFEST).await?
+            }
+            read => read?,
+        };
         Ok(StoredManifest { digest: record.digest, media_type: record.media_type, bytes })
     }
 
@@ -182,34 +273,48 @@ impl Registry {
         bytes: Bytes,
         by: &Actor,
     ) -> Result<Pushed, RegistryError> {
-        let manifest = Manifest::parse(media_type, &bytes)?;
         let (digest, tag) = match reference {
-            Reference::Digest(expected) => {
-                let found = Digest::of(expected.algorithm(), &bytes);
-                if found != *expected {
-                    return Err(RegistryError::WrongDigest { expected: expected.clone(), found });
-                }
-                (found, None)
-            }
+            Reference::Digest(expected) => (expected.clone(), None),
             Reference::Tag(tag) => (Digest::sha256(&bytes), Some(tag)),
         };
+        self.push_as(repository, &digest, tag, media_type, bytes, by).await
+    }
+
+    /// Keeps a manifest under the digest that the caller says it has, and moves a tag to it.
+    pub async fn push_as(
+        &self,
+        repository: &RepositoryName,
+        expected: &Digest,
+        tag: Option<&Tag>,
+        media_type: MediaType,
+        bytes: Bytes,
+        by: &Actor,
+    ) -> Result<Pushed, RegistryError> {
+        if crate::mirror::is_mirrored(repository) {
+            return Err(RegistryError::Mirrored(repository.clone()));
+        }
+        let manifest = Manifest::parse(media_type, &bytes)?;
+        let digest = Digest::of(expected.algorithm(), &bytes);
+        if digest != *expected {
+            return Err(RegistryError::WrongDigest { expected: expected.clone(), found: digest });
+        }
+        // From here on nothing that the manifest names is collected, until its record says that it is needed.
+        let _held = self.keeping.hold().await;
+        self.keeping.want(&digest, self.now());
+        if let Some(tag) = tag {
+            self.may_move(repository, tag, Some(&digest)).await?;
+        }
         self.require_content(repository, &manifest).await?;
+        let named = match &manifest {
+            Manifest::Image(image) => image.layers.iter().chain([&image.config]).collect(),
+            Manifest::Index(index) => index.manifests.iter().collect::<Vec<_>>(),
+        };
+        named.into_iter().for_each(|d| self.keeping.want(&d.digest, self.now()));
         let size = bytes.len() as u64;
         let upload = self.blobs.begin().await?;
         self.blobs.append(&upload, Some(0), crate::one_chunk(bytes)).await?;
         self.blobs.finish(&upload, &digest).await?;
-        let record = ManifestRecord {
-            repository: repository.clone(),
-            digest: digest.clone(),
-            media_type: media_type.as_str().to_owned(),
-            size,
-            content_size: manifest.content_size(),
-            artifact_type: manifest.artifact_type().map(str::to_owned),
-            subject: manifest.subject().map(|d| d.digest.clone()),
-            annotations: manifest.annotations().clone(),
-            pushed_at: self.clock.now(),
-            pushed_by: by.clone(),
-        };
+        let record = self.describe(repository, &digest, media_type, &manifest, size, by);
         let pushed = Pushed { digest, subject: record.subject.clone(), size: record.content_size };
         self.index.push(record, tag).await?;
         Ok(pushed)
@@ -223,10 +328,56 @@ impl Registry {
         tag: &Tag,
         by: &Actor,
     ) -> Result<(), RegistryError> {
+        let _held = self.keeping.hold().await;
+        self.may_move(repository, tag, Some(digest)).await?;
         let mut record = self.record(repository, &Reference::Digest(digest.clone())).await?;
         record.pushed_at = self.clock.now();
         record.pushed_by = by.clone();
         Ok(self.index.push(record, Some(tag)).await?)
+    }
+
+    /// Whether a tag may be set to `to`, or be removed.
+    async fn may_move(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        to: Option<&Digest>,
+    ) -> Result<(), RegistryError> {
+        let rules = self.index.rules().await?;
+        let Some(rule) = RegistryRule::forbids(&rules, repository, tag) else { return Ok(()) };
+        match self.index.tag(repository, tag).await? {
+            Some(standing) if Some(&standing.digest) != to => Err(RegistryError::Immutable {
+                repository: repository.clone(),
+                tag: tag.clone(),
+                standing: standing.digest,
+                rule: rule.name.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a tag; false if it was not there.
+    pub async fn delete_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        by: &Actor,
+    ) -> Result<bool, RegistryError> {
+        self.may_move(repository, tag, None).await?;
+        Ok(self.index.delete_tag(repository, tag, by).await?)
+    }
+
+    /// Removes a manifest and the tags that point to it; false if it was not there.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        by: &Actor,
+    ) -> Result<bool, RegistryError> {
+        for tag in self.index.tags_at(repository, digest).await? {
+            self.may_move(repository, &tag.tag, None).await?;
+        }
+        Ok(self.index.delete_manifest(repository, digest, by).await?)
     }
 
     async fn require_content(
@@ -270,51 +421,5 @@ impl Registry {
             }
         }
         Ok(())
-    }
-
-    /// The image for this machine behind a manifest or index, with its configuration.
-    pub async fn image(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<(Digest, ImageManifest, ImageConfig), RegistryError> {
-        let architecture = machine_architecture();
-        let mut stored = self.manifest(repository, reference).await?;
-        let not = |digest: &Digest, why: String| RegistryError::NotAnImage {
-            digest: digest.clone(),
-            architecture,
-            why,
-        };
-        let mut manifest = Manifest::parse(MediaType::parse(&stored.media_type)?, &stored.bytes)?;
-        if let Manifest::Index(index) = &manifest {
-            let chosen = index.select("linux", architecture).ok_or_else(|| {
-                let has: Vec<String> = index
-                    .manifests
-                    .iter()
-                    .filter_map(|d| d.platform.as_ref())
-                    .map(|p| format!("{}/{}", p.os, p.architecture))
-                    .collect();
-                not(&stored.digest, format!("it is an index of [{}]", has.join(", ")))
-            })?;
-            let chosen = Reference::Digest(chosen.digest.clone());
-            stored = self.manifest(repository, &chosen).await?;
-            manifest = Manifest::parse(MediaType::parse(&stored.media_type)?, &stored.bytes)?;
-        }
-        let Manifest::Image(image) = manifest else {
-            return Err(not(&stored.digest, "it is an index within an index".into()));
-        };
-        if image.artifact_type.is_some() {
-            return Err(not(&stored.digest, format!("it is an artifact of type {:?}", image.artifact_type)));
-        }
-        let config = ImageConfig::parse(&self.blobs.read(&image.config.digest, LARGEST_MANIFEST).await?)?;
-        if config.rootfs.diff_ids.len() != image.layers.len() {
-            let why = format!(
-                "its configuration names {} layers, its manifest {}",
-                config.rootfs.diff_ids.len(),
-                image.layers.len()
-            );
-            return Err(not(&stored.digest, why));
-        }
-        Ok((stored.digest, *image, config))
     }
 }

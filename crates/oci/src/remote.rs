@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use reqwest::{Client, Response, StatusCode, Url, header};
+use reqwest::{Client, Method, Response, StatusCode, Url, header};
 use serde::Deserialize;
 use windlass_kernel::{Digest, Secret, StoreError};
 
@@ -91,13 +91,13 @@ pub enum PullError {
 }
 
 /// One pull: where, and what opens the door.
-struct Session<'a> {
+pub(crate) struct Session<'a> {
     puller: &'a Puller,
     image: &'a ImageName,
     host: String,
     path: String,
     loopback: bool,
-    authorization: Option<Secret<String>>,
+    pub(crate) authorization: Option<Secret<String>>,
 }
 
 /// The answer of a token server.
@@ -203,7 +203,7 @@ impl Pull<'_> {
 }
 
 impl<'a> Session<'a> {
-    fn new(puller: &'a Puller, image: &'a ImageName) -> Result<Self, PullError> {
+    pub(crate) fn new(puller: &'a Puller, image: &'a ImageName) -> Result<Self, PullError> {
         let named = image.host.clone().ok_or_else(|| PullError::Unusable {
             image: image.to_string(),
             why: format!("no registry is named: write its host too, such as `docker.io/library/{image}`"),
@@ -226,6 +226,16 @@ impl<'a> Session<'a> {
         reference: &str,
         expected: Option<&Digest>,
     ) -> Result<(Digest, Manifest), PullError> {
+        let (digest, media_type, bytes) = self.raw_manifest(reference, expected).await?;
+        Ok((digest, Manifest::parse(media_type, &bytes)?))
+    }
+
+    /// A manifest's exact bytes, under the digest that was expected, if one was.
+    pub(crate) async fn raw_manifest(
+        &mut self,
+        reference: &str,
+        expected: Option<&Digest>,
+    ) -> Result<(Digest, MediaType, Bytes), PullError> {
         let accept = MediaType::ALL.map(MediaType::as_str).join(", ");
         let response = self.get(&format!("manifests/{reference}"), Some(&accept)).await?;
         let media_type =
@@ -239,7 +249,20 @@ impl<'a> Session<'a> {
                 return Err(BlobError::WrongDigest { expected: expected.clone(), found }.into());
             }
         }
-        Ok((expected.cloned().unwrap_or(found), Manifest::parse(media_type, &bytes)?))
+        Ok((expected.cloned().unwrap_or(found), media_type, bytes))
+    }
+
+    /// The digest of the manifest that a tag points to now, if the registry says it without sending the manifest.
+    pub(crate) async fn head_manifest(&mut self, reference: &str) -> Result<Option<Digest>, PullError> {
+        let accept = MediaType::ALL.map(MediaType::as_str).join(", ");
+        let response = self.request(Method::HEAD, &format!("manifests/{reference}"), Some(&accept)).await?;
+        let digest = response.headers().get("docker-content-digest").and_then(|v| v.to_str().ok());
+        Ok(digest.and_then(|text| text.parse().ok()))
+    }
+
+    /// Whether the registry has a blob.
+    pub(crate) async fn has_blob(&mut self, digest: &Digest) -> Result<(), PullError> {
+        self.request(Method::HEAD, &format!("blobs/{digest}"), None).await.map(|_| ())
     }
 
     async fn small(&self, response: Response) -> Result<Bytes, PullError> {
@@ -259,8 +282,17 @@ impl<'a> Session<'a> {
         if blobs.stat(&wanted.digest).await? == Some(wanted.size) {
             return Ok(());
         }
-        let response = self.get(&format!("blobs/{}", wanted.digest), None).await?;
-        let limit = wanted.size;
+        self.fetch(blobs, &wanted.digest, wanted.size).await
+    }
+
+    /// Fetches a blob of at most `limit` bytes.
+    pub(crate) async fn fetch(
+        &mut self,
+        blobs: &dyn BlobStore,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<(), PullError> {
+        let response = self.get(&format!("blobs/{digest}"), None).await?;
         let mut passed = 0u64;
         let body = response.bytes_stream().map(move |chunk| {
             let chunk = chunk.map_err(|e| BlobError::Interrupted(innermost(&e)))?;
@@ -273,16 +305,25 @@ impl<'a> Session<'a> {
             let _ = blobs.cancel(&upload).await;
             return Err(error.into());
         }
-        blobs.finish(&upload, &wanted.digest).await?;
+        blobs.finish(&upload, digest).await?;
         Ok(())
     }
 
     /// `GET /v2/NAME/rest`; fetches a token when asked to.
     async fn get(&mut self, rest: &str, accept: Option<&str>) -> Result<Response, PullError> {
+        self.request(Method::GET, rest, accept).await
+    }
+
+    async fn request(
+        &mut self,
+        method: Method,
+        rest: &str,
+        accept: Option<&str>,
+    ) -> Result<Response, PullError> {
         let scheme = if self.loopback { "http" } else { "https" };
         let url = format!("{scheme}://{}/v2/{}/{rest}", self.host, self.path);
         for attempt in 0..2 {
-            let mut request = self.puller.http.get(&url);
+            let mut request = self.puller.http.request(method.clone(), &url);
             if let Some(accept) = accept {
                 request = request.header(header::ACCEPT, accept);
             }

@@ -9,6 +9,7 @@ mod manifests;
 mod uploads;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +18,7 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::sync::Semaphore;
 use windlass_kernel::{Actor, Digest};
 
 use crate::{Access, Action, Reference, Registry, RepositoryName, UploadId};
@@ -26,15 +28,34 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 const UPLOAD_HEADER: &str = "docker-upload-uuid";
 const VERSION_HEADER: &str = "docker-distribution-api-version";
 
+/// What clients are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteLimits {
+    /// How long is waited for the next bytes of an upload.
+    pub patience: Duration,
+    /// How many uploads may send at a time.
+    pub uploads: usize,
+}
+
 /// What the handlers need.
 struct Desk<A> {
     registry: Registry,
     access: Arc<A>,
+    limits: RouteLimits,
+    uploading: Arc<Semaphore>,
+}
+
+impl Default for RouteLimits {
+    /// A minute, and 512 uploads.
+    fn default() -> Self {
+        Self { patience: Duration::from_mins(1), uploads: 512 }
+    }
 }
 
 impl<A> Clone for Desk<A> {
     fn clone(&self) -> Self {
-        Self { registry: self.registry.clone(), access: self.access.clone() }
+        let (registry, access) = (self.registry.clone(), self.access.clone());
+        Self { registry, access, limits: self.limits, uploading: self.uploading.clone() }
     }
 }
 
@@ -61,13 +82,20 @@ type Answer = Result<Response, Failure>;
 
 /// The registry's routes. They bring their own authentication and error format: mount them beside the API's.
 pub fn router<A: Access>(registry: Registry, access: Arc<A>) -> Router {
+    router_with(registry, access, RouteLimits::default())
+}
+
+/// As [`router`], with other limits.
+pub fn router_with<A: Access>(registry: Registry, access: Arc<A>, limits: RouteLimits) -> Router {
+    let uploading = Arc::new(Semaphore::new(limits.uploads));
     Router::new()
         .route("/v2", get(base::<A>))
         .route("/v2/", get(base::<A>))
         .route("/v2/token", get(guard::token::<A>))
+        .route("/v2/_catalog", get(listing::catalog::<A>))
         .route("/v2/{*rest}", any(repository::<A>))
         .layer(axum::middleware::map_response(version))
-        .with_state(Desk { registry, access })
+        .with_state(Desk { registry, access, limits, uploading })
 }
 
 async fn version(mut response: Response) -> Response {

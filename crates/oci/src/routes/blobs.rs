@@ -20,12 +20,9 @@ enum Part {
 
 impl<A: Access> Call<'_, A> {
     pub(super) async fn get_blob(self, digest: Digest) -> Answer {
-        let blobs = self.desk.registry.blobs();
-        let size = if self.desk.registry.index().has_blob(&self.repository, &digest).await? {
-            blobs.stat(&digest).await?
-        } else {
-            None
-        };
+        let registry = &self.desk.registry;
+        registry.pull_blob(&self.repository, &digest).await.map_err(|e| Failure::blob(&digest, e))?;
+        let size = registry.blob_size(&self.repository, &digest).await?;
         let size = size.ok_or_else(|| Failure::unknown_blob(&digest))?;
         let part =
             text_header(&self.parts.headers, header::RANGE).map_or(Part::Whole, |text| part(text, size));
@@ -50,7 +47,7 @@ impl<A: Access> Call<'_, A> {
         let body = if self.parts.method == Method::HEAD {
             Body::empty()
         } else {
-            Body::from_stream(blobs.open(&digest, range).await?.bytes)
+            Body::from_stream(registry.blobs().open(&digest, range).await?.bytes)
         };
         Ok(reply(status, &headers, body))
     }

@@ -56,8 +56,21 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("this repository holds no blob {digest}"))
     }
 
+    /// A blob that a mirrored registry does not have is an unknown blob.
+    pub(super) fn blob(digest: &windlass_kernel::Digest, error: RegistryError) -> Self {
+        match error {
+            RegistryError::Upstream(error) if error.status() == Some(404) => Self::unknown_blob(digest),
+            other => other.into(),
+        }
+    }
+
     pub(super) fn unknown_name(name: impl Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", format!("there is no repository {name}"))
+    }
+
+    pub(super) fn busy() -> Self {
+        let why = "the registry takes in as many uploads as it can at a time: try again in a moment";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", why).header(header::RETRY_AFTER, "2")
     }
 
     pub(super) fn denied(what: impl Display) -> Self {
@@ -104,14 +117,13 @@ impl From<BlobError> for Failure {
             BlobError::Corrupt { digest, .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "BLOB_UNKNOWN",
-                format!(
-                    "blob {digest} is corrupt on the registry's disk; push the image again to put it right"
-                ),
+                format!("blob {digest} is corrupt in the registry; push the image again to put it right"),
             ),
             BlobError::Full => Self::full(error),
             BlobError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", error),
             BlobError::Interrupted(_) => Self::upload(error),
-            BlobError::Io { .. } => Self::internal(error),
+            BlobError::Stalled { .. } => Self::new(StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID", error),
+            BlobError::Io { .. } | BlobError::Remote { .. } => Self::internal(error),
         }
     }
 }
@@ -147,6 +159,12 @@ impl From<RegistryError> for Failure {
                 Self::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", error)
             }
             RegistryError::WrongDigest { .. } => Self::digest(error),
+            RegistryError::Immutable { .. } | RegistryError::Mirrored(_) => Self::denied(error),
+            RegistryError::Upstream(error) => match error.status() {
+                Some(404) => Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", error),
+                Some(429) => Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", error),
+                _ => Self::new(StatusCode::BAD_GATEWAY, "UNKNOWN", error),
+            },
             RegistryError::WrongSize { .. } | RegistryError::NotAnImage { .. } => Self::reference(error),
             RegistryError::Manifest(e) => e.into(),
             RegistryError::Blob(e) => e.into(),

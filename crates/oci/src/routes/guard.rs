@@ -57,8 +57,11 @@ pub(super) async fn token<A: Access>(State(desk): State<Desk<A>>, request: Reque
 }
 
 /// Somebody who is known, whatever they may do.
-pub(super) async fn require_anyone<A: Access>(desk: &Desk<A>, headers: &HeaderMap) -> Result<(), Failure> {
-    recognise(desk, headers, "").await.map(|_| ())
+pub(super) async fn require_anyone<A: Access>(
+    desk: &Desk<A>,
+    headers: &HeaderMap,
+) -> Result<A::Principal, Failure> {
+    recognise(desk, headers, "").await.map(|caller| caller.principal)
 }
 
 /// Somebody who may do `action` with `repository`.

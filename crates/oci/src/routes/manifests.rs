@@ -10,7 +10,7 @@ use crate::{Access, LARGEST_MANIFEST, ManifestError, MediaType, Reference};
 
 impl<A: Access> Call<'_, A> {
     pub(super) async fn get_manifest(self, reference: Reference) -> Answer {
-        let stored = self.desk.registry.manifest(&self.repository, &reference).await?;
+        let stored = self.desk.registry.pull_manifest(&self.repository, &reference).await?;
         let length = stored.bytes.len().to_string();
         let digest = stored.digest.to_string();
         let headers = [
@@ -26,7 +26,15 @@ impl<A: Access> Call<'_, A> {
     pub(super) async fn put_manifest(self, reference: Reference, body: Body) -> Answer {
         let media_type = text_header(&self.parts.headers, header::CONTENT_TYPE).unwrap_or_default();
         let media_type = MediaType::parse(media_type)?;
-        let bytes = match Limited::new(body, LARGEST_MANIFEST as usize).collect().await {
+        if let Some(size) = self.announced().filter(|size| *size > LARGEST_MANIFEST) {
+            return Err(ManifestError::TooLarge { size }.into());
+        }
+        let body = Limited::new(body, LARGEST_MANIFEST as usize).collect();
+        let Ok(body) = tokio::time::timeout(self.desk.limits.patience, body).await else {
+            let why = "the manifest did not come in time";
+            return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "MANIFEST_INVALID", why));
+        };
+        let bytes = match body {
             Ok(body) => body.to_bytes(),
             Err(e) if e.is::<LengthLimitError>() => {
                 return Err(ManifestError::TooLarge {
@@ -36,8 +44,15 @@ impl<A: Access> Call<'_, A> {
             }
             Err(e) => return Err(Failure::reference(format!("the manifest stopped coming: {e}"))),
         };
-        let pushed =
-            self.desk.registry.push(&self.repository, &reference, media_type, bytes, &self.actor()).await?;
+        let (registry, repository, by) = (&self.desk.registry, &self.repository, self.actor());
+        let pushed = match (&reference, self.query("digest")) {
+            // A tag, under a digest of the client's choice of algorithm.
+            (Reference::Tag(tag), Some(digest)) => {
+                let digest = digest.parse().map_err(Failure::digest)?;
+                registry.push_as(repository, &digest, Some(tag), media_type, bytes, &by).await?
+            }
+            _ => registry.push(repository, &reference, media_type, bytes, &by).await?,
+        };
         let location = format!("/v2/{}/manifests/{}", self.repository, pushed.digest);
         let digest = pushed.digest.to_string();
         let subject = pushed.subject.map(|d| d.to_string());
@@ -50,11 +65,11 @@ impl<A: Access> Call<'_, A> {
     }
 
     pub(super) async fn delete_manifest(self, reference: Reference) -> Answer {
-        let index = self.desk.registry.index();
+        let registry = &self.desk.registry;
         let removed = match &reference {
-            Reference::Tag(tag) => index.delete_tag(&self.repository, tag, &self.actor()).await?,
+            Reference::Tag(tag) => registry.delete_tag(&self.repository, tag, &self.actor()).await?,
             Reference::Digest(digest) => {
-                index.delete_manifest(&self.repository, digest, &self.actor()).await?
+                registry.delete_manifest(&self.repository, digest, &self.actor()).await?
             }
         };
         if !removed {

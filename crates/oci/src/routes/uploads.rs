@@ -1,5 +1,7 @@
 //! Uploads: in one piece, in chunks that may be resumed, or by mounting a blob of another repository.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::{StatusCode, header};
@@ -14,15 +16,27 @@ pub(super) fn kept(size: u64) -> String {
     format!("0-{}", size.saturating_sub(1))
 }
 
-fn stream(body: Body) -> ByteStream {
-    body.into_data_stream().map(|chunk| chunk.map_err(|e| BlobError::Interrupted(e.to_string()))).boxed()
+/// What comes, cut off when nothing has come for too long.
+fn stream(body: Body, patience: Duration) -> ByteStream {
+    let chunks = body.into_data_stream();
+    futures_util::stream::unfold(Some(chunks), move |chunks| async move {
+        let mut chunks = chunks?;
+        match tokio::time::timeout(patience, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+            Ok(Some(Err(error))) => Some((Err(BlobError::Interrupted(error.to_string())), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(BlobError::Stalled { seconds: patience.as_secs() }), None)),
+        }
+    })
+    .boxed()
 }
 
 impl<A: Access> Call<'_, A> {
     /// `POST …/blobs/uploads/`: begins an upload; with `digest`, it is the whole upload; with `mount`, no bytes are sent.
     pub(super) async fn begin_upload(self, body: Body) -> Answer {
-        if let (Some(digest), Some(from)) = (self.query("mount"), self.query("from"))
-            && let Some(answer) = self.mount(&digest, &from).await?
+        self.not_mirrored()?;
+        if let Some(digest) = self.query("mount")
+            && let Some(answer) = self.mount(&digest, self.query("from").as_deref()).await?
         {
             return Ok(answer);
         }
@@ -32,8 +46,9 @@ impl<A: Access> Call<'_, A> {
             return Ok(self.upload_answer(StatusCode::ACCEPTED, &id, 0));
         };
         let digest: Digest = digest.parse().map_err(Failure::digest)?;
+        let _place = self.place()?;
         let id = blobs.begin().await?;
-        if let Err(error) = blobs.append(&id, Some(0), stream(body)).await {
+        if let Err(error) = blobs.append(&id, Some(0), stream(body, self.desk.limits.patience)).await {
             // What failed counts; an upload that cannot be removed now is swept later.
             let _ = blobs.cancel(&id).await;
             return Err(error.into());
@@ -41,19 +56,36 @@ impl<A: Access> Call<'_, A> {
         self.complete(&id, &digest).await
     }
 
-    /// The blob of another repository, if the caller may read it there; otherwise an ordinary upload follows.
-    async fn mount(&self, digest: &str, from: &str) -> Result<Option<axum::response::Response>, Failure> {
+    /// The blob of another repository, if the caller may read it there; otherwise an ordinary upload follows. Where no
+    /// repository is named, any that holds it will do ("automatic content discovery").
+    async fn mount(
+        &self,
+        digest: &str,
+        from: Option<&str>,
+    ) -> Result<Option<axum::response::Response>, Failure> {
         let digest: Digest = digest.parse().map_err(Failure::digest)?;
-        let from: RepositoryName = from.parse().map_err(Failure::name)?;
         let registry = &self.desk.registry;
-        let there = guard::may_also(self.desk, &self.parts.headers, Action::Pull, &from).await
-            && registry.index().has_blob(&from, &digest).await?
-            && registry.blobs().stat(&digest).await?.is_some();
-        if !there {
-            return Ok(None);
+        let sources = match from {
+            Some(from) => vec![from.parse::<RepositoryName>().map_err(Failure::name)?],
+            None => registry.index().holders(&digest).await?,
+        };
+        for from in sources {
+            // A mirror's own repository is linked by what it fetches, and everybody may pull from it.
+            if guard::may_also(self.desk, &self.parts.headers, Action::Pull, &from).await
+                && registry.mount(&self.repository, &digest, &from).await?
+            {
+                return Ok(Some(self.created(&digest)));
+            }
         }
-        registry.index().link_blobs(&self.repository, std::slice::from_ref(&digest)).await?;
-        Ok(Some(self.created(&digest)))
+        Ok(None)
+    }
+
+    /// Nothing is pushed into a mirror.
+    fn not_mirrored(&self) -> Result<(), Failure> {
+        if crate::mirror::is_mirrored(&self.repository) {
+            return Err(crate::RegistryError::Mirrored(self.repository.clone()).into());
+        }
+        Ok(())
     }
 
     pub(super) async fn upload_status(self, id: UploadId) -> Answer {
@@ -64,7 +96,9 @@ impl<A: Access> Call<'_, A> {
     /// `PATCH`: a chunk, or all of it as a stream.
     pub(super) async fn append_upload(self, id: UploadId, body: Body) -> Answer {
         let start = self.chunk_start()?;
-        let size = self.desk.registry.blobs().append(&id, start, stream(body)).await?;
+        let _place = self.place()?;
+        let size =
+            self.desk.registry.blobs().append(&id, start, stream(body, self.desk.limits.patience)).await?;
         Ok(self.upload_answer(StatusCode::ACCEPTED, &id, size))
     }
 
@@ -74,7 +108,8 @@ impl<A: Access> Call<'_, A> {
             self.query("digest").ok_or_else(|| Failure::digest("the parameter `digest` is missing"))?;
         let digest: Digest = digest.parse().map_err(Failure::digest)?;
         let start = self.chunk_start()?;
-        self.desk.registry.blobs().append(&id, start, stream(body)).await?;
+        let _place = self.place()?;
+        self.desk.registry.blobs().append(&id, start, stream(body, self.desk.limits.patience)).await?;
         self.complete(&id, &digest).await
     }
 
@@ -84,9 +119,13 @@ impl<A: Access> Call<'_, A> {
     }
 
     async fn complete(&self, id: &UploadId, digest: &Digest) -> Answer {
-        self.desk.registry.blobs().finish(id, digest).await?;
-        self.desk.registry.index().link_blobs(&self.repository, std::slice::from_ref(digest)).await?;
+        self.desk.registry.finish_upload(&self.repository, id, digest).await?;
         Ok(self.created(digest))
+    }
+
+    /// A place among the uploads that go on at a time.
+    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Failure> {
+        self.desk.uploading.clone().try_acquire_owned().map_err(|_| Failure::busy())
     }
 
     fn created(&self, digest: &Digest) -> axum::response::Response {

@@ -263,7 +263,10 @@ fn attach(fd: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Refusal> {
     for (name, value) in attributes {
         match mark(fd, name, value) {
             Err(Refusal::Io(e))
-                if matches!(e.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSPC | libc::E2BIG)) => {}
+                if matches!(
+                    e.raw_os_error(),
+                    Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSPC | libc::E2BIG)
+                ) => {}
             other => other?,
         }
     }

@@ -156,8 +156,8 @@ impl Context {
             return Ok(());
         }
         let named = self.named_archives().await?;
-        for (digest, _) in kept.iter().filter(|(digest, _)| !named.contains(digest)) {
-            self.remove_archive(digest).await;
+        for blob in kept.iter().filter(|blob| !named.contains(&blob.digest)) {
+            self.remove_archive(&blob.digest).await;
         }
         if let Err(error) = self.results.archives.sweep(std::time::Duration::from_hours(24)).await {
             tracing::warn!(%error, "unfinished archives could not be removed");

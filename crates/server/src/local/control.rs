@@ -120,6 +120,7 @@ fn view(path: &Path) -> std::io::Result<ArtifactView> {
         digest: Digest::sha256(&std::fs::read(path)?).to_string(),
         created_at: Timestamp::from_millis(i64::try_from(at.as_millis()).unwrap_or(i64::MAX)),
         expires_at: Timestamp::from_millis(i64::MAX / 2),
+        untrusted: false,
     })
 }
 

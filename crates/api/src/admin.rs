@@ -146,7 +146,7 @@ pub struct CreatedToken {
 pub struct UserView {
     /// Its name.
     pub name: String,
-    /// `admin`, `member` or `viewer`.
+    /// `admin`, `member`, `contributor` or `viewer`.
     pub role: String,
     /// When it was made.
     #[schema(value_type = i64)]
@@ -158,7 +158,7 @@ pub struct UserView {
 pub struct CreateUser {
     /// Its name: lower-case letters, digits, hyphens.
     pub name: String,
-    /// `admin`, `member` or `viewer`.
+    /// `admin`, `member`, `contributor` or `viewer`.
     pub role: String,
     /// At least 10 characters.
     #[schema(value_type = String)]
@@ -170,6 +170,6 @@ pub struct CreateUser {
 pub struct Me {
     /// As in the ledger: `user:NAME`, …
     pub actor: String,
-    /// `admin`, `member`, `viewer`, or `job`.
+    /// `admin`, `member`, `contributor`, `viewer`, or `job`.
     pub role: String,
 }

@@ -114,14 +114,17 @@ pub struct Rollback {
 /// An approval that a job of a run waits for, or that was given.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalView {
-    /// Its id: `RUN:ENVIRONMENT`.
+    /// Its id: `RUN:ENVIRONMENT`; just `RUN` where the whole run waits.
     pub id: String,
     /// The run.
     pub run: String,
     /// The project.
     pub project: String,
-    /// The environment.
+    /// The environment; empty where the whole run waits, being of a change from outside.
     pub environment: String,
+    /// The change from outside whose run waits, if it is one.
+    #[serde(default)]
+    pub change: Option<crate::ProposedChange>,
     /// `pending`, `approved` or `rejected`.
     pub state: String,
     /// Who may decide.

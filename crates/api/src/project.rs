@@ -157,3 +157,53 @@ pub struct Comparison {
     /// The files that they change.
     pub files: Vec<FileDiff>,
 }
+
+/// A change whose run waits for an approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProposedChange {
+    /// Its number.
+    pub number: u64,
+    /// Who proposed it.
+    pub author: String,
+    /// The subject of its newest commit.
+    pub title: String,
+    /// The commit that the approval is about.
+    pub head: String,
+    /// What is waited for, in words; empty once it was decided.
+    pub reason: String,
+}
+
+/// A change: what is proposed for a branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeView {
+    /// The project.
+    pub project: String,
+    /// Its number within the project.
+    pub number: u64,
+    /// The subject of its newest commit.
+    pub title: String,
+    /// Who proposed it.
+    pub author: String,
+    /// The branch that it is proposed for.
+    pub base: String,
+    /// What its branch is called; `AUTHOR/TOPIC` if it has none in the project.
+    pub head_name: String,
+    /// Its newest commit.
+    pub head: String,
+    /// The merge of that with the base, unless they conflict.
+    pub merge: Option<String>,
+    /// The files that conflict: its `pull_request` workflows do not run.
+    pub conflicts: Vec<String>,
+    /// Whether it comes from somebody who may not write: its runs wait for an approval.
+    pub outside: bool,
+    /// `open`, `merged` or `closed`.
+    pub state: String,
+    /// Whether the runs of its newest commit were approved.
+    pub approved: bool,
+    /// When it was opened.
+    #[schema(value_type = i64)]
+    pub opened_at: Timestamp,
+    /// When it was last pushed to, merged or closed.
+    #[schema(value_type = i64)]
+    pub updated_at: Timestamp,
+}

@@ -52,6 +52,12 @@ pub struct RunSummary {
     pub workflow_file: String,
     /// The run's title: `run-name`, or the commit's subject.
     pub title: String,
+    /// What the whole run waits for before any of its jobs begins, if it does: somebody's approval.
+    #[serde(default)]
+    pub waits_for: Option<String>,
+    /// Whether it is of a change that somebody proposed who may not write: it gets no secrets and writes nothing.
+    #[serde(default)]
+    pub untrusted: bool,
     /// What started it: `push`, `pull_request`, `workflow_dispatch`, `schedule`.
     pub event: String,
     /// The full ref, such as `refs/heads/main`.
@@ -218,6 +224,9 @@ pub struct ArtifactView {
     /// When it will be removed.
     #[schema(value_type = i64)]
     pub expires_at: Timestamp,
+    /// Whether a run of an untrusted change made it: what is in it may be anybody's.
+    #[serde(default)]
+    pub untrusted: bool,
 }
 
 /// Starts a workflow by hand.

@@ -46,7 +46,7 @@ pub(crate) struct Create {
     /// Its name: lower-case letters, digits, hyphens
     name: String,
     /// What it may do
-    #[arg(long, default_value = "member", value_parser = ["admin", "member", "viewer"])]
+    #[arg(long, default_value = "member", value_parser = ["admin", "member", "contributor", "viewer"])]
     role: String,
 }
 

@@ -18,13 +18,13 @@ use crate::show::{self, Field, Tone};
   windlass approve RUN --reject --comment 'not today'")]
 pub(crate) struct Approve {
     /// A run's id, or an approval's (RUN:ENVIRONMENT)
-    what: Option<String>,
+    pub(crate) what: Option<String>,
     /// Say no
     #[arg(long)]
-    reject: bool,
+    pub(crate) reject: bool,
     /// Why; it is kept in the ledger
     #[arg(long, short, default_value = "")]
-    comment: String,
+    pub(crate) comment: String,
 }
 
 /// Decides, or lists what waits.
@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global, approve: Approve) -> Result<Exit> {
                 return Ok(Exit::Done);
             }
             let word = if approve.reject { "Reject" } else { "Approve" };
-            if !ask::yes(&format!("{word} {} to {}?", one.project, one.environment)).await? {
+            if !ask::yes(&format!("{word} {}?", what(one))).await? {
                 show::print("nothing was decided")?;
                 return Ok(Exit::Done);
             }
@@ -61,9 +61,21 @@ pub(crate) async fn run(global: &Global, approve: Approve) -> Result<Exit> {
             n if decided.state == "pending" => format!("; {n} more wanted"),
             _ => String::new(),
         };
-        show::print(&format!("{} of {} to {}{more}", decided.state, decided.project, decided.environment))?;
+        show::print(&format!("{}: {}{more}", decided.state, what(&decided)))?;
     }
     Ok(Exit::Done)
+}
+
+/// What an approval lets through, in words.
+pub(crate) fn what(approval: &ApprovalView) -> String {
+    match &approval.change {
+        Some(change) => {
+            let commit = change.head.get(..12).unwrap_or(&change.head);
+            let (author, project) = (show::clean(&change.author), &approval.project);
+            format!("the runs of change {} of {project} by {author}, commit {commit}", change.number)
+        }
+        None => format!("{} to {}", approval.project, approval.environment),
+    }
 }
 
 /// All that waits.
@@ -103,7 +115,13 @@ fn list(waiting: &[ApprovalView]) -> Result<()> {
         [
             a.id.clone().into(),
             a.project.clone().into(),
-            Field::toned(a.environment.clone(), Tone::Busy),
+            Field::toned(
+                a.change.as_ref().map_or_else(
+                    || a.environment.clone(),
+                    |change| format!("change {} by {}", change.number, show::clean(&change.author)),
+                ),
+                Tone::Busy,
+            ),
             digests.join(", ").into(),
             a.reviewers.join(", ").into(),
             may,
@@ -111,7 +129,7 @@ fn list(waiting: &[ApprovalView]) -> Result<()> {
         ]
     });
     show::table(
-        ["id", "project", "environment", "images", "reviewers", "decide", "since"],
+        ["id", "project", "for", "images", "reviewers", "decide", "since"],
         rows.collect(),
         "nothing waits for an approval",
     )

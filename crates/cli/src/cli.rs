@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
-    account, approve, audit, bench, credential, deliver, demo, down, eval, lint, local, logs, project, run,
-    service, setting, status, up,
+    account, approve, audit, bench, change, credential, deliver, demo, down, eval, lint, local, logs,
+    project, run, service, setting, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     RunList(run::List),
     #[command(subcommand)]
     Workflow(run::Workflow),
+    #[command(subcommand)]
+    Change(change::Change),
     Logs(logs::Logs),
     Deploy(deliver::Deploy),
     Rollback(deliver::Rollback),
@@ -86,6 +88,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         },
         Command::RunList(c) => run::list(global, c).await,
         Command::Workflow(c) => run::workflow(global, c).await,
+        Command::Change(c) => change::run(global, c).await,
         Command::Logs(c) => logs::run(global, c).await,
         Command::Deploy(c) => deliver::deploy(global, c).await,
         Command::Rollback(c) => deliver::rollback(global, c).await,

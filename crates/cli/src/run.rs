@@ -10,7 +10,7 @@ use windlass_api::{Conclusion, Dispatch, Rerun, RunDetail, RunSummary, WorkflowV
 use crate::connection::{Global, part};
 use crate::failure::{Exit, Failure};
 use crate::show::{self, Field};
-use crate::{tree, watch};
+use crate::{approve, tree, watch};
 
 /// Runs: list, view, follow, cancel, run again
 #[derive(Clone, Debug, Subcommand)]
@@ -25,6 +25,11 @@ pub(crate) enum Run {
     /// Stop a run
     #[command(after_help = "Example:\n  windlass run cancel RUN")]
     Cancel(Id),
+    /// Let a run begin that waits for an approval: it is of a change of somebody who may not write
+    #[command(
+        after_help = "Examples:\n  windlass run approve RUN --comment 'read it'\n  windlass run approve RUN --reject"
+    )]
+    Approve(Decision),
     /// Run again: a new attempt
     #[command(
         after_help = "Examples:\n  windlass run rerun RUN\n  windlass run rerun RUN --failed\n  windlass run rerun RUN --job 'test (linux)'"
@@ -62,6 +67,18 @@ pub(crate) struct Again {
     /// Only this job, and those that depend on it: its name or its id, as `windlass run view` shows them
     #[arg(long, value_name = "JOB", conflicts_with = "failed")]
     job: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Decision {
+    /// The run's id, as `windlass run list` shows it
+    run: String,
+    /// Say no: the run ends
+    #[arg(long)]
+    reject: bool,
+    /// Why; it is kept in the ledger
+    #[arg(long, short, default_value = "")]
+    comment: String,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -111,6 +128,9 @@ pub(crate) async fn run(global: &Global, command: Run) -> Result<Exit> {
             let client = global.client()?;
             client.post::<Value, Value>(&format!("/api/v1/runs/{}/cancel", part(&run)), &Value::Null).await?;
             said(global, &run, "is being stopped")
+        }
+        Run::Approve(Decision { run, reject, comment }) => {
+            approve::run(global, approve::Approve { what: Some(run), reject, comment }).await
         }
         Run::Rerun(Again { run, failed, job }) => {
             let client = global.client()?;
@@ -170,6 +190,7 @@ pub(crate) async fn list(global: &Global, list: List) -> Result<Exit> {
         let (mark, word, tone) = show::standing(run.state, run.conclusion);
         let time =
             run.started_at.map(|from| show::lasting(run.finished_at.unwrap_or_else(show::now).since(from)));
+        let word = if run.waits_for.is_some() { "waits for approval" } else { word };
         let branch =
             run.git_ref.trim_start_matches("refs/heads/").trim_start_matches("refs/tags/").to_owned();
         [

@@ -89,7 +89,8 @@ pub(crate) async fn follow(client: &Client, id: &str) -> Result<RunDetail> {
             if !asked.contains(&approval.id) {
                 watch.say(&Tone::Busy.paint(format!(
                     "{} waits for an approval: windlass approve {}",
-                    approval.environment, approval.id
+                    crate::approve::what(approval),
+                    approval.id
                 )))?;
                 asked.push(approval.id.clone());
             }

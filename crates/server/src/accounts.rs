@@ -320,7 +320,7 @@ impl Context {
 }
 
 fn is_unit(who: &Principal) -> bool {
-    matches!(who.scope, Scope::Job { usage: JobUse::Unit, .. })
+    matches!(who.scope, Scope::Job { usage: JobUse::Unit | JobUse::UntrustedUnit, .. })
 }
 
 fn person(who: &Principal) -> Answer<UserName> {

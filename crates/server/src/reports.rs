@@ -74,6 +74,14 @@ pub(crate) async fn take_in(ctx: &Arc<Context>, at: &mut Option<u64>) -> Result<
                     ctx.store.commit(Batch::new().delete::<ReportDoc>(&entry.body.subject)).await?;
                     written = true;
                 }
+                _ if let Some(id) = gone(entry) => {
+                    let batch = Batch::new()
+                        .delete::<TestHistory>(&id)
+                        .delete::<CoverageHistory>(&id)
+                        .delete::<FindingsHistory>(&id);
+                    ctx.store.commit(batch).await?;
+                    written = true;
+                }
                 _ => {}
             }
             place = entry.seq;
@@ -85,6 +93,31 @@ pub(crate) async fn take_in(ctx: &Arc<Context>, at: &mut Option<u64>) -> Result<
         if entries.len() < ENTRIES {
             return Ok(());
         }
+    }
+}
+
+/// The key of what is remembered of a branch, if an entry says that the branch is gone, or the change that it was.
+fn gone(entry: &Event) -> Option<String> {
+    let (project, data) = (entry.body.project.as_ref()?, &entry.body.data);
+    let branch = match entry.body.kind.as_str() {
+        "ref.updated" if data["change"] == "deleted" => entry.body.subject.clone(),
+        "change.merged" | "change.closed" => format!("refs/pull/{}/merge", data["change"].as_u64()?),
+        _ => return None,
+    };
+    Some(of_branch(project, &branch))
+}
+
+/// The branch that remembers what a run reports: its own; a member's change's branch; but what was proposed from outside
+/// only ever counts for itself.
+fn branch_of(run: &Run) -> String {
+    let head = run.github["head_ref"].as_str().filter(|head| !head.is_empty());
+    match head {
+        Some(head)
+            if run.event == "pull_request" && !run.untrusted && run.git_ref.starts_with("refs/pull/") =>
+        {
+            format!("refs/heads/{head}")
+        }
+        _ => run.git_ref.clone(),
     }
 }
 
@@ -145,6 +178,7 @@ struct Keeping<'a> {
     ctx: &'a Context,
     name: &'a str,
     run: &'a Run,
+    branch: &'a str,
     point: Point,
     /// The default branch, where the run is of another one.
     other: Option<String>,
@@ -162,8 +196,10 @@ async fn keep(ctx: &Arc<Context>, upload: Upload, run: &Run, contents: Contents)
         sha: run.sha.clone(),
         at: run.created_at,
     };
-    let other = default_branch(ctx, run).await.filter(|default| *default != run.git_ref);
-    let mut keeping = Keeping { ctx, name: &upload.name, run, point, other, batch: Batch::new() };
+    let branch = branch_of(run);
+    let other = default_branch(ctx, run).await.filter(|default| *default != branch);
+    let mut keeping =
+        Keeping { ctx, name: &upload.name, run, branch: &branch, point, other, batch: Batch::new() };
     let tests = keeping.tests(&contents).await?;
     let coverage = keeping.coverage(&contents).await?;
     let findings = match contents.findings {
@@ -189,7 +225,7 @@ async fn keep(ctx: &Arc<Context>, upload: Upload, run: &Run, contents: Contents)
         artifact: upload.artifact,
         name: upload.name,
         project: run.project.clone(),
-        branch: run.git_ref.clone(),
+        branch: branch.clone(),
         point,
         problems: contents.problems,
         tests,
@@ -209,7 +245,7 @@ impl Keeping<'_> {
         if contents.tests.cases.is_empty() {
             return Ok(None);
         }
-        let (project, branch) = (&self.run.project, &self.run.git_ref);
+        let (project, branch) = (&self.run.project, self.branch);
         let mut history = self.known(branch).await?.unwrap_or_else(|| TestHistory::new(project, branch));
         history.take(&self.point, &contents.tests.cases, MOST_CASES);
         self.batch = std::mem::take(&mut self.batch).put(&history);
@@ -220,7 +256,7 @@ impl Keeping<'_> {
         if contents.coverage.is_empty() {
             return Ok(None);
         }
-        let (project, branch) = (&self.run.project, &self.run.git_ref);
+        let (project, branch) = (&self.run.project, self.branch);
         let mut history: CoverageHistory =
             self.known(branch).await?.unwrap_or_else(|| CoverageHistory::new(project, branch));
         let files = contents.coverage.sums();
@@ -240,7 +276,7 @@ impl Keeping<'_> {
     }
 
     async fn findings(&mut self, findings: Vec<Finding>) -> Result<Vec<Known>, StoreError> {
-        let (project, branch) = (&self.run.project, &self.run.git_ref);
+        let (project, branch) = (&self.run.project, self.branch);
         let default = match &self.other {
             Some(other) => {
                 Some(self.known(other).await?.unwrap_or_else(|| FindingsHistory::new(project, other)))

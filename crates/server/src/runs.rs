@@ -7,6 +7,7 @@ mod attempts;
 mod caches;
 mod called;
 mod calls;
+mod changes;
 mod engine;
 mod events;
 mod follow;
@@ -19,10 +20,12 @@ mod rounds;
 mod schedule;
 mod secrets;
 mod start;
+mod trust;
 mod view;
 
 pub(crate) use artifacts::{ArtifactDoc, Recorded, artifact_expiry, artifact_name};
 pub(crate) use caches::{CacheDoc, cache_key};
+pub(crate) use changes::Changes;
 #[cfg(test)]
 pub(crate) use follow::Follower;
 pub(crate) use gates::{admits, manifest_at};
@@ -33,4 +36,5 @@ pub(crate) use rounds::run;
 #[cfg(test)]
 pub(crate) use schedule::Clockwork;
 pub(crate) use start::{OWNER, Pushed, WorkflowFile, start_for_push, workflows};
+pub(crate) use trust::NO_IDENTITY;
 pub(crate) use view::{detail, job as job_view, summary};

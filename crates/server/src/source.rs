@@ -11,10 +11,10 @@ use windlass_identity::{Action, Principal, Resource, authorize};
 use windlass_kernel::{
     Actor, Batch, Document, NewEvent, ProjectName, Secret, StoreError, StoreExt as _, Timestamp,
 };
-use windlass_source::{Gate, PushedRef, RefChange, RefState, Refusal, RepoPath, Sha, fold, spool};
+use windlass_source::{Gate, PushedRef, Reach, RefChange, RefState, Refusal, RepoPath, Sha, fold, spool};
 
 use crate::context::Context;
-use crate::runs::{Pushed, start_for_push};
+use crate::runs::{Changes, Pushed, start_for_push};
 
 /// The largest workflow file or manifest that is read.
 pub(crate) const LARGEST_TEXT: usize = 1 << 20;
@@ -98,8 +98,14 @@ impl Gate for GitGate {
         allowed(principal, Action::ReadCode, project)
     }
 
-    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
-        allowed(principal, Action::PushCode, project)
+    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<Reach, Refusal> {
+        if allowed(principal, Action::PushCode, project).is_ok() {
+            return Ok(Reach::Everything);
+        }
+        // Whoever may not even propose hears what it takes to push.
+        allowed(principal, Action::ProposeChange, project)
+            .or_else(|_| allowed(principal, Action::PushCode, project))
+            .map(|()| Reach::Changes)
     }
 
     async fn ensure_project(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
@@ -165,7 +171,9 @@ pub(crate) async fn take_in(ctx: &Context, project: &ProjectName) -> anyhow::Res
         // The spool before the refs, as `fold` asks.
         let entries = spool::drain(&spool::folder(ctx.data.root()))?;
         let repository = ctx.repositories.get(project)?;
-        let actual = repository.ref_map().await?;
+        let mut actual = repository.ref_map().await?;
+        // Made here, of what was pushed.
+        actual.retain(|name, _| !name.as_str().starts_with("refs/pull/"));
         let found = ctx.store.get::<RefState>(project.as_str()).await?;
         let (mut state, version) =
             found.map_or_else(|| (RefState::new(project), 0), |f| (f.value, f.version));
@@ -201,6 +209,7 @@ pub(crate) async fn take_in(ctx: &Context, project: &ProjectName) -> anyhow::Res
 async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> anyhow::Result<Batch> {
     let repository = ctx.repositories.get(project)?;
     let mut batch = Batch::new();
+    let mut changes = Changes::load(ctx, project).await?;
     for moved in moves {
         let update = &moved.update;
         let pusher = match (&moved.pusher, &update.new) {
@@ -226,11 +235,11 @@ async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> any
             continue;
         }
         let pushed = Pushed { project: project.clone(), update: update.clone(), pusher };
-        for (run, events) in start_for_push(ctx, &repository, &pushed).await? {
+        for (run, events) in start_for_push(ctx, &repository, &pushed, &mut changes).await? {
             batch = batch.create(&run).events(events);
         }
     }
-    Ok(batch)
+    Ok(changes.keep(batch))
 }
 
 /// Whether a ref moved with so many others in one push that none of them starts anything: more than three tags, or more

@@ -9,4 +9,5 @@ mod reports;
 mod runs;
 mod scheduling;
 mod services;
+mod trust;
 mod world;

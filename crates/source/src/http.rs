@@ -28,13 +28,22 @@ pub trait Gate: Send + Sync + 'static {
     async fn authenticate(&self, user: &str, password: &Secret<String>) -> Option<Principal>;
     /// Whether the project may be cloned and fetched from.
     async fn may_read(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal>;
-    /// Whether the existing project may be pushed to.
-    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal>;
+    /// Whether the existing project may be pushed to, and how far that goes.
+    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<Reach, Refusal>;
     /// Makes a project that is not there yet, if the principal may; called when somebody pushes to it.
     /// The repository is made after this.
     async fn ensure_project(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal>;
     /// A push has ended (well or not): time to look at the spool. The pusher waits for this, for a few seconds at most.
     async fn received(&self, _project: &ProjectName) {}
+}
+
+/// What somebody who may push may push to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Branches and tags, and `refs/for/BRANCH`.
+    Everything,
+    /// `refs/for/BRANCH` only: what is pushed there is a change that others decide on.
+    Changes,
 }
 
 /// Why not, in words for the person at the terminal.
@@ -190,7 +199,7 @@ impl SmartHttp {
         let project: ProjectName = name
             .parse()
             .map_err(|e: windlass_kernel::NameError| Box::new(text(StatusCode::NOT_FOUND, &e.to_string())))?;
-        let repository = self.admit(&principal, &project, service).await?;
+        let (repository, reach) = self.admit(&principal, &project, service).await?;
         let wait = tokio::time::timeout(Duration::from_secs(30), self.permits.clone().acquire_owned());
         let Ok(Ok(permit)) = wait.await else {
             let mut busy =
@@ -204,6 +213,7 @@ impl SmartHttp {
             service,
             path,
             pusher: principal.actor.to_string(),
+            reach,
             push: push_id(),
             limits: self.limits,
         };
@@ -235,7 +245,7 @@ impl SmartHttp {
         principal: &Principal,
         project: &ProjectName,
         service: Service,
-    ) -> Result<Repository, Box<Response>> {
+    ) -> Result<(Repository, Reach), Box<Response>> {
         let refused = |r: Refusal| Box::new(text(StatusCode::FORBIDDEN, &r.0));
         let failed = |e: SourceError| {
             tracing::error!(%project, error = %e, "a repository cannot be opened");
@@ -244,22 +254,23 @@ impl SmartHttp {
         match (service, self.repositories.get(project)) {
             (Service::UploadPack, found) => {
                 self.gate.may_read(principal, project).await.map_err(refused)?;
-                found.map_err(|e| match e {
+                let found = found.map_err(|e| match e {
                     SourceError::NoRepository(_) => Box::new(text(
                         StatusCode::NOT_FOUND,
                         &format!("there is no project {project}; the first push to it makes it"),
                     )),
                     other => failed(other),
-                })
+                })?;
+                Ok((found, Reach::Changes))
             }
             (Service::ReceivePack, Ok(repository)) => {
-                self.gate.may_push(principal, project).await.map_err(refused)?;
-                Ok(repository)
+                let reach = self.gate.may_push(principal, project).await.map_err(refused)?;
+                Ok((repository, reach))
             }
             (Service::ReceivePack, Err(_)) => {
                 self.gate.ensure_project(principal, project).await.map_err(refused)?;
-                self.gate.may_push(principal, project).await.map_err(refused)?;
-                self.repositories.get_or_create(project).await.map_err(failed)
+                let reach = self.gate.may_push(principal, project).await.map_err(refused)?;
+                Ok((self.repositories.get_or_create(project).await.map_err(failed)?, reach))
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::{RefName, Sha, SourceError, git, leftover};
 pub struct RepositoriesConfig {
     /// The data directory; repositories live in its `repos`, the hook writes to its `spool`.
     pub data: PathBuf,
-    /// The `windlass` binary that the hooks call (`hook pre-receive`, `hook post-receive`).
+    /// The `windlass` binary that the hooks call (`hook pre-receive`, `hook proc-receive`, `hook post-receive`).
     pub program: PathBuf,
     /// Where the pages are, such as `http://127.0.0.1:7700`, to tell whoever pushes where to look.
     pub pages: String,
@@ -93,7 +93,7 @@ impl Repositories {
 
     fn install_hooks(&self) -> io::Result<()> {
         std::fs::create_dir_all(self.hooks())?;
-        for name in ["pre-receive", "post-receive"] {
+        for name in ["pre-receive", "proc-receive", "post-receive"] {
             // Where the binary is comes from the environment: nothing from outside stands in the script.
             let script =
                 format!("#!/bin/sh\nexec \"${{WINDLASS_BIN:?pushes go through Windlass}}\" hook {name}\n");

@@ -138,6 +138,11 @@ pub trait Platform: Send + Sync + 'static {
         head: &str,
     ) -> Answer<(Vec<api::CommitView>, Vec<api::FileDiff>)>;
 
+    /// The changes of a project, newest first; `before` is a number.
+    async fn changes(&self, who: &Principal, project: &str, page: &Page) -> Answer<Vec<api::ChangeView>>;
+    /// Closes a change that is not to be merged.
+    async fn close_change(&self, who: &Principal, project: &str, number: u64) -> Answer<api::ChangeView>;
+
     // Runs.
     /// Runs of a project (or of all), newest first.
     async fn runs(&self, who: &Principal, project: Option<&str>, page: &Page)

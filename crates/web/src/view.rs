@@ -11,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use askama::filters::HtmlSafe;
-use windlass_api::{Conclusion, DeploymentState, JobView, RunSummary, State, StepView};
+use windlass_api::{ChangeView, Conclusion, DeploymentState, JobView, RunSummary, State, StepView};
 use windlass_kernel::Timestamp;
 
 /// Markup that is written as it is. Whoever makes one has escaped what came from outside.
@@ -379,6 +379,16 @@ pub(crate) fn approval_look(state: &str) -> Look {
         "approved" => look("ok", "ok", "Approved"),
         "rejected" => look("bad", "bad", "Rejected"),
         _ => look("warn", "gate", "Waiting for approval"),
+    }
+}
+
+pub(crate) fn change_look(change: &ChangeView) -> Look {
+    match change.state.as_str() {
+        "merged" => look("ok", "ok", "Merged"),
+        "closed" => look("off", "skip", "Closed"),
+        _ if !change.conflicts.is_empty() => look("bad", "branch", "Conflicts"),
+        _ if change.outside && !change.approved => look("warn", "gate", "Waiting for approval"),
+        _ => look("run", "branch", "Open"),
     }
 }
 

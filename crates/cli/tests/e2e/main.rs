@@ -13,3 +13,4 @@ mod sandbox;
 mod secrets;
 mod services;
 mod source;
+mod trust;

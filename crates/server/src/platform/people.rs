@@ -140,6 +140,14 @@ impl Platform for Control {
         self.0.compare(who, project, base, head).await
     }
 
+    async fn changes(&self, who: &Principal, project: &str, page: &Page) -> Answer<Vec<api::ChangeView>> {
+        self.0.changes(who, project, page).await
+    }
+
+    async fn close_change(&self, who: &Principal, project: &str, number: u64) -> Answer<api::ChangeView> {
+        self.0.close_change(who, project, number).await
+    }
+
     async fn runs(
         &self,
         who: &Principal,

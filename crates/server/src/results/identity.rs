@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use windlass_api::Problem;
-use windlass_identity::{Action, IdClaims, Principal};
-use windlass_kernel::{Batch, NewEvent, TokenId};
-use windlass_pipeline::assignment;
+use windlass_identity::{Action, IdClaims, Principal, Scope};
+use windlass_kernel::{Batch, NewEvent, StoreExt as _, TokenId};
+use windlass_pipeline::{Run, assignment};
 use windlass_web::{Answer, ISSUER};
 
 use crate::context::{Context, internal, stored};
-use crate::runs::OWNER;
+use crate::runs::{NO_IDENTITY, OWNER};
 
 /// The longest audience, in characters.
 const LONGEST_AUDIENCE: usize = 2048;
@@ -38,7 +38,13 @@ impl Context {
         })
     }
 
-    pub(super) async fn id_token(&self, who: &Principal, audience: Option<&str>) -> Answer<String> {
+    pub(crate) async fn id_token(&self, who: &Principal, audience: Option<&str>) -> Answer<String> {
+        if let Scope::Job { run, .. } = &who.scope
+            && let Some(run) = self.store.get::<Run>(&run.to_string()).await.map_err(stored)?
+            && run.value.untrusted
+        {
+            return Err(Problem::forbidden(NO_IDENTITY));
+        }
         let bearer = self.service_bearer(who, Action::RequestIdToken).await?;
         let (run, job) = (&bearer.run, &bearer.job);
         let owner = format!("{}/{OWNER}", self.services_url());

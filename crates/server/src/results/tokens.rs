@@ -32,11 +32,6 @@ impl JobTokens {
     }
 }
 
-/// Whether a run is of a change that somebody proposed from outside: its jobs must not write, nor pass for the project.
-fn is_untrusted(run: &Run) -> bool {
-    run.event == "pull_request" && run.github["event"]["pull_request"]["head"]["repo"]["fork"] == true
-}
-
 /// What `GITHUB_TOKEN` may do, and whether the job may ask for identity tokens.
 fn granted(said: &Granted, untrusted: bool) -> (Permissions, bool) {
     let mut granted = Permissions::default();
@@ -59,7 +54,7 @@ impl Context {
     /// Tokens for a job that is handed out.
     pub(crate) fn job_tokens(&self, run: &Run, job: JobId) -> JobTokens {
         let said = permissions(run, job).unwrap_or(Granted::Scopes(std::collections::BTreeMap::new()));
-        let (granted, may_identify) = granted(&said, is_untrusted(run));
+        let (granted, may_identify) = granted(&said, run.untrusted);
         let (project, now, entropy) = (&run.project, self.now(), &*self.entropy);
         let mut documents = Vec::new();
         let mut token = |usage: JobUse| {
@@ -67,7 +62,7 @@ impl Context {
             documents.push(document);
             text.secret()
         };
-        let unit = token(JobUse::Unit);
+        let unit = token(if run.untrusted { JobUse::UntrustedUnit } else { JobUse::Unit });
         let steps = token(JobUse::Steps(granted));
         let id_token = may_identify.then(|| token(JobUse::IdToken));
         let (document, runtime) = JobToken::issue_runtime(project, run.id, job, now, entropy);

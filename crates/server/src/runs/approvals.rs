@@ -90,6 +90,7 @@ impl ApprovalDoc {
             run: self.run.to_string(),
             project: self.project.to_string(),
             environment: self.environment.to_string(),
+            change: None,
             state: self.state.word().to_owned(),
             reviewers: self.rules.reviewers.iter().map(ToString::to_string).collect(),
             wanted: self.wanted,
@@ -109,11 +110,12 @@ impl Context {
         who: &Principal,
         project: Option<&str>,
     ) -> Answer<Vec<api::ApprovalView>> {
-        let parent = project.map(parse::<ProjectName>).transpose()?.map(|p| p.to_string());
+        let project = project.map(parse::<ProjectName>).transpose()?;
+        let parent = project.as_ref().map(ToString::to_string);
         let query =
             Query { parent, states: vec!["pending".to_owned()], newest_first: true, ..Query::default() };
         let found = self.store.list::<ApprovalDoc>(&query).await.map_err(stored)?;
-        let mut views = Vec::new();
+        let mut views = self.held_runs(who, project.as_ref()).await?;
         for approval in found {
             if may_project(who, Action::ReadProject, &approval.value.project).is_ok() {
                 views.push(approval.value.view(who));
@@ -142,6 +144,10 @@ impl Context {
         id: &str,
         how: api::Decide,
     ) -> Answer<api::ApprovalView> {
+        // A run's own id stands for the approval that the whole run waits for.
+        if id.parse::<RunId>().is_ok() {
+            return self.decide_run(who, id, how).await;
+        }
         let missing =
             || Problem::not_found(format!("there is no approval {id}; `windlass approve` lists what waits"));
         let found: Versioned<ApprovalDoc> =

@@ -45,6 +45,9 @@ pub(crate) struct ArtifactDoc {
     /// What it is, if it is no zip archive.
     #[serde(default)]
     media_type: Option<String>,
+    /// Whether a run of a change made it that somebody proposed who may not write.
+    #[serde(default)]
+    untrusted: bool,
 }
 
 impl Document for ArtifactDoc {
@@ -89,6 +92,7 @@ impl ArtifactDoc {
             digest: self.digest.to_string(),
             created_at: self.created_at,
             expires_at: self.expires_at,
+            untrusted: self.untrusted,
         }
     }
 }
@@ -183,10 +187,11 @@ impl Context {
             expires_at: new.expires_at,
             number: self.store.next_number("artifact").await.map_err(stored)?,
             media_type: new.media_type,
+            untrusted: new.run.untrusted,
         };
         let event =
             NewEvent::new(now, by.clone(), "artifact.created", artifact.id).project(&artifact.project).data(
-                json!({"name": new.name, "digest": artifact.digest, "size": new.size, "run": artifact.run}),
+                json!({"name": new.name, "digest": artifact.digest, "size": new.size, "run": artifact.run, "untrusted": artifact.untrusted}),
             );
         let mut batch = batch.create(&artifact);
         if let Some(standing) = &standing {

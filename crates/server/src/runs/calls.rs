@@ -56,6 +56,7 @@ impl Context {
         let mut view = detail(&run);
         view.artifacts = self.artifact_views(run.id).await?;
         view.approvals = self.approvals_of(who, run.id, &run.project).await?;
+        view.approvals.extend(self.approval_of_run(who, &run).await?);
         view.deployments = self.deployments_by(&run).await?;
         Ok(view)
     }
@@ -93,6 +94,7 @@ impl Context {
             None if how.failed_only => Again::Failed,
             None => Again::All,
         };
+        self.approve_again(who, &run).await?;
         let event = RunEvent::Rerun { by: who.actor.clone(), which };
         self.apply(run.id, event).await.map(|_| ()).map_err(engine)
     }
@@ -164,6 +166,7 @@ impl Context {
             actor: &who.actor,
             title: commit.map_or_else(|| found.path.clone(), |c| c.subject),
             inputs: json!(inputs),
+            held: None,
         };
         let started = begin(self, &project, found, cause).await;
         let (run, events) = started.map_err(|e| internal("the run cannot be made", &e))?;

@@ -53,6 +53,7 @@ impl Context {
             actor: &who.actor,
             title: event.event_type.clone(),
             inputs: Value::Null,
+            held: None,
         };
         let files = workflows(&repository, &tip).await.map_err(|e| read(&e))?;
         let trigger = TriggerEvent::RepositoryDispatch { event_type: &event.event_type };

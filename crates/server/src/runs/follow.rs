@@ -11,7 +11,7 @@ use windlass_source::{RefName, Sha};
 use windlass_workflow::trigger::TriggerEvent;
 
 use crate::context::Context;
-use crate::runs::payload::{number_of, person, repository_json, run_json, short_ref};
+use crate::runs::payload::{head_branch, number_of, person, repository_json, run_json};
 use crate::runs::start::{Begun, Cause, WorkflowFile, default_tip, start_all, workflows};
 
 /// How far the ledger was read.
@@ -96,13 +96,18 @@ impl Follower {
 
     async fn started_by(&mut self, ctx: &Context, event: &Event) -> anyhow::Result<Vec<Begun>> {
         let action = match event.body.kind.as_str() {
-            "run.created" => "requested",
+            "run.created" | "run.approved" => "requested",
             "run.started" => "in_progress",
             "run.completed" => "completed",
             _ => return Ok(Vec::new()),
         };
         let Some(run) = ctx.store.get::<Run>(&event.body.subject).await? else { return Ok(Vec::new()) };
         let run = run.value;
+        // A run that nobody has approved is none yet for others; nor does its end without that concern them.
+        let begun = run.started_at.is_some() || event.body.kind == "run.approved";
+        if run.untrusted && !begun {
+            return Ok(Vec::new());
+        }
         let Ok(repository) = ctx.repositories.get(&run.project) else { return Ok(Vec::new()) };
         let Some((default, tip)) = default_tip(&repository).await? else { return Ok(Vec::new()) };
         if self.known.get(&run.project).is_none_or(|(of, _)| *of != tip) {
@@ -126,7 +131,7 @@ async fn started(
     default: &RefName,
     tip: &Sha,
 ) -> anyhow::Result<Vec<Begun>> {
-    let (_, branch) = short_ref(&run.git_ref);
+    let branch = head_branch(run);
     let trigger = TriggerEvent::WorkflowRun { workflow: &run.workflow.name, action, head_branch: branch };
     let payload = json!({
         "action": action,
@@ -150,6 +155,7 @@ async fn started(
         actor: &run.actor,
         title: run.title.clone(),
         inputs: Value::Null,
+        held: None,
     };
     start_all(ctx, &run.project, files, &trigger, &cause).await
 }

@@ -14,6 +14,7 @@ use windlass_source::RefState;
 use crate::context::Context;
 use crate::delivery::environment_id;
 use crate::runs::approvals::{ApprovalDoc, ApprovalState, approval_id};
+use crate::runs::trust;
 
 /// What the gate says.
 pub(crate) enum Verdict {
@@ -32,6 +33,9 @@ enum Missing {
 /// Asks the gate of a job's environment; what waits for an approval has one asked for.
 pub(crate) async fn ask(ctx: &Context, run: &Run, job: &Job) -> anyhow::Result<Verdict> {
     let Some(name) = &job.environment else { return Ok(Verdict::Open) };
+    if run.untrusted {
+        return Ok(Verdict::Closed(trust::NO_ENVIRONMENT.to_owned()));
+    }
     let environment: EnvironmentName = match name.parse() {
         Ok(environment) => environment,
         Err(e) => return Ok(Verdict::Closed(format!("`environment: {name}`: {e}"))),
@@ -111,6 +115,7 @@ async fn decide(
         approvals: given,
         passed: &passed,
         since,
+        evidence: (digests, &windlass_delivery::Evidence::default()),
     };
     match gate::evaluate(rules, &request, ctx.now()) {
         Gate::Open => Ok(Verdict::Open),
@@ -150,6 +155,9 @@ pub(crate) async fn admits(
     environment: &EnvironmentName,
     digests: &Digests,
 ) -> anyhow::Result<Result<(), String>> {
+    if run.untrusted {
+        return Ok(Err(trust::NO_ENVIRONMENT.to_owned()));
+    }
     let rules = match rules_of(ctx, run, environment).await? {
         Ok(Some(rules)) => rules,
         Ok(None) => return Ok(Ok(())),

@@ -88,7 +88,8 @@ pub(crate) fn short_ref(name: &str) -> (&'static str, &str) {
     match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/tags/")) {
         (Some(branch), _) => ("branch", branch),
         (_, Some(tag)) => ("tag", tag),
-        _ => ("branch", name),
+        // The merge of a change goes by its number, as on GitHub.
+        _ => ("branch", name.strip_prefix("refs/pull/").unwrap_or(name)),
     }
 }
 
@@ -112,7 +113,6 @@ pub(crate) fn github(
         "ref": name,
         "ref_name": short,
         "ref_type": kind,
-        "ref_protected": false,
         "sha": cause.sha,
         "base_ref": cause.base_ref,
         "head_ref": cause.head_ref,
@@ -138,9 +138,17 @@ pub(crate) fn github(
     })
 }
 
+/// The branch that a run is of: a change's own, not what it is proposed for.
+pub(crate) fn head_branch(run: &Run) -> &str {
+    match run.github["head_ref"].as_str().filter(|_| run.event == "pull_request") {
+        Some(head) if !head.is_empty() => head,
+        _ => short_ref(&run.git_ref).1,
+    }
+}
+
 /// `workflow_run`: another workflow's run, as it stood when `action` happened to it.
 pub(crate) fn run_json(ctx: &Context, run: &Run, action: &str) -> Value {
-    let (_, branch) = short_ref(&run.git_ref);
+    let branch = head_branch(run);
     let url = format!("{}/runs/{}", ctx.endpoint.url, run.id);
     let status = match action {
         "completed" => "completed",
@@ -154,7 +162,10 @@ pub(crate) fn run_json(ctx: &Context, run: &Run, action: &str) -> Value {
         "name": run.workflow.name,
         "display_title": run.title,
         "head_branch": branch,
-        "head_sha": run.sha,
+        "head_sha": match run.event.as_str() {
+            "pull_request" => run.github["event"]["pull_request"]["head"]["sha"].clone(),
+            _ => json!(run.sha),
+        },
         "head_commit": run.github["event"]["head_commit"],
         "path": run.workflow.file,
         "run_number": run.number,
@@ -171,7 +182,10 @@ pub(crate) fn run_json(ctx: &Context, run: &Run, action: &str) -> Value {
         "updated_at": time(run.finished_at().unwrap_or_else(|| ctx.now())),
         "actor": person(&run.actor),
         "triggering_actor": person(&run.actor),
-        "head_repository": run.github["event"]["repository"],
+        "head_repository": match run.event.as_str() {
+            "pull_request" => run.github["event"]["pull_request"]["head"]["repo"].clone(),
+            _ => run.github["event"]["repository"].clone(),
+        },
         "repository": run.github["event"]["repository"],
     })
 }

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::runs::approvals;
 use crate::runs::engine::EngineError;
 use crate::runs::gates::{self, Verdict};
-use crate::runs::{follow, schedule};
+use crate::runs::{changes, follow, schedule};
 
 /// Keeps runs going until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
@@ -83,6 +83,9 @@ async fn tend(ctx: &Context, run: &Run, gates: bool) -> Result<(), EngineError> 
         tracing::warn!(run = %run.id, ?event, "a limit of a run has passed");
         happen(ctx, run.id, event).await?;
     }
+    if let RunState::Held { .. } = run.state {
+        return changes::tend_held(ctx, run).await;
+    }
     if let RunState::Waiting { group } = &run.state {
         let member = Member { run: run.id, job: None };
         let manner = run.group.as_ref().map(|g| g.manner).unwrap_or_default();
@@ -102,7 +105,7 @@ async fn tend(ctx: &Context, run: &Run, gates: bool) -> Result<(), EngineError> 
 }
 
 /// Lets an event happen, unless something else was first.
-async fn happen(ctx: &Context, run: RunId, event: RunEvent) -> Result<(), EngineError> {
+pub(crate) async fn happen(ctx: &Context, run: RunId, event: RunEvent) -> Result<(), EngineError> {
     match ctx.apply(run, event).await {
         Ok(_) | Err(EngineError::Invalid(_)) => Ok(()),
         Err(e) => Err(e),

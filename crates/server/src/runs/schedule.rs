@@ -150,6 +150,7 @@ async fn begin_at(
         actor: &Actor::System,
         title: commit.map_or_else(|| file.path.clone(), |c| c.subject),
         inputs: serde_json::Value::Null,
+        held: None,
     };
     begin(ctx, project, file, cause).await
 }

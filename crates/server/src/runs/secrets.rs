@@ -10,7 +10,7 @@ use crate::context::Context;
 
 impl Context {
     /// The secrets of a job: the project's and its environment's; in a called workflow the project's as far as the
-    /// caller hands them on. `token` is what `secrets.GITHUB_TOKEN` means there.
+    /// caller hands them on. An untrusted run gets none. `token` is what `secrets.GITHUB_TOKEN` means there.
     pub(crate) async fn secrets_of(
         &self,
         run: &Run,
@@ -18,6 +18,10 @@ impl Context {
         environment: Option<&EnvironmentName>,
         token: &Secret<String>,
     ) -> Result<BTreeMap<String, Secret<String>>, Problem> {
+        if run.untrusted {
+            // What is not there is empty in an expression, as on GitHub.
+            return Ok(BTreeMap::new());
+        }
         let whole = self.job_secrets(&run.project, environment).await?;
         if job.parent.is_none() {
             return Ok(whole);

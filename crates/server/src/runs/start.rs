@@ -13,11 +13,12 @@ use windlass_workflow::trigger::TriggerEvent;
 
 use crate::context::Context;
 use crate::runs::called;
+use crate::runs::changes::{Changes, Moved};
 use crate::runs::engine::ledger_events;
 use crate::runs::payload::{
     NO_COMMIT, commit_json, github, login, message, person, repository_json, short_ref,
 };
-use crate::runs::proposal::{self, Proposal};
+use crate::runs::trust;
 use crate::source::LARGEST_TEXT;
 
 /// The owner part of `owner/repository`, where workflows expect one.
@@ -67,6 +68,9 @@ pub(crate) struct Cause<'a> {
     pub(crate) actor: &'a Actor,
     pub(crate) title: String,
     pub(crate) inputs: Value,
+    /// Why the run waits for an approval before anything of it begins: it is of a change that somebody proposed who may
+    /// not write, and is not trusted ever after either.
+    pub(crate) held: Option<&'a str>,
 }
 
 /// A run that is not kept yet, with its ledger events.
@@ -109,33 +113,56 @@ pub(crate) async fn start_all(
     Ok(started)
 }
 
-/// The runs that a moved ref starts, with their ledger events; to be kept with the move.
+/// The runs that a moved ref starts, with their ledger events; to be kept with the move, and with `changes`.
 pub(crate) async fn start_for_push(
     ctx: &Context,
     repository: &Repository,
     pushed: &Pushed,
+    changes: &mut Changes,
 ) -> anyhow::Result<Vec<Begun>> {
-    let Some(new) = &pushed.update.new else { return start_for_deletion(ctx, repository, pushed).await };
+    let moved = Moved { ctx, repository, pushed };
+    let update = &pushed.update;
+    if update.name.as_branch().is_none() && update.name.as_tag().is_none() {
+        return moved.proposed(changes).await;
+    }
+    let Some(new) = &update.new else { return start_for_deletion(&moved, changes).await };
     let Some(commit) = repository.commit(new).await? else { return Ok(Vec::new()) };
-    let name = pushed.update.name.as_str();
     let tip = &commit.sha;
     let default = repository.default_branch().await?;
-    let against_default = match pushed.update.name.as_branch() {
-        Some(_) if pushed.update.name != default => change_base(repository, &default, tip).await?,
+    let against_default = match update.name.as_branch() {
+        Some(_) if update.name != default => change_base(repository, &default, tip).await?,
         _ => None,
     };
+    let mut started = start_for_commit(&moved, &commit, &default, against_default.as_ref()).await?;
+    if let (Some(branch), Some(_)) = (update.name.as_branch(), against_default) {
+        started.extend(moved.branch(changes, branch, &default, &commit).await?);
+    }
+    if let Some(branch) = update.name.as_branch() {
+        started.extend(moved.base(changes, branch).await?);
+    }
+    Ok(started)
+}
+
+/// The runs of `push` and `create` that the new commit of a branch or a tag starts.
+async fn start_for_commit(
+    moved: &Moved<'_>,
+    commit: &Commit,
+    default: &RefName,
+    against_default: Option<&Sha>,
+) -> anyhow::Result<Vec<Begun>> {
+    let Moved { ctx, repository, pushed } = *moved;
     // A new branch is compared with where it left the default branch.
-    let before = pushed.update.old.clone().or_else(|| against_default.clone());
-    let files = changed(repository, before.as_ref(), tip).await;
-    let text = message(&commit);
+    let before = pushed.update.old.as_ref().or(against_default);
+    let files = changed(repository, before, &commit.sha).await;
+    let text = message(commit);
     let push = TriggerEvent::Push {
-        git_ref: name,
+        git_ref: pushed.update.name.as_str(),
         deleted: false,
         changed_files: files.as_deref(),
         head_commit_message: &text,
     };
     let mut started = Vec::new();
-    let all = workflows(repository, tip).await?;
+    let all = workflows(repository, &commit.sha).await?;
     let mut payload: Option<Value> = None;
     for file in &all {
         // An invalid file cannot say what it runs on: its failure is shown on every push to a branch.
@@ -143,41 +170,25 @@ pub(crate) async fn start_for_push(
             file.workflow().map_or(pushed.update.name.as_branch().is_some(), |w| w.on.decide(&push).run);
         if runs {
             if payload.is_none() {
-                let made = push_payload(ctx, repository, pushed, &commit, before.as_ref(), default.short());
+                let made = push_payload(ctx, repository, pushed, commit, before, default.short());
                 payload = Some(made.await?);
             }
-            let cause = of_commit("push", payload.clone().unwrap_or_default(), pushed, &commit);
+            let cause = of_commit("push", payload.clone().unwrap_or_default(), pushed, commit);
             started.push(begin(ctx, &pushed.project, file, cause).await?);
         }
     }
     if pushed.update.old.is_none() {
         let event = TriggerEvent::Activity { event: "create", action: None, branch: None };
         let payload = ref_payload(ctx, pushed, default.short());
-        let cause = of_commit("create", payload, pushed, &commit);
+        let cause = of_commit("create", payload, pushed, commit);
         started.extend(start_all(ctx, &pushed.project, &all, &event, &cause).await?);
-    }
-    if let (Some(branch), Some(base)) = (pushed.update.name.as_branch(), against_default) {
-        let files = changed(repository, Some(&base), tip).await;
-        let proposal = Proposal {
-            action: if pushed.update.old.is_none() { "opened" } else { "synchronize" },
-            branch,
-            base: &base,
-            default: default.short(),
-            commit: &commit,
-            files: files.as_deref(),
-            merged: false,
-        };
-        started.extend(proposal::start(ctx, repository, pushed, &all, &proposal).await?);
     }
     Ok(started)
 }
 
 /// The runs that a deleted ref starts: `delete`, from the default branch; and the end of what its branch proposed.
-async fn start_for_deletion(
-    ctx: &Context,
-    repository: &Repository,
-    pushed: &Pushed,
-) -> anyhow::Result<Vec<Begun>> {
+async fn start_for_deletion(moved: &Moved<'_>, changes: &mut Changes) -> anyhow::Result<Vec<Begun>> {
+    let Moved { ctx, repository, pushed } = *moved;
     let Some((default, tip)) = default_tip(repository).await? else { return Ok(Vec::new()) };
     let Some(commit) = repository.commit(&tip).await? else { return Ok(Vec::new()) };
     let event = TriggerEvent::Activity { event: "delete", action: None, branch: None };
@@ -191,26 +202,12 @@ async fn start_for_deletion(
         actor: &pushed.pusher,
         title: commit.subject.clone(),
         inputs: Value::Null,
+        held: None,
     };
     let all = workflows(repository, &tip).await?;
     let mut started = start_all(ctx, &pushed.project, &all, &event, &cause).await?;
-    if let (Some(branch), Some(old)) = (pushed.update.name.as_branch(), &pushed.update.old)
-        && pushed.update.name != default
-        && let Some(commit) = repository.commit(old).await?
-    {
-        let base = repository.merge_base(&tip, old).await?.unwrap_or_else(|| tip.clone());
-        let proposal = Proposal {
-            action: "closed",
-            branch,
-            base: &base,
-            default: default.short(),
-            commit: &commit,
-            files: None,
-            merged: repository.is_ancestor(old, &tip).await?,
-        };
-        started.extend(
-            proposal::start(ctx, repository, pushed, &workflows(repository, old).await?, &proposal).await?,
-        );
+    if let Some(branch) = pushed.update.name.as_branch() {
+        started.extend(moved.branch_deleted(changes, branch, &tip).await?);
     }
     Ok(started)
 }
@@ -222,7 +219,8 @@ async fn change_base(repository: &Repository, default: &RefName, tip: &Sha) -> a
     Ok(base.filter(|base| base != tip))
 }
 
-async fn changed(repository: &Repository, from: Option<&Sha>, to: &Sha) -> Option<Vec<String>> {
+/// The files in which two commits differ, unless they are too many to be known.
+pub(crate) async fn changed(repository: &Repository, from: Option<&Sha>, to: &Sha) -> Option<Vec<String>> {
     match repository.changed_files(from, to, MOST_FILES).await {
         Ok(files) if !files.truncated => Some(files.paths),
         _ => None,
@@ -241,6 +239,7 @@ fn of_commit<'a>(event: &'a str, payload: Value, pushed: &'a Pushed, commit: &'a
         actor: &pushed.pusher,
         title: commit.subject.clone(),
         inputs: Value::Null,
+        held: None,
     }
 }
 
@@ -304,6 +303,9 @@ pub(crate) async fn begin(
     let number = ctx.store.next_number(&format!("run/{project}/{}", file.path)).await?;
     let id = RunId::new(&ctx.ids);
     let variables: BTreeMap<String, String> = ctx.job_variables(project, None).await?;
+    let default = ctx.repositories.get(project)?.default_branch().await?;
+    let mut context = github(ctx, project, file, &cause, id, number);
+    context["ref_protected"] = json!(is_protected(&default, cause.git_ref));
     let new = NewRun {
         id,
         project: project.clone(),
@@ -312,7 +314,7 @@ pub(crate) async fn begin(
         text: file.text.clone(),
         title: cause.title.clone(),
         event: cause.event.to_owned(),
-        github: github(ctx, project, file, &cause, id, number),
+        github: context,
         git_ref: cause.git_ref.to_owned(),
         sha: cause.sha.to_owned(),
         actor: cause.actor.clone(),
@@ -321,7 +323,20 @@ pub(crate) async fn begin(
         called: called::load(ctx, project, cause.sha, file).await?,
     };
     let now = ctx.now();
-    let (run, actions) = Run::new(new, now, &mut || JobId::new(&ctx.ids));
-    let events = ledger_events(&run, &actions, now);
+    let new_id = &mut || JobId::new(&ctx.ids);
+    let (mut run, actions) = match cause.held {
+        Some(reason) => Run::untrusted(new, reason, now, new_id),
+        None => Run::new(new, now, new_id),
+    };
+    let mut events = ledger_events(&run, &actions, now);
+    if run.untrusted {
+        events.push(trust::restrict(&mut run, now));
+    }
     Ok((run, events))
+}
+
+/// Whether only those who may write to the project say what is on a ref. Until there are rules for branches, that is the
+/// default branch.
+fn is_protected(default: &RefName, git_ref: &str) -> bool {
+    default.as_str() == git_ref
 }

@@ -29,6 +29,11 @@ pub(crate) fn summary(run: &Run) -> api::RunSummary {
         workflow: run.workflow.name.clone(),
         workflow_file: run.workflow.file.clone(),
         title: run.title.clone(),
+        waits_for: match &run.state {
+            RunState::Held { reason } => Some(reason.clone()),
+            _ => None,
+        },
+        untrusted: run.untrusted,
         event: run.event.clone(),
         git_ref: run.git_ref.clone(),
         sha: run.sha.clone(),
@@ -50,9 +55,14 @@ pub(crate) fn detail(run: &Run) -> api::RunDetail {
         column: f.column,
         message: f.message.clone(),
     };
+    let held = match &run.state {
+        RunState::Held { reason } => Some(reason),
+        _ => None,
+    };
+    let shown = |of: &Job| api::JobView { reason: held.cloned().or(job(of).reason), ..job(of) };
     api::RunDetail {
         summary: summary(run),
-        jobs: run.jobs.iter().map(job).collect(),
+        jobs: run.jobs.iter().map(shown).collect(),
         diagnostics: run.diagnostics.iter().map(finding).collect(),
         artifacts: Vec::new(),
         deployments: Vec::new(),

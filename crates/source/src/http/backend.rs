@@ -16,8 +16,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use windlass_kernel::ProjectName;
 
-use super::{Gate, HttpLimits, Service};
-use crate::hook::variable;
+use super::{Gate, HttpLimits, Reach, Service};
+use crate::hook::{EVERYTHING, variable};
 use crate::{Repositories, Repository, SourceError, git};
 
 const CHUNK: usize = 64 * 1024;
@@ -32,6 +32,7 @@ pub(super) struct Call<'a> {
     pub(super) service: Service,
     pub(super) path: &'a str,
     pub(super) pusher: String,
+    pub(super) reach: Reach,
     pub(super) push: String,
     pub(super) limits: HttpLimits,
 }
@@ -42,6 +43,10 @@ impl Call<'_> {
         let config = [
             ("core.hooksPath", self.repositories.hooks().to_string_lossy().into_owned()),
             ("receive.maxInputSize", self.limits.push_bytes.to_string()),
+            ("receive.procReceiveRefs", "refs/for".to_owned()),
+            // Ours alone: nobody pushes to them, and a push of everything does not try to delete them.
+            ("receive.hideRefs", "refs/changes".to_owned()),
+            ("receive.hideRefs", "refs/pull".to_owned()),
         ];
         let settings = self.repositories.config();
         let mut command = Command::new("git");
@@ -63,6 +68,7 @@ impl Call<'_> {
             .env(variable::PUSHER, &self.pusher)
             .env(variable::PUSH, &self.push)
             .env(variable::PAGES, &settings.pages)
+            .env(variable::REACH, if self.reach == Reach::Everything { EVERYTHING } else { "changes" })
             .current_dir(self.repositories.root())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

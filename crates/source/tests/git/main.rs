@@ -1,5 +1,6 @@
 //! Repositories, served to and read with the real `git`.
 
+mod proposing;
 mod reading;
 mod serving;
 mod world;

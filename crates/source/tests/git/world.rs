@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use windlass_identity::{Action, Principal, Resource, Role, authorize};
 use windlass_kernel::{ProjectName, Secret};
-use windlass_source::{Gate, HttpLimits, Refusal, Repositories, RepositoriesConfig, SmartHttp};
+use windlass_source::{Gate, HttpLimits, Reach, Refusal, Repositories, RepositoriesConfig, SmartHttp};
 
-/// Lets in `ada` (member) and `vera` (viewer) with the password `token`.
+/// Lets in `ada` (member), `eve` (contributor) and `vera` (viewer) with the password `token`.
 #[derive(Default)]
 pub(crate) struct TestGate {
     pub(crate) projects: Mutex<Vec<ProjectName>>,
@@ -22,6 +22,7 @@ impl Gate for TestGate {
     async fn authenticate(&self, user: &str, password: &Secret<String>) -> Option<Principal> {
         let role = match user {
             "ada" => Role::Member,
+            "eve" => Role::Contributor,
             "vera" => Role::Viewer,
             _ => return None,
         };
@@ -32,8 +33,14 @@ impl Gate for TestGate {
         Ok(authorize(principal, Action::ReadCode, &Resource::Project(project.clone()))?)
     }
 
-    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {
-        Ok(authorize(principal, Action::PushCode, &Resource::Project(project.clone()))?)
+    async fn may_push(&self, principal: &Principal, project: &ProjectName) -> Result<Reach, Refusal> {
+        let project = Resource::Project(project.clone());
+        if authorize(principal, Action::PushCode, &project).is_ok() {
+            return Ok(Reach::Everything);
+        }
+        authorize(principal, Action::ProposeChange, &project)
+            .or_else(|_| authorize(principal, Action::PushCode, &project))?;
+        Ok(Reach::Changes)
     }
 
     async fn ensure_project(&self, principal: &Principal, project: &ProjectName) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use windlass_api as wire;
 
+use super::runs::Window;
 use crate::Page;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
@@ -23,6 +24,8 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(commit))
         .routes(routes!(files))
         .routes(routes!(compare))
+        .routes(routes!(changes))
+        .routes(routes!(close_change))
 }
 
 /// Which commits.
@@ -151,4 +154,25 @@ async fn or_default(web: &Web, caller: &Caller, project: &str, reference: Option
         Some(reference) => Ok(reference),
         None => Ok(web.platform.project(&caller.who, project).await?.default_branch),
     }
+}
+
+/// The changes of a project, newest first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/changes", tag = "source", params(Window), responses((status = 200, body = Vec<wire::ChangeView>)))]
+async fn changes(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(project): Path<String>,
+    Query(window): Query<Window>,
+) -> Reply<Json<Vec<wire::ChangeView>>> {
+    Ok(Json(web.platform.changes(&caller.who, &project, &window.into()).await?))
+}
+
+/// Closes a change that is not to be merged.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/changes/{number}/close", tag = "source", responses((status = 200, body = wire::ChangeView)))]
+async fn close_change(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((project, number)): Path<(String, u64)>,
+) -> Reply<Json<wire::ChangeView>> {
+    Ok(Json(web.platform.close_change(&caller.who, &project, number).await?))
 }

@@ -3,11 +3,13 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::response::{IntoResponse as _, Redirect};
+use axum::routing::{get, post};
 use serde::Deserialize;
 use windlass_api as wire;
+use windlass_identity::{Action, Resource, authorize};
 
-use crate::page::{Chrome, Shown, Visitor, show};
+use crate::page::{Chrome, Posted, Shown, Visitor, show};
 use crate::pages::assets;
 use crate::state::Web;
 use crate::view::Raw;
@@ -21,6 +23,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/projects/{project}/commits/{sha}", get(commit))
         .route("/projects/{project}/branches", get(branches))
         .route("/projects/{project}/changes", get(changes))
+        .route("/projects/{project}/changes/{number}/close", post(close))
         .route("/projects/{project}/compare", get(compare))
 }
 
@@ -117,8 +120,13 @@ struct ChangesPage {
     chrome: Chrome,
     project: wire::ProjectView,
     tab: &'static str,
+    /// Those with a number, newest first.
+    numbered: Vec<wire::ChangeView>,
     changes: Vec<Change>,
     cut: bool,
+    mine: String,
+    /// Whether the visitor may close what others proposed.
+    writes: bool,
 }
 
 #[derive(Template)]
@@ -310,8 +318,17 @@ async fn changes(State(web): State<Web>, visitor: Visitor, Path(name): Path<Stri
             branch,
         });
     }
+    let numbered = web.platform.changes(who, &name, &Page { limit: CHANGES, before: None }).await?;
+    let mine = who.actor.to_string();
+    let writes =
+        name.parse().is_ok_and(|own| authorize(who, Action::PushCode, &Resource::Project(own)).is_ok());
     let chrome = visitor.chrome(format!("{name}: changes"), "projects").live(&name, 0);
-    show(&ChangesPage { chrome, project, tab: "changes", changes, cut })
+    show(&ChangesPage { chrome, project, tab: "changes", numbered, changes, cut, mine, writes })
+}
+
+async fn close(State(web): State<Web>, Path((name, number)): Path<(String, u64)>, posted: Posted) -> Shown {
+    web.platform.close_change(&posted.visitor.who, &name, number).await?;
+    Ok(Redirect::to(&format!("/projects/{}/changes", view::encode(&name))).into_response())
 }
 
 async fn compare(

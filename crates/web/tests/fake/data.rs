@@ -108,6 +108,8 @@ impl Data {
             workflow: self.t("ci"),
             workflow_file: ".github/workflows/ci.yml".into(),
             title: self.t(title),
+            waits_for: None,
+            untrusted: false,
             event: "push".into(),
             git_ref: format!("refs/heads/{}", if id == RED { self.branch() } else { "main".into() }),
             sha: Self::sha(1),
@@ -321,6 +323,7 @@ impl Data {
             digest: Digest::sha256(b"report").to_string(),
             created_at: self.ago(60),
             expires_at: self.ago(-86_400 * 30),
+            untrusted: true,
         }]
     }
 
@@ -403,6 +406,7 @@ impl Data {
             run: RUN.into(),
             project: "tasks".into(),
             environment: environment.into(),
+            change: None,
             state: state.into(),
             reviewers: vec!["ana".into(), self.t("ben")],
             wanted: u32::from(pending),

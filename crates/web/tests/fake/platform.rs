@@ -238,6 +238,14 @@ impl Platform for Fake {
         self.known(project)?;
         Ok((self.data.commits(), self.data.files()))
     }
+    async fn changes(&self, _: &Principal, project: &str, _: &Page) -> Answer<Vec<api::ChangeView>> {
+        self.known(project)?;
+        Ok(self.data.changes())
+    }
+    async fn close_change(&self, _: &Principal, project: &str, number: u64) -> Answer<api::ChangeView> {
+        self.note(format!("close {project} {number}"));
+        Ok(self.data.changes().remove(0))
+    }
     async fn runs(&self, _: &Principal, project: Option<&str>, page: &Page) -> Answer<Vec<api::RunSummary>> {
         self.note(format!("runs {} {:?}", page.limit, page.before));
         Ok(if project.is_some_and(|p| p != "tasks") { Vec::new() } else { self.data.runs() })

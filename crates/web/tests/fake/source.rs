@@ -23,6 +23,27 @@ impl Data {
         ]
     }
 
+    /// A change from outside that waits, one of the project's own that conflicts, one that is over.
+    pub(crate) fn changes(&self) -> Vec<ChangeView> {
+        let one = |number: u64, outside: bool, state: &str| ChangeView {
+            project: "tasks".into(),
+            number,
+            title: self.t("Search tasks by words in the title"),
+            author: self.t("eve"),
+            base: "main".into(),
+            head_name: self.t("eve/search"),
+            head: Self::sha(2),
+            merge: outside.then(|| Self::sha(3)),
+            conflicts: if outside { Vec::new() } else { vec![self.t("src/main.rs")] },
+            outside,
+            state: state.into(),
+            approved: false,
+            opened_at: self.ago(4000),
+            updated_at: self.ago(400),
+        };
+        vec![one(9, true, "open"), one(8, false, "open"), one(7, true, "merged")]
+    }
+
     pub(crate) fn commits(&self) -> Vec<CommitView> {
         (1..6).map(|n| self.commit_view(n)).collect()
     }

@@ -1,0 +1,8 @@
+//! Real builds in real sandboxes, over a base image that is made here.
+
+mod cache;
+mod context;
+mod fixture;
+mod hostile;
+mod outputs;
+mod steps;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
-    account, approve, audit, bench, change, credential, deliver, demo, down, eval, lint, local, logs,
-    project, run, service, setting, status, up,
+    account, approve, audit, bench, change, credential, deliver, demo, down, eval, except, image, key, lint,
+    local, logs, project, run, service, setting, status, up, vulndb,
 };
 
 const EXAMPLES: &str = "\
@@ -52,6 +52,14 @@ pub(crate) enum Command {
     Env(deliver::Env),
     Approve(approve::Approve),
     #[command(subcommand)]
+    Deployment(except::Deployment),
+    #[command(subcommand)]
+    Image(image::Image),
+    #[command(subcommand)]
+    Key(key::Key),
+    #[command(subcommand, name = "vulndb")]
+    VulnDb(vulndb::VulnDb),
+    #[command(subcommand)]
     Service(service::Service),
     #[command(subcommand)]
     Secret(setting::Secret),
@@ -95,6 +103,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Release(c) => deliver::release(global, c).await,
         Command::Env(c) => deliver::env(global, c).await,
         Command::Approve(c) => approve::run(global, c).await,
+        Command::Deployment(c) => except::run(global, c).await,
+        Command::Image(c) => image::run(global, c).await,
+        Command::Key(c) => key::run(global, c).await,
+        Command::VulnDb(c) => vulndb::run(global, c).await,
         Command::Service(c) => service::run(global, c).await,
         Command::Secret(c) => setting::secret(global, c).await,
         Command::Variable(c) => setting::variable(global, c).await,

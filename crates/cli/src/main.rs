@@ -16,7 +16,10 @@ mod deliver;
 mod demo;
 mod down;
 mod eval;
+mod except;
 mod failure;
+mod image;
+mod key;
 mod lint;
 mod live;
 mod load;
@@ -31,6 +34,7 @@ mod status;
 mod sweep;
 mod tree;
 mod up;
+mod vulndb;
 mod watch;
 
 use std::process::ExitCode;

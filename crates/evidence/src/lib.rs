@@ -14,6 +14,7 @@ mod statement;
 mod version;
 mod vulndb;
 mod vulns;
+mod words;
 
 use windlass_kernel::Digest;
 

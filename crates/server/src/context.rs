@@ -16,6 +16,7 @@ use windlass_secrets::Vault;
 use windlass_source::Repositories;
 
 use crate::data_dir::{DataDir, Endpoint};
+use crate::evidence::Evidence;
 use crate::gateway::Gateway;
 use crate::images::Images;
 use crate::observe::Telemetry;
@@ -47,6 +48,7 @@ pub(crate) struct Context {
     pub(crate) images: Arc<Images>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) results: Arc<Results>,
+    pub(crate) evidence: Arc<Evidence>,
     /// When the local runner last asked for work, in milliseconds since the Unix epoch.
     pub(crate) runner_seen: Arc<AtomicI64>,
     pub(crate) locks: Arc<Locks>,

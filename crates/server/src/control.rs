@@ -38,6 +38,7 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
     tasks.spawn(delivery::run(ctx.clone(), stop.clone()));
     tasks.spawn(observe::run(ctx.clone(), stop.clone()));
     tasks.spawn(crate::reports::run(ctx.clone(), stop.clone()));
+    tasks.spawn(crate::evidence::run(ctx.clone(), stop.clone()));
     tasks.spawn(tidy(ctx.clone(), stop.clone()));
     tasks.spawn(pokes(ctx.clone(), stop.clone()));
     let app = router(&ctx);
@@ -83,6 +84,7 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
         Err(_) => KeyEncryptionKey::from_file(&data.path("keys/secrets.key"), &*entropy)?,
     };
     let images = Images::open(&data, store.clone(), clock.clone(), entropy.clone(), &capabilities)?;
+    let evidence = crate::evidence::Evidence::open(&data)?;
     let results = Results::open(&data, clock.clone(), entropy.clone())?;
     let config =
         RepositoriesConfig { data: data.root().to_owned(), program: exe, pages: endpoint.url.clone() };
@@ -105,6 +107,7 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
         manifests: Arc::default(),
         images: Arc::new(images),
         results: Arc::new(results),
+        evidence: Arc::new(evidence),
         repositories,
         instances,
         capabilities,

@@ -8,6 +8,7 @@ mod context;
 mod control;
 mod data_dir;
 mod delivery;
+mod evidence;
 mod figures;
 mod gateway;
 mod images;

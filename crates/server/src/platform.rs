@@ -1,10 +1,11 @@
 //! `web::Platform` and `web::RunnerPlatform`, implemented: each call goes to the part of control that knows.
 
 mod code;
+mod evidence;
 mod people;
 mod runners;
 
-pub(crate) use runners::Runners;
+pub(crate) use runners::{Runners, assembly};
 
 use std::sync::Arc;
 

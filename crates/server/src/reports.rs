@@ -25,6 +25,7 @@ use documents::{
 };
 use junit::{MOST_CASES, Outcome};
 use sarif::Finding;
+pub(crate) use views::of_run;
 
 /// The reader's name in the store.
 const READER: &str = "reports";
@@ -90,6 +91,7 @@ pub(crate) async fn take_in(ctx: &Arc<Context>, at: &mut Option<u64>) -> Result<
         if written {
             ctx.store.set_cursor(READER, place).await?;
         }
+        ctx.evidence.reports_are_at(place);
         if entries.len() < ENTRIES {
             return Ok(());
         }

@@ -23,12 +23,13 @@ mod start;
 mod trust;
 mod view;
 
+pub(crate) use approvals::{ApprovalDoc as Approved, approved};
 pub(crate) use artifacts::{ArtifactDoc, Recorded, artifact_expiry, artifact_name};
 pub(crate) use caches::{CacheDoc, cache_key};
 pub(crate) use changes::Changes;
 #[cfg(test)]
 pub(crate) use follow::Follower;
-pub(crate) use gates::{admits, manifest_at};
+pub(crate) use gates::{admits, manifest_at, reviewers};
 pub(crate) use lease::{Bearer, report};
 #[cfg(test)]
 pub(crate) use rounds::look;

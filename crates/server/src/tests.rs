@@ -2,6 +2,7 @@
 
 mod crash;
 mod deliveries;
+mod evidence;
 mod genuine;
 mod logs;
 mod permissions;

@@ -5,6 +5,7 @@ mod about;
 mod accounts;
 mod compatible;
 mod delivery;
+mod evidence;
 mod reports;
 mod runner;
 mod runs;
@@ -46,6 +47,7 @@ const LARGEST_BODY: usize = 1 << 20;
         (name = "runs", description = "Workflows, runs, jobs, logs, artifacts"),
         (name = "reports", description = "Tests, coverage and findings that runs uploaded"),
         (name = "delivery", description = "Environments, releases, deployments, approvals"),
+        (name = "evidence", description = "What is known of images: statements, packages, vulnerabilities"),
         (name = "services", description = "What runs: instances, figures, logs"),
         (name = "settings", description = "Secrets and variables"),
         (name = "runner", description = "What runners and jobs call"),
@@ -62,6 +64,7 @@ pub(crate) fn router() -> (Router<Web>, OpenApi) {
         .merge(runs::routes())
         .merge(reports::routes())
         .merge(delivery::routes())
+        .merge(evidence::routes())
         .merge(services::routes())
         .merge(settings::routes())
         .merge(runner::routes())

@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod chart;
+mod evidence;
 mod extract;
 mod graph;
 mod log;
@@ -30,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use windlass_api::{ErrorCode, Problem};
 use windlass_kernel::Clock;
 
+pub use evidence::EvidencePlatform;
 pub use platform::{Answer, Credential, Download, Page, Platform, RunnerPlatform};
 pub use results::{
     BackendIds, DOWNLOADS, FoundCache, ISSUER, NewArtifact, Reserved, Results, Signature, StoredArtifact,
@@ -45,6 +47,7 @@ pub fn router(platform: Arc<dyn Platform>, runner: Arc<dyn RunnerPlatform>, cloc
     Router::new()
         .merge(api)
         .merge(ops::routes())
+        .merge(evidence::routes())
         .merge(pages::routes())
         .method_not_allowed_fallback(page::wrong_method)
         .layer(axum::middleware::from_fn(security::headers))

@@ -47,7 +47,7 @@ pub struct Download {
 
 /// The calls that people and programs make.
 #[async_trait]
-pub trait Platform: Send + Sync + 'static {
+pub trait Platform: crate::EvidencePlatform {
     // Who calls.
     /// Who shows this credential; `None` for one that is not known.
     async fn authenticate(&self, credential: Credential) -> Answer<Option<Principal>>;

@@ -96,6 +96,7 @@ impl Context {
         if manifest.environment(&environment).is_none() {
             return Err(Problem::invalid(format!("windlass.yml declares no environment {environment}")));
         }
+        self.evidence_of(&release).await?;
         let admitted = admits(self, run, &environment, &release.digests()).await;
         admitted
             .map_err(|e| internal("the environment's rules cannot be checked", &e))?
@@ -173,6 +174,22 @@ impl Context {
             return Err(Problem::invalid("no image was given: set the step's input `image`"));
         }
         Ok(images)
+    }
+
+    /// Lets statements be made about a release's images where there are none: pushed before this platform made any.
+    async fn evidence_of(&self, release: &Release) -> Answer<()> {
+        if release.manifest.environments.iter().all(|e| e.require.is_empty()) {
+            return Ok(());
+        }
+        for image in release.images.values() {
+            if let Some((repository, digest)) = split_reference(&image.reference) {
+                let known = crate::evidence::bring_up_to_date(self, &repository, &digest).await;
+                known.map_err(|e| {
+                    internal("the evidence of an image cannot be gathered", &format!("{e:#}"))
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// The run's release of these images: the same one for every environment it goes to.
@@ -303,6 +320,7 @@ impl Context {
                     release.number
                 ))
             })?;
+            self.evidence_of(&release).await?;
             let admitted = admits(self, &run.value, &environment, &release.digests()).await;
             admitted
                 .map_err(|e| internal("the environment's rules cannot be checked", &e))?

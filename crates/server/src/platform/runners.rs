@@ -9,10 +9,11 @@ use windlass_api as api;
 use windlass_api::runner as wire;
 use windlass_api::{ErrorCode, Problem};
 use windlass_identity::{Action, Principal};
+use windlass_kernel::{Batch, NewEvent};
 use windlass_oci::{AssembleError, AssembleSpec, Base, BlobError, ByteStream, RepositoryName, Tag};
 use windlass_web::{Answer, Download, RunnerPlatform};
 
-use crate::context::{Context, internal, parse};
+use crate::context::{Context, internal, parse, stored};
 
 /// Control as runners see it.
 #[derive(Clone, Debug)]
@@ -45,29 +46,52 @@ impl Context {
                 "a job of {project} may not build on {of}, which belongs to another project"
             )));
         }
-        let owner = wanted.user.as_deref().and_then(owner).unwrap_or((0, 0));
-        let spec = AssembleSpec {
-            tags: wanted.tags.iter().map(|t| parse::<Tag>(t)).collect::<Answer<_>>()?,
-            entrypoint: wanted.entrypoint,
-            cmd: wanted.cmd,
-            env: wanted.env,
-            workdir: wanted.workdir,
-            user: wanted.user,
-            expose: wanted.expose,
-            labels: wanted.labels,
-            owner,
-            ..AssembleSpec::new(base, repository.clone())
-        };
+        let spec = assembly(wanted, base, repository.clone())?;
         let files: ByteStream = Box::pin(
             body.into_data_stream().map(|chunk| chunk.map_err(|e| BlobError::Interrupted(e.to_string()))),
         );
         let built = self.images.assembler.assemble(&spec, files, &who.actor).await.map_err(assembled)?;
+        let event = NewEvent::new(
+            self.now(),
+            who.actor.clone(),
+            "image.built",
+            format!("{repository}@{}", built.digest),
+        )
+        .project(project)
+        .data(serde_json::json!({
+            "repository": repository,
+            "digest": built.digest,
+            "job": bearer.job.key,
+            "attempt": bearer.run.attempt,
+        }));
+        self.commit(Batch::new().event(event)).await.map_err(stored)?;
         Ok(wire::BuiltImage {
             reference: format!("{host}/{repository}@{}", built.digest),
             digest: built.digest.to_string(),
             size: built.size,
         })
     }
+}
+
+/// What to assemble, of what a job says.
+pub(crate) fn assembly(
+    wanted: wire::BuildImage,
+    base: Base,
+    repository: RepositoryName,
+) -> Answer<AssembleSpec> {
+    let owner = wanted.user.as_deref().and_then(owner).unwrap_or((0, 0));
+    Ok(AssembleSpec {
+        tags: wanted.tags.iter().map(|t| parse::<Tag>(t)).collect::<Answer<_>>()?,
+        entrypoint: wanted.entrypoint,
+        cmd: wanted.cmd,
+        env: wanted.env,
+        workdir: wanted.workdir,
+        user: wanted.user,
+        expose: wanted.expose,
+        labels: wanted.labels,
+        owner,
+        ..AssembleSpec::new(base, repository)
+    })
 }
 
 fn owner(user: &str) -> Option<(u32, u32)> {

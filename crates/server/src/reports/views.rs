@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use windlass_api as api;
 use windlass_api::Problem;
 use windlass_identity::{Action, Principal, Resource};
-use windlass_kernel::{ProjectName, Query, RunId, StoreExt as _};
+use windlass_kernel::{ProjectName, Query, RunId, StoreExt as _, Versioned};
 
 use super::documents::{CoverageHistory, FindingsHistory, Known, Point, ReportDoc, TestHistory, of_branch};
 use crate::context::{Context, may, may_project, parse, stored};
@@ -15,6 +15,16 @@ type Answer<T> = Result<T, Problem>;
 /// The most reports of a run and the most tests of a list that are told.
 const REPORTS: usize = 50;
 const TESTS: usize = 200;
+
+/// The reports of a run's present attempt, for statements about what it made.
+pub(crate) async fn of_run(ctx: &Context, run: RunId) -> anyhow::Result<api::RunReports> {
+    let query =
+        Query { parent: Some(run.to_string()), limit: REPORTS, newest_first: true, ..Query::default() };
+    let mut found = ctx.store.list::<ReportDoc>(&query).await?;
+    let newest = found.iter().map(|d| d.value.point.attempt).max();
+    found.retain(|d| Some(d.value.point.attempt) == newest);
+    ctx.told(&found).await.map_err(|problem| anyhow::anyhow!("{problem}"))
+}
 
 impl Context {
     /// The reports of a run; of uploads of one name the newest.
@@ -29,6 +39,12 @@ impl Context {
             return Ok(api::RunReports::default());
         };
         may(who, Action::ReadRuns, &Resource::Run { project: first.project.clone(), run: id })?;
+        self.told(&found).await
+    }
+
+    /// What reports say, newest first; of uploads of one name the newest.
+    async fn told(&self, found: &[Versioned<ReportDoc>]) -> Answer<api::RunReports> {
+        let Some(first) = found.first().map(|d| &d.value) else { return Ok(api::RunReports::default()) };
         let key = of_branch(&first.project, &first.branch);
         let failed = found.iter().any(|d| d.value.tests.as_ref().is_some_and(|t| !t.failures.is_empty()));
         let history = if failed {
@@ -38,7 +54,7 @@ impl Context {
         };
         let mut reports = api::RunReports::default();
         let mut seen = Vec::new();
-        for doc in &found {
+        for doc in found {
             let doc = &doc.value;
             if seen.contains(&doc.name.as_str()) {
                 continue;

@@ -8,8 +8,8 @@ use windlass_delivery::gate::{self, Approval};
 use windlass_delivery::{Digests, Rules};
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{
-    Actor, Batch, Document, EnvironmentName, NewEvent, ProjectName, Query, RunId, StoreError, StoreExt as _,
-    Timestamp, Versioned,
+    Actor, Batch, Digest, Document, EnvironmentName, NewEvent, ProjectName, Query, RunId, StoreError,
+    StoreExt as _, Timestamp, Versioned,
 };
 use windlass_pipeline::{Job, JobState, Run, WaitingFor};
 
@@ -189,6 +189,25 @@ impl Context {
         self.runs_changed.notify_one();
         Ok(approval.view(who))
     }
+}
+
+/// What people have let through: the approvals that are about this image.
+pub(crate) async fn approved(
+    ctx: &Context,
+    digest: &Digest,
+    project: Option<ProjectName>,
+) -> Result<Vec<ApprovalDoc>, StoreError> {
+    let Some(project) = project else { return Ok(Vec::new()) };
+    let query = Query {
+        parent: Some(project.to_string()),
+        states: vec!["approved".to_owned()],
+        newest_first: true,
+        limit: 200,
+        ..Query::default()
+    };
+    let found = ctx.store.list::<ApprovalDoc>(&query).await?;
+    let about = |approval: &ApprovalDoc| approval.digests.values().any(|d| d == digest);
+    Ok(found.into_iter().map(|a| a.value).filter(about).collect())
 }
 
 /// Withdraws the approvals that nothing waits for any more: the run was cancelled, or begun anew.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use windlass_delivery::gate::{self, Gate, Request, Rules};
-use windlass_delivery::{Deployment, DeploymentState, Digests, Manifest, Release, manifest};
+use windlass_delivery::{
+    Deployment, DeploymentState, Digests, Evidence, Manifest, Release, Reviewer, manifest,
+};
 use windlass_kernel::{
     Actor, Batch, EnvironmentName, NewEvent, ProjectName, Query, StoreExt as _, Timestamp,
 };
@@ -51,7 +53,39 @@ pub(crate) async fn ask(ctx: &Context, run: &Run, job: &Job) -> anyhow::Result<V
         None => Digests::new(),
     };
     let since = job.at_gate_since.unwrap_or(run.created_at);
-    decide(ctx, run, &rules, &digests, since, Missing::AskForIt).await
+    let wanted = Wanted { digests: &digests, images: &digests, since, missing: Missing::AskForIt };
+    decide(ctx, run, &rules, &wanted).await
+}
+
+/// What wants to pass.
+struct Wanted<'a> {
+    /// What an approval would be about.
+    digests: &'a Digests,
+    /// The images, as far as they are known.
+    images: &'a Digests,
+    since: Timestamp,
+    missing: Missing,
+}
+
+/// Who may approve what goes to an environment: nobody in particular, if the list is empty; or why that is not known.
+pub(crate) async fn reviewers(
+    ctx: &Context,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> anyhow::Result<Result<Vec<Reviewer>, String>> {
+    let default = ctx.repositories.get(project)?.default_branch().await?;
+    let refs = ctx.store.get::<RefState>(project.as_str()).await?;
+    let Some(tip) = refs.and_then(|r| r.value.refs.get(&default).map(|sha| sha.as_str().to_owned())) else {
+        return Ok(Err(format!("{project} has no default branch yet")));
+    };
+    Ok(match manifest_at(ctx, project, &tip).await? {
+        Some(Ok(manifest)) => match manifest.environment(environment) {
+            Some(declared) => Ok(declared.reviewers.clone()),
+            None => Err(format!("windlass.yml declares no environment {environment}")),
+        },
+        Some(Err(why)) => Err(why),
+        None => Err(format!("{project} has no windlass.yml")),
+    })
 }
 
 /// An environment's rules, or why they cannot be known. The default branch says them: were it the run's own commit,
@@ -91,14 +125,8 @@ async fn rules_of(
     })
 }
 
-async fn decide(
-    ctx: &Context,
-    run: &Run,
-    rules: &Rules,
-    digests: &Digests,
-    since: Timestamp,
-    missing: Missing,
-) -> anyhow::Result<Verdict> {
+async fn decide(ctx: &Context, run: &Run, rules: &Rules, wanted: &Wanted<'_>) -> anyhow::Result<Verdict> {
+    let Wanted { digests, images, since, missing } = *wanted;
     let id = approval_id(run.id, &rules.environment);
     let standing = ctx.store.get::<ApprovalDoc>(&id).await?;
     // An earlier attempt's approval does not count for this one.
@@ -108,16 +136,26 @@ async fn decide(
         Some(after) => succeeded_in(ctx, &run.project, after, digests).await?,
         None => Vec::new(),
     };
-    let request = Request {
+    let (nothing, unknown) = (Digests::new(), Evidence::default());
+    let mut request = Request {
         git_ref: &run.git_ref,
         pusher: &run.actor,
         digests,
         approvals: given,
         passed: &passed,
         since,
-        evidence: (digests, &windlass_delivery::Evidence::default()),
+        evidence: (&nothing, &unknown),
     };
-    match gate::evaluate(rules, &request, ctx.now()) {
+    let mut verdict = gate::evaluate(rules, &request, ctx.now());
+    // Evidence is read where it decides something: not again and again while people or time are waited for.
+    let waits = matches!(&verdict, Gate::Waiting { wanted, .. } if *wanted == 0 || current.is_some());
+    let evidence;
+    if !rules.require.is_empty() && !matches!(verdict, Gate::Closed { .. }) && !waits {
+        evidence = crate::evidence::facts(ctx, &run.project, &rules.environment, images).await?;
+        request.evidence = (images, &evidence);
+        verdict = gate::evaluate(rules, &request, ctx.now());
+    }
+    match verdict {
         Gate::Open => Ok(Verdict::Open),
         Gate::Closed { reason } => Ok(Verdict::Closed(reason)),
         Gate::Waiting { wanted, reasons, .. } => {
@@ -168,7 +206,8 @@ pub(crate) async fn admits(
     // The job that stands behind the gate has waited there; nothing that did not come through it goes on at once.
     let here = run.jobs.iter().filter(|job| job.environment.as_deref() == Some(environment.as_str()));
     let since = here.filter_map(|job| job.at_gate_since).max().unwrap_or_else(|| ctx.now());
-    Ok(match decide(ctx, run, &rules, &named, since, Missing::SayIt).await? {
+    let wanted = Wanted { digests: &named, images: digests, since, missing: Missing::SayIt };
+    Ok(match decide(ctx, run, &rules, &wanted).await? {
         Verdict::Open => Ok(()),
         Verdict::Closed(reason) => Err(reason),
         Verdict::Waiting if !rules.wait.is_zero() && rules.reviewers.is_empty() => Err(format!(

@@ -496,6 +496,7 @@ fn open(
         locks: Arc::default(),
         manifests: Arc::default(),
         images: Arc::new(images),
+        evidence: Arc::new(crate::evidence::Evidence::open(&data).unwrap()),
         results: Arc::new(Results::open(&data, clock.clone(), entropy.clone()).unwrap()),
         repositories: Repositories::open(config).unwrap(),
         instances: instances.clone(),

@@ -2,6 +2,7 @@
 
 #[path = "data.rs"]
 pub(crate) mod data;
+mod evidence;
 #[path = "reports.rs"]
 mod reports;
 #[path = "source.rs"]

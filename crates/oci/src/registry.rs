@@ -164,7 +164,9 @@ impl Registry {
     /// Lets blobs be read through a repository.
     pub async fn link(&self, repository: &RepositoryName, blobs: &[Digest]) -> Result<(), RegistryError> {
         let now = self.now();
-        blobs.iter().for_each(|digest| self.keeping.want(digest, now));
+        for digest in blobs {
+            self.keeping.want(digest, now);
+        }
         Ok(self.index.link_blobs(repository, blobs).await?)
     }
 
@@ -309,7 +311,9 @@ impl Registry {
             Manifest::Image(image) => image.layers.iter().chain([&image.config]).collect(),
             Manifest::Index(index) => index.manifests.iter().collect::<Vec<_>>(),
         };
-        named.into_iter().for_each(|d| self.keeping.want(&d.digest, self.now()));
+        for descriptor in named {
+            self.keeping.want(&descriptor.digest, self.now());
+        }
         let size = bytes.len() as u64;
         let upload = self.blobs.begin().await?;
         self.blobs.append(&upload, Some(0), crate::one_chunk(bytes)).await?;

@@ -66,7 +66,7 @@ impl Registry {
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(%digest, %repository, %error, "a rotten blob cannot be fetched anew")
+                    tracing::warn!(%digest, %repository, %error, "a rotten blob cannot be fetched anew");
                 }
             }
         }

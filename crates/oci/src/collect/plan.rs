@@ -216,7 +216,7 @@ impl<'a> Repository<'a> {
             let own = if tagged.contains(*digest) {
                 held.contains(*digest)
             } else {
-                !depends && !self.untagged_long(facts, record)
+                !depends && !Self::untagged_long(facts, record)
             };
             if own || roots.contains(*digest) || facts.fresh(record.pushed_at) || wanted(digest) {
                 work.push(digest);
@@ -236,7 +236,7 @@ impl<'a> Repository<'a> {
         live
     }
 
-    fn untagged_long(&self, facts: &Facts, record: &ManifestRecord) -> bool {
+    fn untagged_long(facts: &Facts, record: &ManifestRecord) -> bool {
         facts.rules.iter().filter(|r| r.repositories.matches(record.repository.as_str())).any(
             |rule| matches!(rule.kind, RuleKind::Untagged { days } if facts.older(record.pushed_at, days)),
         )

@@ -1,7 +1,7 @@
 //! The bench that the tests work on: a registry over a temporary folder, and people who may do different things.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,10 +12,10 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
-use windlass_kernel::{Actor, Digest, OsEntropy};
+use windlass_kernel::{Actor, Clock as _, Digest, OsEntropy};
 use windlass_oci::{
-    Access, Action, Assembler, Credential, FileBlobs, Grant, Puller, Registry, RegistryToken, RepositoryName,
-    StoreIndex, TokenSealer, UnpackLimits, Unpacker, WhiteoutStyle,
+    Access, Action, Assembler, Credential, FileBlobs, Grant, Puller, Registry, RegistryRule, RegistryToken,
+    RepositoryName, RouteLimits, RuleKind, StoreIndex, TokenSealer, UnpackLimits, Unpacker, WhiteoutStyle,
 };
 use windlass_testkit::TestClock;
 
@@ -28,6 +28,8 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) registry: Registry,
     pub(crate) access: Arc<People>,
+    limits: RouteLimits,
+    router: OnceLock<Router>,
 }
 
 /// `ada` may do all; `bob` may pull, and everything with `bob/…`; passwords are `NAME-token`.
@@ -55,11 +57,35 @@ impl Bench {
         let index = Arc::new(StoreIndex::new(store.clone(), clock.clone()));
         let registry = Registry::new(blobs.clone(), index, clock.clone());
         let sealer = TokenSealer::new(&OsEntropy, clock.clone(), Duration::from_mins(5));
-        Self { folder, store, blobs, clock, registry, access: Arc::new(People { sealer }) }
+        let access = Arc::new(People { sealer });
+        Self {
+            folder,
+            store,
+            blobs,
+            clock,
+            registry,
+            access,
+            limits: RouteLimits::default(),
+            router: OnceLock::new(),
+        }
+    }
+
+    /// With other limits for clients.
+    pub(crate) fn patient(self, patience: Duration, uploads: usize) -> Self {
+        Self { limits: RouteLimits { patience, uploads }, ..self }
+    }
+
+    /// Sets a rule.
+    pub(crate) async fn rule(&self, name: &str, repositories: &str, tags: &str, kind: RuleKind) {
+        let (repositories, tags) = (repositories.parse().unwrap(), tags.parse().unwrap());
+        let (set_at, set_by) = (self.clock.now(), Actor::System);
+        let rule = RegistryRule { name: name.to_owned(), repositories, tags, kind, set_at, set_by };
+        self.registry.index().set_rule(&rule).await.unwrap();
     }
 
     pub(crate) fn router(&self) -> Router {
-        windlass_oci::router(self.registry.clone(), self.access.clone())
+        let make = || windlass_oci::router_with(self.registry.clone(), self.access.clone(), self.limits);
+        self.router.get_or_init(make).clone()
     }
 
     pub(crate) fn assembler(&self) -> Assembler {

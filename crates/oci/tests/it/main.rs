@@ -4,6 +4,12 @@ mod assembling;
 mod bench;
 mod blobs;
 mod clients;
+mod collecting;
+#[path = "../conformance/sections.rs"]
+mod conformance;
+mod contract;
 mod http;
+mod mirroring;
+mod scrubbing;
 mod store;
 mod unpacking;

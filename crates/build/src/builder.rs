@@ -186,6 +186,7 @@ impl Builder {
         let request = &session.request;
         let inline = request.cache_to.contains(&CacheTo::Inline).then_some(&session.entries);
         let finished = finish(image, request, inline).await?;
+        self.store.keep_bytes(&finished.config)?;
         let (steps, cached) = session.counts();
         let mut outcome =
             Outcome { id: Some(finished.digest.clone()), steps, cached, size: finished.size, ..Outcome::default() };

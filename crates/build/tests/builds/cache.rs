@@ -10,7 +10,7 @@ use crate::fixture::{Heard, Site, open};
 async fn what_was_done_is_not_done_again() {
     let Some(site) = Site::with_steps("what_was_done").await else { return };
     let file = site.file("a", "1");
-    let dockerfile = "FROM base AS b\nCOPY a /a\nRUN cat /a > /b && date +%N > /when\nFROM base\nCOPY --from=b /b /b\nRUN date +%N > /last\n";
+    let dockerfile = "FROM base AS b\nCOPY a /a\nRUN cat /a > /b && cat /proc/sys/kernel/random/uuid > /when\nFROM base\nCOPY --from=b /b /b\nRUN cat /proc/sys/kernel/random/uuid > /last\n";
     let first = site.build(dockerfile).await.unwrap();
     let again = site.build(dockerfile).await.unwrap();
     assert_eq!((first.outcome.cached, again.outcome.cached), (0, 4));
@@ -24,7 +24,7 @@ async fn what_was_done_is_not_done_again() {
     let changed = site.build(dockerfile).await.unwrap();
     assert_eq!(changed.outcome.cached, 0);
     assert_eq!(changed.text("b"), "2");
-    let other_stage = dockerfile.replace("RUN cat", "ENV X=1\nRUN cat");
+    let other_stage = dockerfile.replacen("RUN cat", "ENV X=1\nRUN cat", 1);
     let same_files = site.build(&other_stage).await.unwrap();
     assert_eq!(same_files.outcome.cached, 3, "the copy's files are the same: copy and last step are known");
     let mut request = site.request(dockerfile);
@@ -57,7 +57,7 @@ async fn nothing_is_laid_out_for_what_is_known() {
 async fn two_builds_of_one_step_run_it_once() {
     let Some(site) = Site::with_steps("two_builds").await else { return };
     let other = open(site.temp.path()).await;
-    let request = site.request("FROM base\nRUN sleep 1; date +%N > /when\n");
+    let request = site.request("FROM base\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /when\n");
     let (heard, also) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
     let (a, b) =
         tokio::join!(site.builder.build(request.clone(), heard), other.build(request.clone(), also));
@@ -86,7 +86,7 @@ async fn the_same_digest_twice_without_a_cache() {
 async fn a_cache_in_a_folder_serves_another_store() {
     let Some(site) = Site::with_steps("a_cache_in_a_folder").await else { return };
     site.file("a", "1");
-    let dockerfile = "FROM base\nCOPY a /a\nRUN cat /a > /b; date +%N > /when\nRUN true\nRUN cat /when\n";
+    let dockerfile = "FROM base\nCOPY a /a\nRUN cat /a > /b; cat /proc/sys/kernel/random/uuid > /when\nRUN true\nRUN cat /when\n";
     let mut request = site.request(dockerfile);
     request.cache_to = vec![CacheTo::Local(site.path("exported"))];
     let first = site.run(request).await.unwrap();

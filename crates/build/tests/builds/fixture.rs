@@ -25,7 +25,7 @@ impl Heard {
     pub(crate) fn lines(&self) -> Vec<String> {
         let events = self.0.lock().unwrap();
         let line = |event: &Event| if let Event::Line { text, .. } = event { Some(text.clone()) } else { None };
-        events.iter().filter_map(line).collect()
+        events.iter().filter_map(line).filter(|line| !line.starts_with("writing image sha256:")).collect()
     }
 }
 

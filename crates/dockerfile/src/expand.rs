@@ -401,9 +401,9 @@ impl Walk<'_> {
             return name;
         }
         let number = self.rest.peek().is_some_and(char::is_ascii_digit);
-        while let Some(c) = self.rest.next_if(|c| {
-            if number { c.is_ascii_digit() } else { c.is_alphanumeric() || *c == '_' }
-        }) {
+        while let Some(c) =
+            self.rest.next_if(|c| if number { c.is_ascii_digit() } else { c.is_alphanumeric() || *c == '_' })
+        {
             name.push(c);
         }
         name

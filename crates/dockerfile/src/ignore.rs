@@ -35,7 +35,9 @@ pub enum IgnoreError {
     #[error("line {0}: '{1}' is no pattern: a [ is not closed, or a \\ stands at its end")]
     Broken(usize, String),
     /// Longer than [`LONGEST_PATTERN`], or more than [`MOST_PATTERNS`].
-    #[error("line {0}: there are more than {MOST_PATTERNS} patterns, or one of more than {LONGEST_PATTERN} bytes")]
+    #[error(
+        "line {0}: there are more than {MOST_PATTERNS} patterns, or one of more than {LONGEST_PATTERN} bytes"
+    )]
     TooMuch(usize),
 }
 

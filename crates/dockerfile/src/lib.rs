@@ -30,5 +30,7 @@ pub use ast::{Command, Dockerfile, Instruction, Stage, Word};
 pub use ignore::{Ignore, IgnoreError};
 pub use lint::lint;
 pub use parse::{Parsed, parse, parse_bytes};
-pub use plan::{Action, Base, ImageConfig, Options, Origin, PlannedStage, Platform, Step};
+pub use plan::{
+    Action, Base, ImageConfig, Options, Origin, Parent, Plan, PlannedStage, Platform, StageRun, Step,
+};
 pub use windlass_kernel::diagnostic::{self, Diagnostic, Position, Severity, Span};

@@ -72,7 +72,12 @@ impl<'a> Findings<'a> {
     fn new(file: &'a Dockerfile) -> Self {
         let texts = |words: &'a [crate::Word]| words.iter().map(|word| word.text.as_str()).collect();
         let directives = &file.directives;
-        Self { file, skipped: texts(&directives.skip), wanted: texts(&directives.experimental), found: Vec::new() }
+        Self {
+            file,
+            skipped: texts(&directives.skip),
+            wanted: texts(&directives.experimental),
+            found: Vec::new(),
+        }
     }
 
     /// Tells a finding, unless its rule is turned off, in the file or by the comment above the instruction.
@@ -116,6 +121,7 @@ pub fn lint(parsed: &Parsed, options: &Options, ignore: Option<&Ignore>) -> Vec<
     casing::check(file, &mut findings);
     written::check(file, &mut findings);
     heads::check(file, options, &mut findings);
+    all.extend(heads::near_stages(file, options));
     match Plan::new(file, options.clone()) {
         Ok(plan) => expanded::check(&plan, ignore, &mut findings, &mut all),
         Err(errors) => all.extend(errors),

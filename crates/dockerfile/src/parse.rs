@@ -18,8 +18,8 @@ use instruction::{Head, Read};
 use lines::{Lines, Logical};
 use place::Source;
 
-pub use flags::{FLAGS, FlagShape, Known};
 pub(crate) use directive::skipped_by;
+pub use flags::{FLAGS, FlagShape, Known};
 pub use mount::{MOUNT_OPTIONS, MOUNT_TYPES};
 pub(crate) use number::{boolean, size};
 
@@ -48,7 +48,10 @@ pub fn parse(text: &str) -> Parsed {
     let source = Source::new(text);
     if text.len() > LONGEST_FILE {
         let message = format!("the file is longer than {LONGEST_FILE} bytes");
-        return Parsed { diagnostics: vec![Diagnostic::error(Span::default(), message)], ..Parsed::default() };
+        return Parsed {
+            diagnostics: vec![Diagnostic::error(Span::default(), message)],
+            ..Parsed::default()
+        };
     }
     let mut reader = Reader::new(Lines::new(&source));
     reader.read();

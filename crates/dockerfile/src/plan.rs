@@ -24,7 +24,7 @@ pub use platform::{Platform, PlatformError};
 pub use run::{Parent, StageRun, Undefined};
 pub use scope::{AUTOMATIC, PROXIES};
 pub(crate) use {
-    graph::{Names, check_image},
+    graph::{Names, check_image, froms},
     ports::ports,
     scope::{expand, globals},
 };
@@ -191,7 +191,7 @@ fn head(
     above: &[PlannedStage],
 ) -> Result<PlannedStage, Diagnostic> {
     let lexer = Lexer::new(escape);
-    let found = expand(&stage.base, &lexer, globals)?;
+    let found = expand(&stage.base, lexer, globals)?;
     if found.text.trim().is_empty() {
         let message = format!("the base '{}' is empty", stage.base.text);
         return Err(scope::blame(&stage.base, message, &found.missing, globals));
@@ -203,12 +203,15 @@ fn head(
         None => names.base(&found.text),
     };
     if let Base::Image(image) = &base {
-        graph::check_image(image).map_err(|message| scope::blame(&stage.base, message, &found.missing, globals))?;
+        graph::check_image(image)
+            .map_err(|message| scope::blame(&stage.base, message, &found.missing, globals))?;
     }
     let platform = match (&base, &stage.platform) {
-        (Base::Stage(index), _) => above.get(*index).map_or_else(|| options.platform.clone(), |base| base.platform.clone()),
+        (Base::Stage(index), _) => {
+            above.get(*index).map_or_else(|| options.platform.clone(), |base| base.platform.clone())
+        }
         (_, None) => options.platform.clone(),
-        (_, Some(word)) => platform(word, &lexer, globals)?,
+        (_, Some(word)) => platform(word, lexer, globals)?,
     };
     let needs = match &base {
         Base::Stage(index) => BTreeSet::from([*index]),
@@ -217,10 +220,11 @@ fn head(
     Ok(PlannedStage { base, platform, needs, ..unknown(stage, options) })
 }
 
-fn platform(word: &Word, lexer: &Lexer, globals: &Variables) -> Result<Platform, Diagnostic> {
+fn platform(word: &Word, lexer: Lexer, globals: &Variables) -> Result<Platform, Diagnostic> {
     let found = expand(word, lexer, globals)?;
     found.text.parse().map_err(|error: PlatformError| {
-        let message = if found.text.is_empty() { "the platform is empty".to_owned() } else { error.to_string() };
+        let message =
+            if found.text.is_empty() { "the platform is empty".to_owned() } else { error.to_string() };
         scope::blame(word, message, &found.missing, globals)
     })
 }

@@ -63,7 +63,11 @@ impl Pattern {
             // An empty stretch directly behind another one is none.
             if end > start || last != Some(start) {
                 out.extend(&chars[copied..start]);
-                if all { fill(text, &chars[start..end], &mut out) } else { out.push_str(text) }
+                if all {
+                    fill(text, &chars[start..end], &mut out);
+                } else {
+                    out.push_str(text);
+                }
                 copied = end;
             }
             if out.len() > LONGEST {

@@ -19,7 +19,10 @@ enum Token {
     /// `**` elsewhere, with the `/` behind it: nothing, or anything up to a `/`.
     Folders,
     /// `[…]`.
-    Class { not: bool, ranges: Vec<(char, char)> },
+    Class {
+        not: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
 impl Pattern {
@@ -102,7 +105,9 @@ impl Token {
         match self {
             Self::Char(wanted) => *wanted == c,
             Self::Any => c != '/',
-            Self::Class { not, ranges } => ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *not,
+            Self::Class { not, ranges } => {
+                ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *not
+            }
             Self::Star | Self::Rest | Self::Folders => false,
         }
     }

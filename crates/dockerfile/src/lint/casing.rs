@@ -14,7 +14,13 @@ pub(super) fn check(file: &Dockerfile, findings: &mut Findings<'_>) {
         let lower = name.text.to_lowercase();
         if lower != name.text {
             let message = format!("the stage's name '{}' has capital letters", name.text);
-            findings.tell("StageNameCasing", name.span, &stage.comments, message, &format!("call it '{lower}'"));
+            findings.tell(
+                "StageNameCasing",
+                name.span,
+                &stage.comments,
+                message,
+                &format!("call it '{lower}'"),
+            );
         }
         if lower == "scratch" || lower == "context" {
             let message = format!("'{lower}' has a meaning of its own and is no good name for a stage");
@@ -22,7 +28,13 @@ pub(super) fn check(file: &Dockerfile, findings: &mut Findings<'_>) {
         }
         if !names.insert(lower.clone()) {
             let message = format!("there is another stage '{lower}' above: only this one can be named below");
-            findings.tell("DuplicateStageName", name.span, &stage.comments, message, "give each its own name");
+            findings.tell(
+                "DuplicateStageName",
+                name.span,
+                &stage.comments,
+                message,
+                "give each its own name",
+            );
         }
     }
 }

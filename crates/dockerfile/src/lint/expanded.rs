@@ -6,7 +6,9 @@ use super::Findings;
 use crate::Diagnostic;
 use crate::ast::{Command, Instruction};
 use crate::ignore::Ignore;
-use crate::plan::{Action, Base, ImageConfig, Origin, Parent, Plan, Source, StageRun, Step, TransferStep, ports};
+use crate::plan::{
+    Action, Base, ImageConfig, Origin, Parent, Plan, Source, StageRun, Step, TransferStep, ports,
+};
 
 pub(super) fn check(
     plan: &Plan,

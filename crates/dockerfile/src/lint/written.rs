@@ -54,7 +54,8 @@ fn in_stage(stage: &Stage, mut known: Known, findings: &mut Findings<'_>) -> Kno
             }
             Command::Workdir(word) => {
                 if !known.workdir && !word.text.starts_with(['/', '$']) {
-                    let message = format!("'{}' is relative to what the base image happens to say", word.text);
+                    let message =
+                        format!("'{}' is relative to what the base image happens to say", word.text);
                     let help = "let the first WORKDIR of a stage begin with /";
                     findings.tell("WorkdirRelativePath", word.span, &instruction.comments, message, help);
                 }
@@ -115,7 +116,13 @@ fn description(stage: &Stage, findings: &mut Findings<'_>) {
 }
 
 /// The comment directly above begins with the name of what it describes.
-fn described(keyword: &str, names: &[&str], comments: &[String], span: crate::Span, findings: &mut Findings<'_>) {
+fn described(
+    keyword: &str,
+    names: &[&str],
+    comments: &[String],
+    span: crate::Span,
+    findings: &mut Findings<'_>,
+) {
     let Some(first) = comments.last().and_then(|comment| comment.split(' ').next()) else { return };
     if names.contains(&first) || first.starts_with("check=") {
         return;

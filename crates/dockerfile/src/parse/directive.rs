@@ -10,6 +10,8 @@ const NAMES: [&str; 3] = ["syntax", "escape", "check"];
 pub(super) struct Reading {
     pub(super) directives: Directives,
     seen: Vec<&'static str>,
+    /// The first line is `#!…`. BuildKit looks for the other directives below it, but not for `escape`.
+    shebang: bool,
     over: bool,
 }
 
@@ -30,7 +32,8 @@ impl Reading {
         }
         let Some((name, start, value)) = directive(comment) else {
             // `#!/usr/bin/env …` in the first line is for who starts the file as a program.
-            self.over = !comment.starts_with("#!");
+            self.shebang = comment.starts_with("#!") && place(0, 0).start.line == 1;
+            self.over = !self.shebang;
             return Ok(false);
         };
         let span = place(start, start + value.len());
@@ -42,6 +45,7 @@ impl Reading {
         let value = Word { text: value.to_owned(), span };
         match name {
             "syntax" => self.directives.syntax = Some(value),
+            "escape" if self.shebang => {}
             "escape" => self.escape(&value)?,
             _ => checks(&mut self.directives, comment, start, &value.text, &place)?,
         }
@@ -107,7 +111,8 @@ fn checks(
                 }
             },
             other => {
-                let finding = Diagnostic::error(word(name.trim()).span, format!("'{other}' is no option of check"));
+                let finding =
+                    Diagnostic::error(word(name.trim()).span, format!("'{other}' is no option of check"));
                 let finding = finding.with_suggestion(other, ["skip", "error", "experimental"]);
                 return Err(Box::new(finding));
             }
@@ -120,12 +125,14 @@ fn checks(
 pub(crate) fn skipped_by(comments: &[String]) -> Vec<&str> {
     let mut rules = Vec::new();
     for comment in comments {
-        let Some(options) = comment.strip_prefix("check").and_then(|rest| rest.trim_start().strip_prefix('='))
+        let Some(options) =
+            comment.strip_prefix("check").and_then(|rest| rest.trim_start().strip_prefix('='))
         else {
             continue;
         };
         for option in options.split(';') {
-            if let Some(("skip", setting)) = option.split_once('=').map(|(name, value)| (name.trim(), value)) {
+            if let Some(("skip", setting)) = option.split_once('=').map(|(name, value)| (name.trim(), value))
+            {
                 rules.extend(setting.split(',').map(str::trim));
             }
         }

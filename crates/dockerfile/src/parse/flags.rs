@@ -22,36 +22,45 @@ pub type Known = &'static [(&'static str, FlagShape)];
 
 /// Every instruction in its usual form, and its flags.
 pub const FLAGS: &[(&str, Known)] = &[
-    ("ADD", &[
-        ("chown", FlagShape::Value),
-        ("chmod", FlagShape::Value),
-        ("link", FlagShape::Switch),
-        ("keep-git-dir", FlagShape::Switch),
-        ("checksum", FlagShape::Value),
-        ("unpack", FlagShape::Switch),
-        ("exclude", FlagShape::Values),
-    ]),
+    (
+        "ADD",
+        &[
+            ("chown", FlagShape::Value),
+            ("chmod", FlagShape::Value),
+            ("link", FlagShape::Switch),
+            ("keep-git-dir", FlagShape::Switch),
+            ("checksum", FlagShape::Value),
+            ("unpack", FlagShape::Switch),
+            ("exclude", FlagShape::Values),
+        ],
+    ),
     ("ARG", &[]),
     ("CMD", &[]),
-    ("COPY", &[
-        ("from", FlagShape::Value),
-        ("chown", FlagShape::Value),
-        ("chmod", FlagShape::Value),
-        ("link", FlagShape::Switch),
-        ("parents", FlagShape::Switch),
-        ("exclude", FlagShape::Values),
-    ]),
+    (
+        "COPY",
+        &[
+            ("from", FlagShape::Value),
+            ("chown", FlagShape::Value),
+            ("chmod", FlagShape::Value),
+            ("link", FlagShape::Switch),
+            ("parents", FlagShape::Switch),
+            ("exclude", FlagShape::Values),
+        ],
+    ),
     ("ENTRYPOINT", &[]),
     ("ENV", &[]),
     ("EXPOSE", &[]),
     ("FROM", &[("platform", FlagShape::Value)]),
-    ("HEALTHCHECK", &[
-        ("interval", FlagShape::Value),
-        ("timeout", FlagShape::Value),
-        ("start-period", FlagShape::Value),
-        ("start-interval", FlagShape::Value),
-        ("retries", FlagShape::Value),
-    ]),
+    (
+        "HEALTHCHECK",
+        &[
+            ("interval", FlagShape::Value),
+            ("timeout", FlagShape::Value),
+            ("start-period", FlagShape::Value),
+            ("start-interval", FlagShape::Value),
+            ("retries", FlagShape::Value),
+        ],
+    ),
     ("LABEL", &[]),
     ("MAINTAINER", &[]),
     ("ONBUILD", &[]),
@@ -133,11 +142,11 @@ fn read(keyword: &str, known: Known, text: &str, span: Span) -> Result<Flag, Dia
         });
     };
     match (shape, value) {
-        (FlagShape::Switch, Some(value)) => {
-            if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") {
-                let message = format!("--{name} is true or false, not '{value}'");
-                return Err(Diagnostic::error(span, message));
-            }
+        (FlagShape::Switch, Some(value))
+            if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") =>
+        {
+            let message = format!("--{name} is true or false, not '{value}'");
+            return Err(Diagnostic::error(span, message));
         }
         (FlagShape::Value | FlagShape::Values, None) => {
             let message = format!("--{name} needs a value: --{name}=…");

@@ -43,10 +43,7 @@ pub(super) fn announced(word: &str) -> Option<Announced> {
 }
 
 /// Takes the texts of the here-documents that a line announces.
-pub(super) fn take<'a>(
-    line: &Logical<'a>,
-    lines: &mut Lines<'a>,
-) -> Result<Vec<Heredoc>, Diagnostic> {
+pub(super) fn take<'a>(line: &Logical<'a>, lines: &mut Lines<'a>) -> Result<Vec<Heredoc>, Diagnostic> {
     let mut heredocs = Vec::new();
     for announced in all(line, lines.escape()) {
         let start = lines.offset();

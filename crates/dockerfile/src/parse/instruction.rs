@@ -61,7 +61,8 @@ fn read_from(
         return Err(finding.with_suggestion(&upper, FLAGS.iter().map(|(name, _)| *name)));
     };
     let (flags, arguments) = Flags::take(line, name, (keyword_end, end), escape)?;
-    let arguments = (arguments + line.text[arguments..end].len() - line.text[arguments..end].trim_start().len(), end);
+    let arguments =
+        (arguments + line.text[arguments..end].len() - line.text[arguments..end].trim_start().len(), end);
     let span = line.span_to(heredocs.last().map(|last| last.span));
     let parts = Parts { line, name, flags, arguments, escape, heredocs, span };
     if *name == "FROM" {
@@ -180,7 +181,10 @@ impl Parts<'_, '_> {
                 None => (self.line.word(from, to), None),
             };
             if name.text.is_empty() {
-                return Err(Diagnostic::error(self.line.place(from, to), "an ARG has no name in front of its ="));
+                return Err(Diagnostic::error(
+                    self.line.place(from, to),
+                    "an ARG has no name in front of its =",
+                ));
             }
             arguments.push(Argument { name, default });
         }
@@ -204,7 +208,8 @@ impl Parts<'_, '_> {
             let Some((name, value)) = self.split((from, to)) else {
                 let word = self.line.word(from, to);
                 let message = format!("'{}' has no =: {} is written name=value", word.text, self.name);
-                return Err(Diagnostic::error(word.span, message).with_help("put the value in quotes if it has spaces"));
+                return Err(Diagnostic::error(word.span, message)
+                    .with_help("put the value in quotes if it has spaces"));
             };
             if name.text.is_empty() {
                 let message = format!("a name of {} is empty", self.name);
@@ -324,9 +329,11 @@ impl Parts<'_, '_> {
         let Some(word) = self.flags.value("retries").filter(|word| !word.text.is_empty()) else {
             return Ok(0);
         };
-        word.text.parse::<u32>().ok().filter(|count| i32::try_from(*count).is_ok()).ok_or_else(|| {
-            Diagnostic::error(word.span, format!("'{}' is no number of --retries", word.text))
-        })
+        word.text
+            .parse::<u32>()
+            .ok()
+            .filter(|count| i32::try_from(*count).is_ok())
+            .ok_or_else(|| Diagnostic::error(word.span, format!("'{}' is no number of --retries", word.text)))
     }
 
     /// The instruction is checked now, and kept as text.
@@ -362,12 +369,16 @@ impl Parts<'_, '_> {
             }
             _ => {
                 let help = "it is written FROM image, or FROM image AS name";
-                return Err(self.error("FROM needs one argument, or three with AS in the middle").with_help(help));
+                return Err(self
+                    .error("FROM needs one argument, or three with AS in the middle")
+                    .with_help(help));
             }
         };
         if let Some(name) = name.as_ref().filter(|name| !stage_name(&name.text)) {
             let finding = Diagnostic::error(name.span, format!("'{}' cannot be a stage's name", name.text));
-            return Err(finding.with_help("it begins with a letter, and has letters, digits, '-', '_' and '.'"));
+            return Err(
+                finding.with_help("it begins with a letter, and has letters, digits, '-', '_' and '.'")
+            );
         }
         let lower = name.as_ref().map(|name| name.text.to_lowercase());
         let description = lower.and_then(|name| {

@@ -68,7 +68,9 @@ fn usual(name: &str, span: Span) -> Result<&'static str, Diagnostic> {
             return Ok(usual);
         }
     }
-    let all = MOUNT_OPTIONS.iter().flat_map(|(usual, others)| std::iter::once(*usual).chain(others.iter().copied()));
+    let all = MOUNT_OPTIONS
+        .iter()
+        .flat_map(|(usual, others)| std::iter::once(*usual).chain(others.iter().copied()));
     Err(Diagnostic::error(span, format!("a mount has no option '{name}'")).with_suggestion(name, all))
 }
 
@@ -138,8 +140,10 @@ pub(super) fn network(flags: &Flags) -> Result<NetworkMode, Diagnostic> {
         "default" => Ok(NetworkMode::Default),
         "none" => Ok(NetworkMode::None),
         "host" => Ok(NetworkMode::Host),
-        other => Err(Diagnostic::error(word.span, format!("'{other}' is no network: it is default, none or host"))
-            .with_suggestion(other, ["default", "none", "host"])),
+        other => {
+            Err(Diagnostic::error(word.span, format!("'{other}' is no network: it is default, none or host"))
+                .with_suggestion(other, ["default", "none", "host"]))
+        }
     }
 }
 
@@ -149,7 +153,9 @@ pub(super) fn security(flags: &Flags) -> Result<SecurityMode, Diagnostic> {
     match word.text.as_str() {
         "sandbox" => Ok(SecurityMode::Sandbox),
         "insecure" => Ok(SecurityMode::Insecure),
-        other => Err(Diagnostic::error(word.span, format!("'{other}' is no security: it is sandbox or insecure"))
-            .with_suggestion(other, ["sandbox", "insecure"])),
+        other => {
+            Err(Diagnostic::error(word.span, format!("'{other}' is no security: it is sandbox or insecure"))
+                .with_suggestion(other, ["sandbox", "insecure"]))
+        }
     }
 }

@@ -48,13 +48,10 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
         return None;
     }
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()?.into() };
-    let mut sum = whole.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in fraction.bytes() {
-        place /= 10;
-        sum += place * u128::from(digit - b'0');
-    }
-    Some(sum)
+    // Eighteen digits behind the point are finer than any unit.
+    let fraction = &fraction[..fraction.len().min(18)];
+    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()?.into() };
+    Some(whole.checked_mul(unit)? + part * unit / 10_u128.pow(fraction.len() as u32))
 }
 
 /// `100`, `64k`, `1.5g`, `512MiB`: bytes, with units of 1024.

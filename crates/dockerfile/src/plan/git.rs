@@ -23,22 +23,28 @@ pub(super) fn remote(text: &str) -> Result<Option<Remote>, String> {
     let web = address.starts_with("http://") || address.starts_with("https://");
     let own = address.starts_with("git://") || address.starts_with("ssh://") || copied_form(address);
     // An ordinary address is one of a repository only when it says so.
-    if !own && !(web && (address.ends_with(".git") || address.ends_with(".git/"))) {
+    let named = address.strip_suffix('/').unwrap_or(address).strip_suffix(".git").is_some();
+    if !(own || web && named) {
         return Ok(None);
     }
     let (reference, folder) = fragment.map_or((None, None), split_fragment);
     let mut remote = Remote::default();
     let mut source = GitSource { remote: address.to_owned(), reference, folder };
-    for (name, value) in query.into_iter().flat_map(|query| query.split('&')).filter(|part| !part.is_empty()).map(
-        |part| part.split_once('=').unwrap_or((part, "")),
-    ) {
+    for (name, value) in query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+    {
         match name {
             "ref" | "branch" | "tag" if source.reference.is_none() => source.reference = filled(value),
             "subdir" if source.folder.is_none() => source.folder = filled(value),
             "checksum" | "commit" => remote.checksum = filled(value),
             "keep-git-dir" if value.is_empty() => remote.keep_git_dir = Some(true),
             "keep-git-dir" => remote.keep_git_dir = crate::parse::boolean(value),
-            other => return Err(format!("the Git source has a setting '{other}' that is not supported here")),
+            other => {
+                return Err(format!("the Git source has a setting '{other}' that is not supported here"));
+            }
         }
     }
     remote.source = Some(source);
@@ -47,9 +53,8 @@ pub(super) fn remote(text: &str) -> Result<Option<Remote>, String> {
 
 /// `user@host:path`.
 fn copied_form(address: &str) -> bool {
-    let word = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
+    let word =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     let Some((user, rest)) = address.split_once('@') else { return false };
     rest.split_once(':').is_some_and(|(host, path)| word(user) && word(host) && !path.is_empty())
 }

@@ -52,7 +52,8 @@ impl Names {
     /// What a `--from` means.
     pub(crate) fn origin(&self, word: &Word) -> Result<Origin, Diagnostic> {
         let name = word.text.as_str();
-        let constant = Lexer::new('\\').expand(name, &Variables::default()).is_ok_and(|found| found.text == name);
+        let constant =
+            Lexer::new('\\').expand(name, &Variables::default()).is_ok_and(|found| found.text == name);
         if !constant {
             let help = "name a stage of its own with the variable in its FROM, and take that";
             return Err(Diagnostic::error(word.span, "--from cannot have variables").with_help(help));
@@ -64,7 +65,8 @@ impl Names {
             return if index < self.count {
                 Ok(Origin::Stage(index))
             } else {
-                let message = format!("there is no stage {index}: the last one is {}", self.count.saturating_sub(1));
+                let message =
+                    format!("there is no stage {index}: the last one is {}", self.count.saturating_sub(1));
                 Err(Diagnostic::error(word.span, message))
             };
         }
@@ -135,9 +137,8 @@ pub(crate) fn check_image(name: &str) -> Result<(), String> {
     };
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if let Some(tag) = tag {
-        let sound = tag.len() <= 128
-            && tag.starts_with(word)
-            && tag.chars().all(|c| word(c) || c == '.' || c == '-');
+        let sound =
+            tag.len() <= 128 && tag.starts_with(word) && tag.chars().all(|c| word(c) || c == '.' || c == '-');
         if !sound {
             return refuse("what follows : is no tag");
         }
@@ -202,7 +203,7 @@ fn triggers(instructions: &[Instruction]) -> Vec<Instruction> {
 }
 
 /// The words that say where files are taken from.
-pub(super) fn froms(instruction: &Instruction) -> Vec<&Word> {
+pub(crate) fn froms(instruction: &Instruction) -> Vec<&Word> {
     match &instruction.command {
         Command::Copy(transfer) => transfer.from.iter().collect(),
         Command::Run(run) => run.mounts.iter().filter_map(|mount| mount.get("from")).collect(),
@@ -267,9 +268,8 @@ pub(super) fn forward(file: &Dockerfile, stages: &[PlannedStage]) -> Vec<Diagnos
     for stage in stages.iter().filter(|stage| stage.needed) {
         for later in stage.needs.range(stage.index + 1..) {
             let name = file.stages[*later].name.as_ref().map(|name| name.text.to_lowercase());
-            let means = |word: &&Word| {
-                word.text.parse() == Ok(*later) || Some(word.text.to_lowercase()) == name
-            };
+            let means =
+                |word: &&Word| word.text.parse() == Ok(*later) || Some(word.text.to_lowercase()) == name;
             let instructions = &file.stages[stage.index].instructions;
             let span = instructions.iter().flat_map(froms).find(means).map(|word| word.span);
             let message = format!("the stage {} stands below this one", shown(file, *later));

@@ -7,7 +7,7 @@ const MOST: usize = 65_536;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ports {
     /// `8080/tcp`, each.
-    pub(crate) ports: Vec<String>,
+    pub(crate) all: Vec<String>,
     /// The protocol is not in small letters.
     pub(crate) odd_casing: bool,
     /// An address or a port of the host stands in front, which means nothing here.
@@ -33,7 +33,7 @@ pub(crate) fn ports(text: &str) -> Result<Ports, String> {
         check_host(host).ok_or_else(|| format!("'{text}' is no port"))?;
     }
     let ports = (first..=last).map(|port| format!("{port}/{lower}")).take(MOST).collect();
-    Ok(Ports { ports, odd_casing: protocol != lower, odd_format: host.is_some() })
+    Ok(Ports { all: ports, odd_casing: protocol != lower, odd_format: host.is_some() })
 }
 
 /// `[address:]port`, which is read and has no meaning.
@@ -47,7 +47,8 @@ fn check_host(host: &str) -> Option<()> {
 }
 
 fn bounds(range: &str) -> Option<(u16, u16)> {
-    let number = |text: &str| text.chars().all(|c| c.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+    let number =
+        |text: &str| text.chars().all(|c| c.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
     let (first, last) = match range.split_once('-') {
         Some((first, last)) => (number(first)?, number(last)?),
         None => (number(range)?, number(range)?),
@@ -72,7 +73,7 @@ mod tests {
             ("[::1]:80:8080", vec!["8080/tcp"]),
             ("80:8080", vec!["8080/tcp"]),
         ] {
-            assert_eq!(ports(text).unwrap().ports, wanted, "{text}");
+            assert_eq!(ports(text).unwrap().all, wanted, "{text}");
         }
         for text in ["", "x", "80/icmp", "65536", "-1", "9-8", "80-", "1:2:3:4x", "+80"] {
             assert!(ports(text).is_err(), "{text}");

@@ -18,6 +18,7 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 /// What a stage begins with.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time, and it is taken apart at once")]
 pub enum Parent<'a> {
     /// The configuration of the image, or of the named context, that it starts from; an empty one for `scratch`.
     Image(ImageConfig),
@@ -116,7 +117,7 @@ impl StageRun {
 
     /// The words that a word is with what is known now.
     pub(crate) fn peek(&self, word: &Word) -> Result<Vec<String>, Diagnostic> {
-        super::expand(word, &self.lexer, &self.variables).map(|found| found.words)
+        super::expand(word, self.lexer, &self.variables).map(|found| found.words)
     }
 
     /// How many instructions are still to come.
@@ -131,7 +132,7 @@ impl StageRun {
 
     /// Expands a word with what is known now.
     fn expand(&mut self, word: &Word) -> Result<String, Diagnostic> {
-        let found = super::expand(word, &self.lexer, &self.variables)?;
+        let found = super::expand(word, self.lexer, &self.variables)?;
         self.note(word, found.missing);
         Ok(found.text)
     }

@@ -34,7 +34,7 @@ pub(crate) fn globals(file: &Dockerfile, options: &Options, given: bool) -> Resu
             let value = match options.build_args.get(name).filter(|_| given) {
                 Some(value) => Some(value.clone()),
                 None => match &argument.default {
-                    Some(default) => Some(expand(default, &lexer, &variables)?.text),
+                    Some(default) => Some(expand(default, lexer, &variables)?.text),
                     None => None,
                 },
             };
@@ -62,13 +62,17 @@ fn automatic(file: &Dockerfile, options: &Options, given: bool) -> Variables {
         target.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
     ];
     let given = |name: &str| options.build_args.get(name).filter(|_| given);
-    AUTOMATIC.iter().zip(&values).map(|(name, value)| (*name, given(name).unwrap_or(value).as_str())).collect()
+    AUTOMATIC
+        .iter()
+        .zip(&values)
+        .map(|(name, value)| (*name, given(name).unwrap_or(value).as_str()))
+        .collect()
 }
 
 /// Expands a word, and says where it stands if that cannot be.
 pub(crate) fn expand(
     word: &Word,
-    lexer: &Lexer,
+    lexer: Lexer,
     variables: &Variables,
 ) -> Result<crate::expand::Expansion, Diagnostic> {
     lexer.expand(&word.text, variables).map_err(|error| Diagnostic::error(word.span, error.to_string()))
@@ -88,7 +92,9 @@ pub(super) fn blame(
         }
     }
     match missing.first() {
-        Some(name) => finding.with_help(format!("'{name}' is not set: declare it with ARG before the first FROM")),
+        Some(name) => {
+            finding.with_help(format!("'{name}' is not set: declare it with ARG before the first FROM"))
+        }
         None => finding,
     }
 }

@@ -1,18 +1,18 @@
 //! The instructions that change the configuration, and `RUN`.
 
 use super::StageRun;
+use crate::Diagnostic;
 use crate::ast::{Argument, Command, CommandLine, Healthcheck, Pair, Run, Word};
 use crate::plan::{Action, HealthCheck, InlineFile, PROXIES, RunStep, history, path, ports};
-use crate::Diagnostic;
 
 /// What a here-document that begins with `#!` is below.
 const SCRIPTS: &str = "/dev/pipes/";
 
 /// The names of signals, without `SIG`.
 const SIGNALS: [&str; 36] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
-    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "UNUSED", "URG",
-    "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "EMT",
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
+    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
+    "UNUSED", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "EMT",
 ];
 
 impl StageRun {
@@ -47,9 +47,11 @@ impl StageRun {
             }
             Command::Volume(words) => self.volumes(words),
             // These do more than change the configuration: see `StageRun::act`.
-            Command::Add(_) | Command::Copy(_) | Command::Run(_) | Command::Workdir(_) | Command::Onbuild(_) => {
-                Ok(String::new())
-            }
+            Command::Add(_)
+            | Command::Copy(_)
+            | Command::Run(_)
+            | Command::Workdir(_)
+            | Command::Onbuild(_) => Ok(String::new()),
         }
     }
 
@@ -116,11 +118,11 @@ impl StageRun {
         sorted.sort_by(|a, b| a.text.cmp(&b.text));
         let mut all = Vec::new();
         for word in sorted {
-            let found = super::super::expand(word, &self.lexer, &self.variables)?;
+            let found = super::super::expand(word, self.lexer, &self.variables)?;
             self.note(word, found.missing);
             for text in found.words {
                 let read = ports(&text).map_err(|message| Diagnostic::error(word.span, message))?;
-                all.extend(read.ports);
+                all.extend(read.all);
             }
         }
         self.config.ports.extend(all.iter().cloned());
@@ -261,7 +263,7 @@ impl StageRun {
     fn proxies(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for proxy in PROXIES {
-            let given = self.options.build_args.iter().filter(|(name, _)| name.eq_ignore_ascii_case(proxy)).next_back();
+            let given = self.options.build_args.iter().rfind(|(name, _)| name.eq_ignore_ascii_case(proxy));
             if let Some((_, value)) = given {
                 found.push((proxy.to_owned(), value.clone()));
                 found.push((proxy.to_ascii_lowercase(), value.clone()));

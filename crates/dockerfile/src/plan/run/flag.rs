@@ -62,7 +62,8 @@ impl StageRun {
             "type" => {
                 let kind = value.to_lowercase();
                 if !MOUNT_TYPES.contains(&kind.as_str()) {
-                    let finding = Diagnostic::error(option.span, format!("there is no mount of type '{value}'"));
+                    let finding =
+                        Diagnostic::error(option.span, format!("there is no mount of type '{value}'"));
                     return Err(finding.with_suggestion(&kind, MOUNT_TYPES));
                 }
                 settings.kind = kind;

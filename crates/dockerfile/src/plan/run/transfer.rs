@@ -1,13 +1,17 @@
 //! `COPY` and `ADD`.
 
 use super::StageRun;
+use crate::Diagnostic;
 use crate::ast::{Transfer, Word};
 use crate::expand::Lexer;
 use crate::plan::{Action, Checksum, InlineFile, Mode, Origin, Source, TransferStep, git, path};
-use crate::Diagnostic;
 
 impl StageRun {
-    pub(super) fn transfer(&mut self, transfer: &Transfer, add: bool) -> Result<(Action, String), Diagnostic> {
+    pub(super) fn transfer(
+        &mut self,
+        transfer: &Transfer,
+        add: bool,
+    ) -> Result<(Action, String), Diagnostic> {
         let owner = self.expand_some(transfer.chown.as_ref())?;
         let mode_text = self.expand_some(transfer.chmod.as_ref())?;
         let mode = match (&mode_text, &transfer.chmod) {
@@ -43,7 +47,7 @@ impl StageRun {
             let text = self.expand(word)?;
             shown.push(' ');
             shown.push_str(&text);
-            let source = self.source(&text, word, transfer, &mut step, &mut checksum)?;
+            let source = source(&text, word, transfer, &mut step, &mut checksum)?;
             step.sources.push(source);
         }
         step.checksum = resolve(checksum, &step)?;
@@ -51,7 +55,7 @@ impl StageRun {
             let mut data = heredoc.content();
             if heredoc.expand {
                 let word = Word { text: data, span: heredoc.span };
-                let found = super::super::expand(&word, &Lexer::heredoc(), &self.variables)?;
+                let found = super::super::expand(&word, Lexer::heredoc(), &self.variables)?;
                 self.note(&word, found.missing);
                 data = found.text;
             }
@@ -68,46 +72,46 @@ impl StageRun {
     fn origin(&self, transfer: &Transfer) -> Result<Origin, Diagnostic> {
         transfer.from.as_ref().map_or(Ok(Origin::Context), |word| self.names.origin(word))
     }
+}
 
-    fn source(
-        &self,
-        text: &str,
-        word: &Word,
-        transfer: &Transfer,
-        step: &mut TransferStep,
-        checksum: &mut Option<(String, Word)>,
-    ) -> Result<Source, Diagnostic> {
-        let refuse = |message: String| Err(Diagnostic::error(word.span, message));
-        let remote = match git::remote(text) {
-            Ok(remote) => remote,
-            Err(message) => return refuse(message),
-        };
-        if let Some(remote) = remote {
-            if !step.add {
-                return refuse("COPY cannot fetch from Git: ADD can".to_owned());
-            }
-            if let Some(keep) = remote.keep_git_dir {
-                if transfer.keep_git_dir.is_some_and(|said| said != keep) {
-                    return refuse("--keep-git-dir and the source say different things".to_owned());
-                }
-                step.keep_git_dir = keep;
-            }
-            if let Some(own) = remote.checksum {
-                if checksum.as_ref().is_some_and(|(said, _)| *said != own) {
-                    return refuse("--checksum and the source say different things".to_owned());
-                }
-                *checksum = Some((own, word.clone()));
-            }
-            return Ok(remote.source.map_or_else(|| Source::Path(".".to_owned()), Source::Git));
+/// What one word of the sources means; it may bring a checksum and more along.
+fn source(
+    text: &str,
+    word: &Word,
+    transfer: &Transfer,
+    step: &mut TransferStep,
+    checksum: &mut Option<(String, Word)>,
+) -> Result<Source, Diagnostic> {
+    let refuse = |message: String| Err(Diagnostic::error(word.span, message));
+    let remote = match git::remote(text) {
+        Ok(remote) => remote,
+        Err(message) => return refuse(message),
+    };
+    if let Some(remote) = remote {
+        if !step.add {
+            return refuse("COPY cannot fetch from Git: ADD can".to_owned());
         }
-        if text.starts_with("http://") || text.starts_with("https://") {
-            if !step.add {
-                return refuse("COPY cannot fetch from an address: ADD can".to_owned());
+        if let Some(keep) = remote.keep_git_dir {
+            if transfer.keep_git_dir.is_some_and(|said| said != keep) {
+                return refuse("--keep-git-dir and the source say different things".to_owned());
             }
-            return Ok(Source::Url(text.to_owned()));
+            step.keep_git_dir = keep;
         }
-        Ok(Source::Path(local(text, step.parents)))
+        if let Some(own) = remote.checksum {
+            if checksum.as_ref().is_some_and(|(said, _)| *said != own) {
+                return refuse("--checksum and the source say different things".to_owned());
+            }
+            *checksum = Some((own, word.clone()));
+        }
+        return Ok(remote.source.map_or_else(|| Source::Path(".".to_owned()), Source::Git));
     }
+    if text.starts_with("http://") || text.starts_with("https://") {
+        if !step.add {
+            return refuse("COPY cannot fetch from an address: ADD can".to_owned());
+        }
+        return Ok(Source::Url(text.to_owned()));
+    }
+    Ok(Source::Path(local(text, step.parents)))
 }
 
 /// A path of the context. With `--parents`, what stands in front of `/./` is left out of what is kept.
@@ -138,9 +142,9 @@ fn clause(text: &str) -> bool {
     if !rest.starts_with(['-', '+', '=']) {
         return false;
     }
-    rest.split(['-', '+', '=']).skip(1).all(|what| {
-        matches!(what, "u" | "g" | "o") || what.chars().all(|c| "rwxXst".contains(c))
-    })
+    rest.split(['-', '+', '='])
+        .skip(1)
+        .all(|what| matches!(what, "u" | "g" | "o") || what.chars().all(|c| "rwxXst".contains(c)))
 }
 
 fn resolve(checksum: Option<(String, Word)>, step: &TransferStep) -> Result<Option<Checksum>, Diagnostic> {
@@ -149,7 +153,9 @@ fn resolve(checksum: Option<(String, Word)>, step: &TransferStep) -> Result<Opti
     match step.sources.as_slice() {
         [Source::Url(_)] => match text.parse() {
             Ok(digest) => Ok(Some(Checksum::Digest(digest))),
-            Err(_) => refuse(format!("'{text}' is no digest: it is written sha256: and 64 hexadecimal digits")),
+            Err(_) => {
+                refuse(format!("'{text}' is no digest: it is written sha256: and 64 hexadecimal digits"))
+            }
         },
         [Source::Git(_)] => {
             let sound = (7..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());

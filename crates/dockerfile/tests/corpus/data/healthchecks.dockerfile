@@ -1,0 +1,6 @@
+FROM scratch AS a
+HEALTHCHECK --interval=30s --timeout=1m30s --start-period=5s --retries=3 CMD curl -f http://localhost/ || exit 1
+FROM a AS b
+HEALTHCHECK NONE
+FROM b
+HEALTHCHECK --interval=1500ms CMD ["check", "--all"]

@@ -1,0 +1,5 @@
+FROM scratch
+COPY <<A /a
+line
+A
+LABEL a=b

@@ -1,0 +1,4 @@
+FROM scratch
+CMD ["a", 1]
+COPY ["a", ["b"]]
+RUN [null]

@@ -1,0 +1,3 @@
+FROM scratch
+ONBUILD CPY a b
+ONBUILD FROM x

@@ -1,0 +1,8 @@
+FROM scratch
+WORKDIR /
+WORKDIR /a/c
+WORKDIR d
+WORKDIR ..
+ENV W=deep
+WORKDIR $W/er
+USER me

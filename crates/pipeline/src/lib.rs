@@ -29,7 +29,7 @@ pub use job::{
     StepState, WaitingFor,
 };
 pub use machine::{step, step_with};
-pub use permissions::{Granted, permissions};
+pub use permissions::{Granted, cache_mode, permissions};
 pub use run::{Cancellation, Finding, NewRun, Run, RunState, WorkflowSource};
 pub use secrets::secrets;
 

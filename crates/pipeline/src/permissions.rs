@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use windlass_kernel::JobId;
-use windlass_workflow::model::{Access, Job as JobModel, Permissions, Workflow};
+use windlass_workflow::model::{Access, CacheMode, Job as JobModel, Permissions, Workflow};
 
 use crate::frame::{Frame, Gone};
 use crate::{Job, Run};
@@ -78,6 +78,19 @@ pub fn permissions(run: &Run, job: JobId) -> Option<Granted> {
         });
     }
     granted
+}
+
+/// What a job may do with caches: as its `cache-mode` says, else its workflow's, and never more than the jobs that call
+/// its workflow may. Everything where nobody says anything; `None` if the run has no such job.
+pub fn cache_mode(run: &Run, job: JobId) -> Option<CacheMode> {
+    let job = run.job(job)?;
+    let mut mode = CacheMode::Write;
+    for job in std::iter::once(job).chain(run.callers(job)) {
+        let workflow = run.model_of(job.parent)?;
+        let own = workflow.job(&job.key)?.cache_mode.or(workflow.cache_mode);
+        mode = mode.and(own.unwrap_or(CacheMode::Write));
+    }
+    Some(mode)
 }
 
 fn said(run: &Run, frame: Frame, key: &str) -> Result<Option<Permissions>, Gone> {

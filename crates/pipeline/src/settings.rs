@@ -1,6 +1,6 @@
 //! A job's settings as its expressions give them. What cannot be evaluated is told in words that name the key.
 
-use windlass_workflow::expr::{EvalError, Scope, Value};
+use windlass_workflow::expr::{EvalError, Object, Scope, Value};
 use windlass_workflow::matrix::{self, MatrixInput};
 use windlass_workflow::model::{Concurrency, Job, Queue, Setting, Strategy};
 
@@ -96,13 +96,7 @@ pub(crate) fn job(job: &Job, leg: Option<&Leg>, scope: &dyn Scope) -> Result<Job
     if cancel_timeout_minutes < 0.0 {
         return Err("`cancel-timeout-minutes` must be 0 or more".into());
     }
-    let (environment, deployment) = match &job.environment {
-        Some(environment) => (
-            Some(environment.name.render_text(scope).map_err(at("environment"))?),
-            boolean("environment.deployment", &environment.deployment, scope)?,
-        ),
-        None => (None, true),
-    };
+    let (environment, deployment) = environment(job, scope)?;
     Ok(JobSettings {
         name: name(job, leg.map_or("", |leg| &leg.suffix), scope)?,
         labels: labels(job, scope)?,
@@ -110,23 +104,62 @@ pub(crate) fn job(job: &Job, leg: Option<&Leg>, scope: &dyn Scope) -> Result<Job
         timeout_minutes,
         cancel_timeout_minutes,
         deployment,
-        environment: environment.filter(|name| !name.is_empty()).map(|name| name.to_string()),
+        environment,
         group: job.concurrency.as_ref().map(|c| group(c, scope)).transpose()?,
     })
 }
 
+/// The environment of a job, if it has one, and whether what is done there is a deployment.
+fn environment(job: &Job, scope: &dyn Scope) -> Result<(Option<String>, bool), String> {
+    let Some(environment) = &job.environment else { return Ok((None, true)) };
+    let value = environment.name.render(scope).map_err(at("environment"))?;
+    let (name, deployment) = match &value {
+        Value::Object(given) => {
+            if let Some(other) = given.keys().find(|key| !["name", "deployment"].contains(key)) {
+                return Err(format!("`environment` gave an object with '{other}': write that as a key of its own"));
+            }
+            let deployment = given.get("deployment").map_or(Ok(true), |value| truth("environment.deployment", value))?;
+            (given.get("name").unwrap_or(&Value::Null).to_text(), deployment)
+        }
+        name => (name.to_text(), boolean("environment.deployment", &environment.deployment, scope)?),
+    };
+    Ok((Some(name.to_string()).filter(|name| !name.is_empty()), deployment))
+}
+
 /// Evaluates a `concurrency`.
 pub(crate) fn group(concurrency: &Concurrency, scope: &dyn Scope) -> Result<GroupHold, String> {
-    let name = concurrency.group.render_text(scope).map_err(at("concurrency.group"))?;
+    let value = concurrency.group.render(scope).map_err(at("concurrency.group"))?;
+    // One expression may give the whole mapping.
+    let (name, given) = match &value {
+        Value::Object(given) => (given.get("group").unwrap_or(&Value::Null).to_text(), Some(given)),
+        name => (name.to_text(), None),
+    };
     if name.trim().is_empty() {
         return Err("Concurrency group name cannot be empty".into());
     }
     if name.chars().count() > MAX_GROUP {
         return Err(format!("`concurrency.group` is longer than {MAX_GROUP} characters"));
     }
-    let cancel_in_progress =
-        boolean("concurrency.cancel-in-progress", &concurrency.cancel_in_progress, scope)?;
-    let queued = concurrency.queue == Queue::Max;
+    let (cancel_in_progress, queued) = match given {
+        None => {
+            let cancels = boolean("concurrency.cancel-in-progress", &concurrency.cancel_in_progress, scope)?;
+            (cancels, concurrency.queue == Queue::Max)
+        }
+        Some(given) => {
+            let known = ["group", "cancel-in-progress", "queue"];
+            if let Some(other) = given.keys().find(|key| !known.contains(key)) {
+                return Err(format!("`concurrency` gave an object with '{other}': it may have {}", known.join(", ")));
+            }
+            let cancels = given.get("cancel-in-progress");
+            let cancels = cancels.map_or(Ok(false), |value| truth("concurrency.cancel-in-progress", value))?;
+            let queued = match given.get("queue").map(Value::to_text).as_deref() {
+                None | Some("single") => false,
+                Some("max") => true,
+                Some(other) => return Err(format!("`concurrency.queue` must be single or max, not '{other}'")),
+            };
+            (cancels, queued)
+        }
+    };
     if queued && cancel_in_progress {
         return Err("'queue: max' cannot be combined with 'cancel-in-progress: true'.".into());
     }
@@ -154,28 +187,50 @@ fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
     let mut labels = Vec::new();
     // A job that calls a workflow runs nowhere itself.
     let Some(runs_on) = &job.runs_on else { return Ok(labels) };
+    let mut of_group = runs_on.group.is_some();
     for label in &runs_on.labels {
         match label.render(scope).map_err(at("runs-on"))? {
             Value::Array(items) => labels.extend(items.iter().map(|item| item.to_text().to_string())),
-            Value::Object(_) => return Err("`runs-on` gave an object instead of labels".into()),
+            Value::Object(given) if runs_on.labels.len() == 1 => {
+                of_group |= given.contains_key("group");
+                labels.extend(of_object(&given)?);
+            }
+            Value::Object(_) => return Err("`runs-on` gave an object as one of several labels".into()),
             scalar => labels.push(scalar.to_text().to_string()),
         }
     }
     labels.retain(|label| !label.trim().is_empty());
-    if labels.is_empty() && runs_on.group.is_none() {
+    if labels.is_empty() && !of_group {
         Err("`runs-on` gave no label".into())
     } else {
         Ok(labels)
     }
 }
 
+/// The labels of an object that one expression gave for the whole of `runs-on`. As where it is written out, a group has
+/// no part in which runner takes the job.
+fn of_object(given: &Object) -> Result<Vec<String>, String> {
+    if let Some(other) = given.keys().find(|key| !["group", "labels"].contains(key)) {
+        return Err(format!("`runs-on` gave an object with '{other}': it may have group, labels"));
+    }
+    Ok(match given.get("labels") {
+        Some(Value::Array(items)) => items.iter().map(|item| item.to_text().to_string()).collect(),
+        Some(label) => vec![label.to_text().to_string()],
+        None => Vec::new(),
+    })
+}
+
+fn truth(key: &'static str, value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Bool(value) => Ok(*value),
+        other => Err(format!("`{key}` must be true or false, not '{}'", other.to_text())),
+    }
+}
+
 fn boolean(key: &'static str, setting: &Setting<bool>, scope: &dyn Scope) -> Result<bool, String> {
     match setting {
         Setting::Literal(value) => Ok(*value),
-        Setting::Expression(template) => match template.render(scope).map_err(at(key))? {
-            Value::Bool(value) => Ok(value),
-            other => Err(format!("`{key}` must be true or false, not '{}'", other.to_text())),
-        },
+        Setting::Expression(template) => truth(key, &template.render(scope).map_err(at(key))?),
     }
 }
 

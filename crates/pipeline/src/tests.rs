@@ -4,6 +4,7 @@ mod cancelling;
 mod conditions;
 mod handing;
 mod held;
+mod largest;
 mod matrices;
 mod property;
 mod starting;

@@ -277,6 +277,9 @@ impl Stage {
                     "permissions" => {
                         json!(format!("{:?}", permissions(&self.run, self.job(name).id).unwrap()))
                     }
+                    "cache-mode" => {
+                        json!(cache_mode(&self.run, self.job(name).id).unwrap().as_str())
+                    }
                     "secrets" => self.secrets(name),
                     "timeout" => json!(context.timeout_minutes),
                     other => panic!("no context '{other}'"),

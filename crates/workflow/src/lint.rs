@@ -102,8 +102,8 @@ struct Looked<'l> {
 fn step_of(looked: &Looked<'_>, job: Option<&Job>, step: &Step, found: &mut Vec<Diagnostic>) {
     actions::check(step, looked.options.files, found);
     scripts::check(step, looked.source, found);
-    if let (StepKind::Uses(uses), Some(_)) = (&step.kind, job) {
-        permissions::check_checkout(looked.workflow, uses, found);
+    if let (StepKind::Uses(uses), Some(job)) = (&step.kind, job) {
+        permissions::check_checkout(looked.workflow, job, step, uses, found);
     }
 }
 

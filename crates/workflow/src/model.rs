@@ -75,6 +75,42 @@ pub enum CacheMode {
     None,
 }
 
+impl CacheMode {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::WriteOnly, Self::None];
+
+    /// As it stands behind `cache-mode`, and in `ACTIONS_CACHE_MODE`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::WriteOnly => "write-only",
+            Self::None => "none",
+        }
+    }
+
+    /// Whether caches are restored.
+    pub const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Write)
+    }
+
+    /// Whether caches are saved.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::WriteOnly)
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self.reads() && other.reads(), self.writes() && other.writes()) {
+            (true, true) => Self::Write,
+            (true, false) => Self::Read,
+            (false, true) => Self::WriteOnly,
+            (false, false) => Self::None,
+        }
+    }
+}
+
 /// `concurrency`: at most one at a time runs in a group, and others wait.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concurrency {

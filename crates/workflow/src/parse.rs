@@ -21,7 +21,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::keys::Place;
 use crate::model::Workflow;
 use crate::supported::Admit;
-use crate::yaml::{Limits, Node, Source, load};
+use crate::yaml::{Limits, Loaded, Node, Source, load};
 use reader::Reader;
 
 /// What came of reading a file.
@@ -54,11 +54,12 @@ pub fn parse_admitting(file: &str, text: &str, admit: Admit) -> Parsed {
 
 /// Reads a workflow, and gives its tree too.
 pub(crate) fn read_workflow(file: &str, source: &Source<'_>, admit: Admit) -> (Option<Node>, Parsed) {
-    let root = match load(source, &Limits::WORKFLOW) {
-        Ok(root) => root,
+    let Loaded { root, warnings } = match load(source, &Limits::WORKFLOW) {
+        Ok(loaded) => loaded,
         Err(diagnostics) => return (None, Parsed { workflow: None, diagnostics }),
     };
     let mut reader = Reader::new(source, admit);
+    warnings.into_iter().for_each(|warning| reader.report(warning));
     let workflow = reader.workflow(file, &root);
     let workflow = if reader.has_errors() { None } else { workflow };
     let diagnostics = reader.finish();
@@ -74,11 +75,12 @@ pub fn parse_action(text: &str) -> ParsedAction {
 
 /// Reads an action's metadata.
 pub(crate) fn read_action(source: &Source<'_>) -> ParsedAction {
-    let root = match load(source, &Limits::ACTION) {
-        Ok(root) => root,
+    let Loaded { root, warnings } = match load(source, &Limits::ACTION) {
+        Ok(loaded) => loaded,
         Err(diagnostics) => return ParsedAction { action: None, diagnostics },
     };
     let mut reader = Reader::new(source, Admit::Supported);
+    warnings.into_iter().for_each(|warning| reader.report(warning));
     let action = reader.action_meta(&root);
     if let Some(action) = action.as_ref().filter(|_| !reader.has_errors()) {
         for found in crate::check::action(action, source) {

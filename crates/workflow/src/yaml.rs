@@ -1,6 +1,6 @@
 //! YAML as workflows use it: text to a tree whose every node knows where it stands.
 //!
-//! YAML 1.2 with the core schema, one document, no merge keys, within limits; any text gives a tree or
+//! YAML 1.2 with the core schema, one document, merge keys of YAML 1.1 besides, within limits; any text gives a tree or
 //! findings. What the tree means is not known here.
 
 mod load;
@@ -9,7 +9,7 @@ mod place;
 mod scalar;
 
 pub use crate::diagnostic::lines;
-pub use load::{Limits, load};
+pub use load::{Limits, Loaded, load};
 pub use place::Source;
 pub use scalar::{Resolved, Scalar, Style, number_text};
 

@@ -32,6 +32,8 @@ const EXPLAINED: &[(&str, &str)] = &[
     ("bad/shell.yml", "GitHub's runner refuses it when the step starts"),
     ("bad/tag.yml", "a tag that nothing here has is no text"),
     ("ok/everything.yml", "an input with nothing said about it is a text"),
+    ("ok/merge-key.yml", "merge keys are Windlass's own, with a warning that GitHub refuses them"),
+    ("ok/merge-key-in-env.yml", "as above; with a text '<<' is a name for both"),
     ("ok/on-null-bodies.yml", "'inputs' with nothing in it is no input"),
 ];
 

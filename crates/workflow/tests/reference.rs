@@ -69,7 +69,8 @@ and its run says why. For editors there are JSON Schemas of [workflows](workflow
 const DIFFERENCES: &str = "## Good to know
 
 - A file is one YAML 1.2 document of at most 1 MiB, 50,000 nodes, 50 levels and 10 MB once its aliases are expanded.
-  Anchors and aliases work; merge keys (`<<`) are not part of the language. `yes` and `on` are texts.
+  Anchors and aliases work. Merge keys (`<<: *a`, `<<: [*a, *b]`) do here, with a warning: GitHub refuses them. What is
+  written beside one counts, then what comes first in its list. `yes` and `on` are texts.
 - Where a text is wanted, a number stays as it is written: `VERSION: 1.10` gives `1.10`. In a matrix it is a number,
   and a warning says so where digits would be lost.
 - `permissions` say what a job's token may do: `contents`, `packages`, `actions` and `id-token` have something behind
@@ -91,7 +92,7 @@ fn reference() -> String {
     page.push_str(".\n\n## Actions\n\nBuilt in, and needing no network: ");
     page.push_str(&code_list(ACTIONS));
     page.push_str(
-        ".\nComposite actions of the repository (`uses: ./path`) work too. All others are refused for now.\n\n",
+        ".\nOthers come from the repository itself (`./path`, `$/path`), a mirror, this server's repositories, or by Git\n(`OWNER/REPO@REF`), or are images (`docker://IMAGE`).\n\n",
     );
     lint(&mut page);
     page.push_str(
@@ -125,7 +126,7 @@ fn refused(page: &mut String) {
     for (_, form, meaning) in FORMS_NOT_YET {
         _ = writeln!(page, "| `{form}` | {meaning} |");
     }
-    page.push_str("| the other events and actions below | |\n\nThis file:\n\n```yaml\n");
+    page.push_str("\nThis file:\n\n```yaml\n");
     page.push_str(REFUSED);
     page.push_str("```\n\nis refused like this:\n\n```text\n");
     for finding in parse("ci.yml", REFUSED).diagnostics {

@@ -130,7 +130,8 @@ impl Machine<'_> {
                 return self.complete(first, Conclusion::Skipped, Some(reason), self.now);
             }
             Some(legs) => {
-                if let Err(reason) = self.room_for(legs.len()) {
+                // The job itself becomes the first leg.
+                if let Err(reason) = self.room_for(legs.len() - 1) {
                     return self.complete(first, Conclusion::Failure, Some(reason), self.now);
                 }
                 self.insert_legs(first, legs)

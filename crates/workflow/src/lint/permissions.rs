@@ -2,7 +2,8 @@
 
 use super::Looked;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Access, Permissions, Uses, Workflow};
+use crate::model::{Access, Job, Permissions, Spanned, Step, Uses, Workflow};
+use crate::template::Condition;
 use crate::yaml::{Node, Value};
 
 pub(super) fn check(looked: &Looked<'_>, found: &mut Vec<Diagnostic>) {
@@ -47,8 +48,28 @@ const PROPOSED: [&str; 5] = [
     "refs/pull/",
 ];
 
+/// What conditions name that let a change through only once somebody who may write has looked at it.
+const GUARDS: [&str; 5] =
+    ["github.event.label", "pull_request.labels", "author_association", "pull_request.user.login", "github.actor"];
+
+/// Whether a job begins, or a step runs, only for those who were let through: by a label, by who they are, by an
+/// environment that may ask for approval.
+fn is_guarded(job: &Job, step: &Step) -> bool {
+    let conditions = [&job.condition, &step.condition];
+    let names_one = |condition: &Spanned<Condition>| {
+        GUARDS.iter().any(|guard| condition.text().contains(guard))
+    };
+    job.environment.is_some() || conditions.into_iter().flatten().any(names_one)
+}
+
 /// A proposed change's code, checked out where the repository's secrets are.
-pub(super) fn check_checkout(workflow: &Workflow, uses: &Uses, found: &mut Vec<Diagnostic>) {
+pub(super) fn check_checkout(
+    workflow: &Workflow,
+    job: &Job,
+    step: &Step,
+    uses: &Uses,
+    found: &mut Vec<Diagnostic>,
+) {
     let event = match (&workflow.on.pull_request_target, &workflow.on.workflow_run) {
         (Some(_), _) => "pull_request_target",
         (_, Some(_)) => "workflow_run",
@@ -60,7 +81,13 @@ pub(super) fn check_checkout(workflow: &Workflow, uses: &Uses, found: &mut Vec<D
     let Some(git_ref) = uses.with.get("ref") else { return };
     if PROPOSED.iter().any(|part| git_ref.text().contains(part)) {
         let message = format!("'{event}' has the repository's secrets, and this is a proposed change's code");
-        let warning = Diagnostic::warning(git_ref.span, message).with_rule("checkout");
-        found.push(warning.with_help("do nothing with it but read it; run it on 'pull_request' instead"));
+        // Where somebody has to agree first it is meant so; it stays worth knowing.
+        let finding = if is_guarded(job, step) {
+            Diagnostic::note(git_ref.span, message)
+        } else {
+            Diagnostic::warning(git_ref.span, message)
+        };
+        let help = "do nothing with it but read it; run it on 'pull_request' instead";
+        found.push(finding.with_rule("checkout").with_help(help));
     }
 }

@@ -103,13 +103,7 @@ impl Reader<'_> {
     /// `cache-mode`
     pub(super) fn cache_mode(&mut self, field: Field<'_>) -> Option<CacheMode> {
         let text = self.literal(field.node)?;
-        let known = [
-            ("read", CacheMode::Read),
-            ("write", CacheMode::Write),
-            ("write-only", CacheMode::WriteOnly),
-            ("none", CacheMode::None),
-        ];
-        let found = known.iter().find(|(name, _)| *name == text.value).map(|(_, mode)| *mode);
+        let found = CacheMode::ALL.into_iter().find(|mode| mode.as_str() == text.value);
         if found.is_none() {
             let finding = Diagnostic::error(text.span, format!("Unexpected value '{}'", text.value));
             self.report(finding.with_help("a cache mode is read, write, write-only or none"));

@@ -27,11 +27,20 @@ impl Limits {
     pub const ACTION: Self = Self { depth: 100, ..Self::WORKFLOW };
 }
 
+/// A text that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Its root.
+    pub root: Node,
+    /// What is worth knowing about how it is written.
+    pub warnings: Vec<Diagnostic>,
+}
+
 /// Reads a text.
 ///
 /// # Errors
 /// All that was found; at least one is an error. A text that is not YAML, or beyond the limits, gives one.
-pub fn load(source: &Source<'_>, limits: &Limits) -> Result<Node, Vec<Diagnostic>> {
+pub fn load(source: &Source<'_>, limits: &Limits) -> Result<Loaded, Vec<Diagnostic>> {
     let text = source.text();
     if text.len() > limits.bytes {
         let message = format!("The file is larger than {} bytes", limits.bytes);
@@ -42,7 +51,7 @@ pub fn load(source: &Source<'_>, limits: &Limits) -> Result<Node, Vec<Diagnostic
     for _ in 0..mend::MOST {
         let Some(mended) = result else { break };
         match Loader::new(&mended, source, limits).load() {
-            Ok(root) => return Ok(root),
+            Ok(loaded) => return Ok(loaded),
             // What is wrong beside that is told.
             Err(failed) if failed.outdented.is_none() && !failed.is_broken => return Err(failed.findings),
             Err(failed) => result = failed.outdented.and_then(|at| mend::joined(&mended, at)),
@@ -63,6 +72,9 @@ struct Failed {
 /// What the parser says of a line of a flow collection that is indented too little.
 const OUTDENTED: [&str; 2] = ["invalid indentation", "invalid indentation in flow construct"];
 
+/// The key whose mappings are merged into the one that it stands in.
+const MERGE: &str = "<<";
+
 /// What ends the reading. Boxed: it is large and rare.
 type Fatal = Box<Diagnostic>;
 
@@ -80,6 +92,7 @@ struct Loader<'a> {
     nodes: usize,
     expanded: usize,
     findings: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     broken: bool,
     outdented: Option<usize>,
 }
@@ -98,17 +111,18 @@ impl<'a> Loader<'a> {
             nodes: 0,
             expanded: 0,
             findings: Vec::new(),
+            warnings: Vec::new(),
             broken: false,
             outdented: None,
         }
     }
 
-    fn load(mut self) -> Result<Node, Failed> {
+    fn load(mut self) -> Result<Loaded, Failed> {
         let root = self.document();
         let findings = std::mem::take(&mut self.findings);
         let failed = |findings| Failed { findings, is_broken: self.broken, outdented: self.outdented };
         match root {
-            Ok(root) if findings.is_empty() => Ok(root),
+            Ok(root) if findings.is_empty() => Ok(Loaded { root, warnings: self.warnings }),
             Ok(_) => Err(failed(findings)),
             Err(fatal) => Err(failed(findings.into_iter().chain([*fatal]).collect())),
         }
@@ -299,17 +313,29 @@ impl<'a> Loader<'a> {
     fn mapping(&mut self, start: Span, depth: usize) -> Result<Node, Fatal> {
         let mut pairs: Vec<Pair> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
+        // Where among the pairs a merge key stands, and what it brings.
+        let mut merge: Option<(usize, Vec<Pair>)> = None;
         loop {
             let (event, span) = self.next()?;
             if event == Event::MappingEnd {
                 let end = pairs.last().map_or(span.end, |last| last.value.span.end.max(span.start));
+                if let Some((at, mut merged)) = merge {
+                    // What is written beside it counts, then what comes first in it.
+                    merged.retain(|pair| seen.insert(pair.key.text.to_lowercase()));
+                    pairs.splice(at..at, merged);
+                }
                 return Ok(Node { value: Value::Mapping(pairs), span: Span { start: start.start, end } });
             }
             let key = self.node(event, span, depth + 1)?;
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
+            let brings = merges(&key, &value);
+            if brings && merge.is_none() {
+                merge = Some((pairs.len(), self.merged(key.span, value)));
+                continue;
+            }
             let Some(key) = self.key(key) else { continue };
-            if !seen.insert(key.text.to_lowercase()) {
+            if brings || !seen.insert(key.text.to_lowercase()) {
                 self.findings.push(Diagnostic::error(key.span, format!("'{}' is already defined", key.text)));
                 continue;
             }
@@ -317,13 +343,24 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The pairs that a merge key brings, in their order (YAML 1.1, type `merge`).
+    fn merged(&mut self, key: Span, value: Node) -> Vec<Pair> {
+        let warning = Diagnostic::warning(key, "Merge keys ('<<') work here only: GitHub refuses them");
+        self.warnings.push(warning.with_help("write the keys out where the file is for GitHub too"));
+        let nodes = match value.value {
+            Value::Sequence(items) => items,
+            _ => vec![value],
+        };
+        let pairs = nodes.into_iter().flat_map(|node| match node.value {
+            Value::Mapping(pairs) => pairs,
+            Value::Scalar(_) | Value::Sequence(_) => Vec::new(),
+        });
+        pairs.collect()
+    }
+
     fn key(&mut self, node: Node) -> Option<Key> {
         let Node { value, span } = node;
         let finding = match value {
-            Value::Scalar(scalar) if scalar.text == "<<" && scalar.style == Style::Plain => {
-                Diagnostic::error(span, "Unexpected value '<<'")
-                    .with_help("merge keys are not part of the workflow language; write the keys out")
-            }
             Value::Scalar(Scalar { text, style, .. }) => return Some(Key { text, style, span }),
             Value::Sequence(_) => Diagnostic::error(span, "A sequence was not expected"),
             Value::Mapping(_) => Diagnostic::error(span, "A mapping was not expected"),
@@ -331,6 +368,17 @@ impl<'a> Loader<'a> {
         self.findings.push(finding);
         None
     }
+}
+
+/// Whether a pair is a merge key's: with any other value it is a key as others are, as GitHub has it.
+fn merges(key: &Node, value: &Node) -> bool {
+    let is_mapping = |node: &Node| matches!(node.value, Value::Mapping(_));
+    let fits = match &value.value {
+        Value::Mapping(_) => true,
+        Value::Sequence(items) => !items.is_empty() && items.iter().all(is_mapping),
+        Value::Scalar(_) => false,
+    };
+    fits && key.as_scalar().is_some_and(|scalar| scalar.text == MERGE && scalar.style == Style::Plain)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use super::*;
 use crate::yaml::Resolved;
 
 fn ok(text: &str) -> Node {
-    load(&Source::new(text), &Limits::WORKFLOW).unwrap_or_else(|found| panic!("{text:?}: {found:?}"))
+    load(&Source::new(text), &Limits::WORKFLOW).unwrap_or_else(|found| panic!("{text:?}: {found:?}")).root
 }
 
 fn first_error(text: &str) -> String {
@@ -65,7 +65,8 @@ fn what_is_refused() {
         ("a: 1\nA: 2\n", "f:2:1: error: 'A' is already defined"),
         ("a: &x [*x]\n", "f:1:8: error: The alias stands for"),
         ("a: *x\n", "f:1:4: error: This is not valid YAML"),
-        ("<<: {a: 1}\n", "f:1:1: error: Unexpected value '<<'"),
+        ("<<: {a: 1}\nb: 2\n<<: {c: 3}\n", "f:3:1: error: '<<' is already defined"),
+        ("a: &a {<<: *a}\n", "f:1:12: error: The alias stands for"),
         ("a: 1\n---\nb: 1\n", "f:2:1: error: Only one YAML document"),
         ("[a]: 1\n", "f:1:1: error: A sequence was not expected"),
         ("a: !!int x\n", "f:1:10: error: The tag"),
@@ -118,4 +119,27 @@ fn one_long_line_of_many_nodes_is_read_in_linear_work() {
     let Value::Sequence(items) = ok(&text).value else { panic!("a sequence") };
     assert_eq!(items.len(), 40_000);
     assert_eq!(items[39_999].span.start.column, 80_000);
+}
+
+#[test]
+fn merge_keys_bring_what_is_not_written() {
+    let keys = |node: &Node| -> String {
+        let Value::Mapping(pairs) = &node.value else { panic!("{node:?}") };
+        let shown = |pair: &Pair| format!("{}={}", pair.key.text, pair.value.as_scalar().unwrap().text);
+        pairs.iter().map(shown).collect::<Vec<_>>().join(" ")
+    };
+    for (text, wanted) in [
+        ("x: &a {a: 1, b: 2}\nm: {<<: *a}", "a=1 b=2"),
+        ("x: &a {a: 1, b: 2}\nm: {B: 3, <<: *a, c: 4}", "B=3 a=1 c=4"),
+        ("x: &a {a: 1, b: 2}\nm: {c: 0, <<: *a, b: 3}", "c=0 a=1 b=3"),
+        ("x: &a {a: 1}\ny: &b {a: 2, b: 2}\nm: {<<: [*a, *b]}", "a=1 b=2"),
+        ("x: &a {a: 1}\ny: &b {<<: *a, b: 2}\nm: {<<: *b, c: 3}", "a=1 b=2 c=3"),
+        ("m: {<<: {a: 1}}", "a=1"),
+        ("m: {<<: x}", "<<=x"),
+        ("m: {'<<': 1}", "<<=1"),
+    ] {
+        assert_eq!(keys(ok(text).get("m").unwrap()), wanted, "{text}");
+    }
+    let loaded = load(&Source::new("m: {<<: {a: 1}}"), &Limits::WORKFLOW).unwrap();
+    assert_eq!(place(loaded.warnings[0].span), (1, 5, 1, 7));
 }

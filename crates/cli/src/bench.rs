@@ -10,6 +10,7 @@ mod local;
 mod push;
 mod report;
 mod sandbox;
+mod sbom;
 mod switch;
 mod tasks;
 
@@ -23,7 +24,7 @@ use report::Section;
 /// Measure
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// sandbox, engine, first-line, local, lint, idle, switch, push-to-live, tasks, or all
+    /// sandbox, engine, first-line, local, lint, sbom, idle, switch, push-to-live, tasks, or all
     name: String,
     #[arg(hide = true, last = true)]
     words: Vec<String>,
@@ -35,13 +36,17 @@ pub(crate) struct Bench {
     count: usize,
 }
 
-const ALL: [&str; 9] =
-    ["sandbox", "engine", "first-line", "local", "lint", "idle", "switch", "push-to-live", "tasks"];
+const ALL: [&str; 10] =
+    ["sbom", "sandbox", "engine", "first-line", "local", "lint", "idle", "switch", "push-to-live", "tasks"];
 
 /// Measures.
 pub(crate) async fn run(bench: Bench) -> Result<Exit> {
     if bench.name == engine::INNER {
         engine::inner(bench.count).await?;
+        return Ok(Exit::Done);
+    }
+    if bench.name == sbom::INNER {
+        sbom::inner(&bench.words)?;
         return Ok(Exit::Done);
     }
     if bench.name == local::PEAK {
@@ -76,6 +81,7 @@ async fn one(name: &str, count: usize) -> Result<Section> {
         "first-line" => first_line::measure(count).await,
         "local" => local::measure(count).await,
         "lint" => lint::measure(count).await,
+        "sbom" => sbom::measure(count).await,
         "idle" => idle::measure().await,
         "switch" => switch::measure().await,
         "push-to-live" => push::measure().await,

@@ -2,6 +2,7 @@
 //! the layers stream by; what is too large to be held is named, not passed over.
 
 mod apk;
+mod cargo_lock;
 mod dpkg;
 mod elf;
 mod gem;
@@ -62,6 +63,7 @@ enum Interest {
     Python,
     Node,
     NodeLock,
+    CargoLock,
     Gem,
     Jar,
 }
@@ -96,6 +98,7 @@ fn interest(path: &str) -> Option<Interest> {
         _ if name.ends_with(".egg-info") => Interest::Python,
         _ if name == "package.json" && node::installed(path) => Interest::Node,
         _ if name == "package-lock.json" && !path.contains("node_modules/") => Interest::NodeLock,
+        _ if name == "Cargo.lock" && !path.contains("registry/src/") => Interest::CargoLock,
         _ if name.ends_with(".gemspec") && path.contains("/specifications/") => Interest::Gem,
         _ if [".jar", ".war", ".ear"].iter().any(|end| name.ends_with(end)) => Interest::Jar,
         _ => return None,
@@ -203,6 +206,7 @@ impl Catalog {
             Interest::Python => python::packages(file.path, &text),
             Interest::Node => node::package(bytes).into_iter().collect(),
             Interest::NodeLock => node::locked(bytes),
+            Interest::CargoLock => cargo_lock::packages(&text),
             Interest::Gem => gem::package(file.path, &text).into_iter().collect(),
             Interest::Jar => match jar::packages(file.path, bytes) {
                 Ok(found) => found,
@@ -264,7 +268,7 @@ impl Catalog {
         }
         let os = self.os.into_values().next();
         // What is installed says more than what a lock file asks for.
-        let lists = |p: &Package| p.path.ends_with("package-lock.json");
+        let lists = |p: &Package| p.path.ends_with("package-lock.json") || p.path.ends_with("Cargo.lock");
         self.packages.sort_by(|a, b| {
             let key = |p: &Package| (p.kind, p.name.clone(), p.version.clone(), p.arch.clone(), lists(p));
             key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))

@@ -41,8 +41,9 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut told = ctx.ledger.subscribe();
     let mut at = None;
     loop {
-        if let Err(e) = take_in(&ctx, &mut at).await {
-            tracing::warn!(error = %e, "reports could not be taken in; they are tried again");
+        match take_in(&ctx, &mut at).await {
+            Ok(()) => ctx.evidence.reports_are_at(at.unwrap_or_default()),
+            Err(e) => tracing::warn!(error = %e, "reports could not be taken in; they are tried again"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -91,7 +92,6 @@ pub(crate) async fn take_in(ctx: &Arc<Context>, at: &mut Option<u64>) -> Result<
         if written {
             ctx.store.set_cursor(READER, place).await?;
         }
-        ctx.evidence.reports_are_at(place);
         if entries.len() < ENTRIES {
             return Ok(());
         }

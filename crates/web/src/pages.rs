@@ -4,7 +4,9 @@ mod account;
 pub(crate) mod assets;
 mod audit;
 mod delivery;
+mod evidence;
 mod home;
+mod images;
 mod jobs;
 mod projects;
 mod reference;
@@ -35,6 +37,8 @@ pub(crate) fn routes() -> Router<Web> {
         .merge(reports::routes())
         .merge(jobs::routes())
         .merge(delivery::routes())
+        .merge(evidence::routes())
+        .merge(images::routes())
         .merge(services::routes())
         .merge(audit::routes())
         .merge(account::routes())

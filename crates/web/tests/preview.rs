@@ -21,8 +21,15 @@ use windlass_testkit::TestClock;
 const NOW: i64 = 1_795_000_000_000;
 
 /// Pages that nothing links to.
-const SEEDS: [&str; 6] =
-    ["/", "/sign-in", "/setup?link=once", "/projects?q=x", "/audit?verify=1", "/projects/prompts/files"];
+const SEEDS: [&str; 6] = [
+    "/",
+    "/sign-in",
+    "/setup?link=once",
+    "/projects?q=x",
+    "/audit?verify=1",
+    "/evidence?image=tasks",
+    "/projects/prompts/files",
+];
 
 fn app(fake: &Arc<Fake>, clock: Arc<dyn Clock>) -> Router {
     windlass_web::router(fake.clone(), fake.clone(), clock)

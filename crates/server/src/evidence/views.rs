@@ -7,7 +7,7 @@ use windlass_api as api;
 use windlass_api::Problem;
 use windlass_evidence::{Package, Subject, VulnReport, check, cyclonedx, sarif, spdx};
 use windlass_identity::{Action, Principal};
-use windlass_kernel::Digest;
+use windlass_kernel::{Digest, Query, StoreExt as _};
 use windlass_oci::{Reference, RepositoryName, Tag};
 use windlass_web::Answer;
 
@@ -47,10 +47,16 @@ impl Context {
         let project =
             repository.project().ok_or_else(|| Problem::not_found(format!("there is no image {text}")))?;
         may_project(who, Action::PullImage, &project)?;
-        match self.images.registry.resolve(&repository, &reference).await {
-            Ok(digest) => Ok((repository, digest)),
-            Err(e) => Err(Problem::not_found(e.to_string())),
-        }
+        let missing = match self.images.registry.resolve(&repository, &reference).await {
+            Ok(digest) => return Ok((repository, digest)),
+            Err(e) => Problem::not_found(e.to_string()),
+        };
+        // A project's digest may lie in another of its repositories.
+        let Reference::Digest(digest) = reference else { return Err(missing) };
+        let query =
+            Query { parent: Some(project.to_string()), states: vec![digest.to_string()], ..Query::default() };
+        let found = self.store.list::<EvidenceDoc>(&query).await.map_err(stored)?;
+        found.into_iter().next().map(|doc| (doc.value.repository, digest)).ok_or(missing)
     }
 
     async fn looked(&self, repository: &RepositoryName, digest: &Digest) -> Answer<Looked> {

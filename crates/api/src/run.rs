@@ -224,6 +224,9 @@ pub struct ArtifactView {
     /// When it will be removed.
     #[schema(value_type = i64)]
     pub expires_at: Timestamp,
+    /// Whether it is one file as it is, and no zip archive.
+    #[serde(default)]
+    pub raw: bool,
     /// Whether a run of an untrusted change made it: what is in it may be anybody's.
     #[serde(default)]
     pub untrusted: bool,

@@ -82,17 +82,21 @@ impl Action for Cache {
 }
 
 /// An entry fits only one that was made from the same paths, in the same way; where a job's folders happen to lie
-/// does not matter.
+/// does not matter. The hash is that of GitHub's own client (`getCacheVersion` of `@actions/cache`) where there is a `zstd`
+/// program, so that it and this action see each other's entries.
 fn version(run: &ActionRun<'_>, paths: &[String]) -> String {
     let workspace = run.workspace().to_string_lossy().into_owned();
     let home = run.job.place.home().to_string_lossy().into_owned();
-    let mut hash = Sha256::new();
-    for path in paths {
-        hash.update(path.replace(&workspace, ".").replace(&home, "~").as_bytes());
-        hash.update([0]);
-    }
-    hash.update(b"tar.zst");
-    hex::encode(hash.finalize())
+    let paths: Vec<String> =
+        paths.iter().map(|path| path.replace(&workspace, ".").replace(&home, "~")).collect();
+    version_of(&paths)
+}
+
+fn version_of(paths: &[String]) -> String {
+    const METHOD: &str = "zstd-without-long";
+    const SALT: &str = "1.0";
+    let parts: Vec<&str> = paths.iter().map(String::as_str).chain([METHOD, SALT]).collect();
+    hex::encode(Sha256::digest(parts.join("|")))
 }
 
 fn check_key(key: &str) -> Result<(), ActionError> {
@@ -200,4 +204,24 @@ pub(super) async fn store(run: &ActionRun<'_>, key: &str, paths: &[String]) -> R
         Err(e) => run.voice.warn(&format!("Failed to save: {e}")),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_of;
+
+    /// What `getCacheVersion` of `@actions/cache` gives for the same.
+    #[test]
+    fn versions_are_those_of_the_genuine_client() {
+        let paths = |list: &[&str]| list.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        for (list, wanted) in [
+            (&["deps"][..], "b34e6f1cc07875b8b978f21e92cbe8337fea885819e74e1d75a2c78c7a523960"),
+            (
+                &["~/.cargo/registry", "target"],
+                "2658cd8adbe1865cd88db264072ab2681c3fb72aab71f6ad5262c447339e56e4",
+            ),
+        ] {
+            assert_eq!(version_of(&paths(list)), wanted, "{list:?}");
+        }
+    }
 }

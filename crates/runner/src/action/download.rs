@@ -34,7 +34,11 @@ impl Action for Download {
         let into = run.workspace().join(run.input("path"));
         let name = run.input("name").to_owned();
         if !name.is_empty() {
-            unpack(run, &name, &into).await?;
+            let control = &run.job.control;
+            let all = run.insist("listing the run's artifacts", || control.artifacts()).await?;
+            // One that is not listed is asked for all the same: the answer says which there are.
+            let raw = all.iter().any(|artifact| artifact.name == name && artifact.raw);
+            unpack(run, &name, raw, &into).await?;
         } else {
             several(run, &into).await?;
         }
@@ -67,16 +71,18 @@ async fn several(run: &ActionRun<'_>, into: &Path) -> Result<(), ActionError> {
     let merge = run.flag("merge-multiple")? || (ids.len() == 1 && wanted.len() == 1);
     for artifact in wanted {
         let folder = if merge { into.to_owned() } else { into.join(&artifact.name) };
-        unpack(run, &artifact.name, &folder).await?;
+        unpack(run, &artifact.name, artifact.raw, &folder).await?;
     }
     Ok(())
 }
 
-async fn unpack(run: &ActionRun<'_>, name: &str, into: &Path) -> Result<(), ActionError> {
+/// Brings an artifact into a folder: the files of its archive, or the one file that it is (`archive: false`).
+async fn unpack(run: &ActionRun<'_>, name: &str, raw: bool, into: &Path) -> Result<(), ActionError> {
     let (host, inside) = run.job.place.incoming(&format!("artifact-{}.zip", run.job.next_serial()));
     let control = &run.job.control;
     run.insist(&format!("downloading the artifact `{name}`"), || control.fetch_artifact(name, &host)).await?;
-    let report = run.tool(Request::Unzip(Unzipping { archive: inside, into: into.to_owned() }), None).await;
+    let unzipping = Unzipping { archive: inside, into: into.to_owned(), raw: raw.then(|| name.to_owned()) };
+    let report = run.tool(Request::Unzip(unzipping), None).await;
     let _ = std::fs::remove_file(&host);
     let report = report?;
     for note in &report.notes {

@@ -236,6 +236,7 @@ fn artifact_view(name: &str, bytes: &[u8]) -> ArtifactView {
         digest: Digest::sha256(bytes).to_string(),
         created_at: Timestamp::from_millis(0),
         expires_at: Timestamp::from_millis(0),
+        raw: false,
         untrusted: false,
     }
 }

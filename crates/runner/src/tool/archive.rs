@@ -1,7 +1,7 @@
 //! Archives of what a job made: zip for artifacts, compressed tar for caches.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -32,6 +32,9 @@ pub(crate) struct Unzipping {
     pub(crate) archive: PathBuf,
     /// The folder for its files.
     pub(crate) into: PathBuf,
+    /// The file's name, where it is no archive but one file as it is.
+    #[serde(default)]
+    pub(crate) raw: Option<String>,
 }
 
 /// A compressed tar to make.
@@ -110,6 +113,9 @@ fn base(roots: &[(PathBuf, bool)], files: &[PathBuf]) -> PathBuf {
 
 impl Unzipping {
     pub(super) fn run(self) -> Result<Report, String> {
+        if let Some(name) = &self.raw {
+            return self.put(name);
+        }
         let broken = |e: &dyn std::fmt::Display| format!("the artifact's archive is damaged: {e}");
         let mut zip =
             ZipArchive::new(File::open(&self.archive).map_err(at(&self.archive))?).map_err(|e| broken(&e))?;
@@ -142,6 +148,20 @@ impl Unzipping {
         }
         Ok(report)
     }
+
+    /// Puts one file in its place.
+    fn put(&self, name: &str) -> Result<Report, String> {
+        let plain = Path::new(name).components().eq([Component::Normal(name.as_ref())]);
+        if !plain {
+            return Err(format!("`{name}` is no file's name"));
+        }
+        std::fs::create_dir_all(&self.into).map_err(at(&self.into))?;
+        let path = self.into.join(name);
+        let _ = std::fs::remove_file(&path);
+        let bytes = std::fs::copy(&self.archive, &path).map_err(at(&path))?;
+        let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644));
+        Ok(Report { files: 1, bytes, ..Report::default() })
+    }
 }
 
 /// How hard caches are compressed: fast, as they are made in every run.
@@ -158,15 +178,10 @@ impl Packing {
         let zstd = zstd::Encoder::new(out, ZSTD_LEVEL).map_err(|e| e.to_string())?;
         let mut tar = tar::Builder::new(zstd.auto_finish());
         tar.follow_symlinks(false);
+        folders_header(&mut tar, &self.root, &self.home).map_err(|e| e.to_string())?;
         for path in &files {
-            let name = if let Ok(relative) = path.strip_prefix(&self.root) {
-                relative.to_owned()
-            } else if let Ok(relative) = path.strip_prefix(&self.home) {
-                Path::new(HOME).join(relative)
-            } else {
-                Path::new(OUTSIDE).join(path.strip_prefix("/").unwrap_or(path))
-            };
-            match tar.append_path_with_name(path, &name) {
+            let name = relative(path, &self.root);
+            match append(&mut tar, path, &name) {
                 Ok(()) => report.files += 1,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => report.notes.push(format!("{}: {e}", path.display())),
@@ -177,10 +192,86 @@ impl Packing {
     }
 }
 
-/// Where files of the home folder, and others outside of the workspace, stand in a cache's archive: under names that
-/// no file of the workspace is given. The next job's folders may be elsewhere.
-const HOME: &str = "..home";
-const OUTSIDE: &str = "..root";
+/// A path as GitHub's own client (`@actions/cache`) names it: relative to the workspace, upwards where it must be. So
+/// each takes the other's archives.
+fn relative(path: &Path, root: &Path) -> PathBuf {
+    let shared = path.components().zip(root.components()).take_while(|(one, other)| one == other).count();
+    let up = std::iter::repeat_n(Component::ParentDir, root.components().count() - shared);
+    up.chain(path.components().skip(shared)).collect()
+}
+
+/// Adds a file under a name. One that leads upwards goes into a header of its own (POSIX pax), as the writer of archives
+/// does not put it into the usual place.
+fn append(tar: &mut tar::Builder<impl Write>, path: &Path, name: &Path) -> io::Result<()> {
+    if !name.components().any(|part| part == Component::ParentDir) {
+        return tar.append_path_with_name(path, name);
+    }
+    // Gone meanwhile, or not to be read: no header may be left without its file.
+    if std::fs::symlink_metadata(path)?.is_file() {
+        File::open(path)?;
+    }
+    tar.append_pax_extensions([("path", name.as_os_str().as_encoded_bytes())])?;
+    tar.append_path_with_name(path, "upwards")
+}
+
+/// The keys, of a global header (POSIX pax), under which our own archives say where the folders were that its names hang
+/// on: the next job's may be elsewhere. Other programs pass over them.
+const FOLDERS: [&str; 2] = ["WINDLASS.workspace", "WINDLASS.home"];
+/// The longest such header that is read.
+const LONGEST_HEADER: u64 = 64 << 10;
+
+fn folders_header(tar: &mut tar::Builder<impl Write>, root: &Path, home: &Path) -> io::Result<()> {
+    let mut records = String::new();
+    for (key, path) in FOLDERS.iter().zip([root, home]) {
+        // A record begins with its own length, which counts its own digits.
+        let rest = format!(" {key}={}\n", path.display());
+        let digits = (1..).find(|digits| (rest.len() + digits).to_string().len() == *digits).unwrap_or(1);
+        records += &format!("{}{rest}", rest.len() + digits);
+    }
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::XGlobalHeader);
+    header.set_size(records.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "pax_global_header", records.as_bytes())
+}
+
+/// The folders that an archive's names hang on.
+struct Folders {
+    root: PathBuf,
+    home: PathBuf,
+}
+
+impl Folders {
+    /// Takes in what a global header says.
+    fn read(&mut self, header: impl io::Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        header.take(LONGEST_HEADER).read_to_end(&mut bytes)?;
+        for record in String::from_utf8_lossy(&bytes).lines() {
+            let said = record.split_once(' ').and_then(|(_, record)| record.split_once('='));
+            let Some((key, path)) = said.filter(|(_, path)| path.starts_with('/')) else { continue };
+            match FOLDERS.iter().position(|known| *known == key) {
+                Some(0) => self.root = normal(Path::new(path)),
+                Some(_) => self.home = normal(Path::new(path)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path without `.` and `..`, by its letters alone.
+fn normal(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut whole, part| {
+        match part {
+            Component::ParentDir => {
+                whole.pop();
+            }
+            Component::CurDir => {}
+            other => whole.push(other),
+        }
+        whole
+    })
+}
 
 impl Unpacking {
     pub(super) fn run(self) -> Result<Report, String> {
@@ -203,21 +294,31 @@ pub(super) fn unpack(
 ) -> Result<Report, String> {
     let mut tar = tar::Archive::new(tar);
     let mut report = Report::default();
+    let mut folders = Folders { root: normal(root), home: normal(home) };
     for entry in tar.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
-        let name = entry.path().map_err(damaged)?.into_owned();
-        let (root, name) = if let Ok(rest) = name.strip_prefix(OUTSIDE) {
-            (elsewhere, rest.to_owned())
-        } else if let Ok(rest) = name.strip_prefix(HOME) {
-            (home, rest.to_owned())
-        } else {
-            (root, name)
-        };
-        if name.as_os_str().is_empty() || !name.components().all(|part| matches!(part, Component::Normal(_)))
-        {
-            report.notes.push(format!("`{}` has no plain name: it is left out", name.display()));
+        if entry.header().entry_type() == tar::EntryType::XGlobalHeader {
+            folders.read(&mut entry).map_err(damaged)?;
             continue;
         }
+        let name = entry.path().map_err(damaged)?.into_owned();
+        let whole = normal(&folders.root.join(&name));
+        let (root, rest) = if let Ok(rest) = whole.strip_prefix(&folders.root) {
+            (root, rest)
+        } else if let Ok(rest) = whole.strip_prefix(&folders.home) {
+            (home, rest)
+        } else {
+            (elsewhere, whole.strip_prefix("/").unwrap_or(&whole))
+        };
+        let (name, rest) = (name, rest.to_owned());
+        if rest.as_os_str().is_empty() || name.as_os_str().is_empty() {
+            // The folder itself: it is there.
+            if entry.header().entry_type() != tar::EntryType::Directory {
+                report.notes.push(format!("`{}` has no plain name: it is left out", name.display()));
+            }
+            continue;
+        }
+        let name = rest;
         let path = root.join(&name);
         if entry.header().entry_type() == tar::EntryType::Link || !stays(&path, root) {
             report.notes.push(format!("`{}` leads out by a link: it is left out", name.display()));
@@ -297,9 +398,77 @@ mod tests {
         }
         zip.finish().unwrap();
         let into = dir.path().join("a/b");
-        Unzipping { archive, into: into.clone() }.run().unwrap();
+        Unzipping { archive, into: into.clone(), raw: None }.run().unwrap();
         assert!(into.join("good/file").exists());
         assert!(!dir.path().join("evil").exists() && !Path::new("/evil").exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_archive_is_put_under_its_name_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (archive, into) = (dir.path().join("kept"), dir.path().join("a/b"));
+        std::fs::write(&archive, "as it is").unwrap();
+        let put = |name: &str| {
+            Unzipping { archive: archive.clone(), into: into.clone(), raw: Some(name.to_owned()) }.run()
+        };
+        assert_eq!(put("notes.txt").unwrap().bytes, 8);
+        assert_eq!(std::fs::read_to_string(into.join("notes.txt")).unwrap(), "as it is");
+        for bad in ["../x", "/x", "a/b", "..", ".", ""] {
+            assert!(put(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_in_a_cache_are_those_of_the_genuine_client() {
+        for (path, root, wanted) in [
+            ("/w/shop/target/x", "/w/shop", "target/x"),
+            ("/root/.cargo/y", "/w/shop", "../../root/.cargo/y"),
+            ("/w/other/z", "/w/shop", "../other/z"),
+            ("/w/shop", "/w/shop", ""),
+        ] {
+            assert_eq!(relative(Path::new(path), Path::new(root)), Path::new(wanted), "{path}");
+        }
+        assert_eq!(normal(Path::new("/a/./b/../../../c")), Path::new("/c"));
+    }
+
+    /// What GNU tar makes for the genuine client, and what it does with ours.
+    #[test]
+    fn caches_pass_between_us_and_tar() {
+        let tar = |dir: &Path, args: &[&str]| {
+            std::process::Command::new("tar")
+                .current_dir(dir)
+                .args(args)
+                .output()
+                .is_ok_and(|o| o.status.success())
+        };
+        let dir = tempfile::tempdir().unwrap();
+        if !tar(dir.path(), &["--version"]) {
+            return windlass_testkit::skip("caches and tar", "there is no tar on this machine");
+        }
+        let at = |path: &str| dir.path().join(path);
+        write(&at("work"), "deps/x");
+        write(&at("home"), ".npm/y");
+        let (root, home, plain) = (at("work"), at("home"), at("plain.tar"));
+        let made = plain.to_string_lossy().into_owned();
+        assert!(tar(&root, &["--posix", "-cf", &made, "-P", "deps", "../home/.npm"]));
+        std::fs::create_dir_all(at("then/work")).unwrap();
+        let (next, then) = (at("then/work"), at("then/home"));
+        // Without our header the names hang on where the folders are now.
+        unpack(File::open(&plain).unwrap(), &next, &then, &at("else")).unwrap();
+        assert_eq!(std::fs::read_to_string(at("then/work/deps/x")).unwrap(), "deps/x");
+        assert_eq!(std::fs::read_to_string(at("then/home/.npm/y")).unwrap(), ".npm/y");
+
+        let mut out = Vec::new();
+        let patterns = vec!["deps".to_owned(), "~/.npm".to_owned()];
+        Packing { root: root.clone(), home: home.clone(), patterns }.run(&mut out).unwrap();
+        std::fs::write(&plain, zstd::decode_all(&out[..]).unwrap()).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        std::fs::remove_dir_all(&home).unwrap();
+        std::fs::create_dir_all(&root).unwrap();
+        assert!(tar(&root, &["-xf", &made, "-P"]), "GNU tar takes ours");
+        assert_eq!(std::fs::read_to_string(at("home/.npm/y")).unwrap(), ".npm/y");
+        assert_eq!(std::fs::read_to_string(at("work/deps/x")).unwrap(), "deps/x");
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1, "and nothing else of them");
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn zip() {
     std::fs::write(&outside, "as it was").unwrap();
     Fuzz { name: "zip", words: &words, longest: 4 << 10 }.run(|bytes| {
         std::fs::write(&archive, bytes).unwrap();
-        let outcome = Unzipping { archive: archive.clone(), into: into.clone() }.run();
+        let outcome = Unzipping { archive: archive.clone(), into: into.clone(), raw: None }.run();
         let _ = std::fs::remove_dir_all(&into);
         let left: Vec<_> =
             std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -2,10 +2,12 @@
 //! refused, and said.
 
 use std::collections::BTreeMap;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use windlass_api::runner::{BuildImage, BuiltImage, JobUpdate, UpdateReply};
 use windlass_api::{ArtifactView, DeploymentView, ErrorCode};
 use windlass_kernel::{Digest, RunId, Timestamp};
@@ -109,6 +111,30 @@ fn file_name(name: &str) -> Result<String, ControlError> {
     Ok(format!("{name}.zip"))
 }
 
+/// An artifact's digest, as it was written down beside it; found anew where that is missing.
+fn kept_digest(path: &Path) -> std::io::Result<String> {
+    let beside = path.with_extension("digest");
+    if let Ok(kept) = std::fs::read_to_string(&beside)
+        && kept.parse::<Digest>().is_ok()
+    {
+        return Ok(kept);
+    }
+    let mut hash = Sha256::new();
+    let mut file = std::io::BufReader::with_capacity(128 << 10, std::fs::File::open(path)?);
+    loop {
+        let chunk = file.fill_buf()?;
+        if chunk.is_empty() {
+            break;
+        }
+        hash.update(chunk);
+        let read = chunk.len();
+        file.consume(read);
+    }
+    let digest = format!("sha256:{}", hex::encode(hash.finalize()));
+    std::fs::write(beside, &digest)?;
+    Ok(digest)
+}
+
 fn view(path: &Path) -> std::io::Result<ArtifactView> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let meta = std::fs::metadata(path)?;
@@ -117,9 +143,10 @@ fn view(path: &Path) -> std::io::Result<ArtifactView> {
         id: name.clone(),
         name,
         size: meta.len(),
-        digest: Digest::sha256(&std::fs::read(path)?).to_string(),
+        digest: kept_digest(path)?,
         created_at: Timestamp::from_millis(i64::try_from(at.as_millis()).unwrap_or(i64::MAX)),
         expires_at: Timestamp::from_millis(i64::MAX / 2),
+        raw: false,
         untrusted: false,
     })
 }
@@ -141,6 +168,8 @@ impl Control for LocalControl {
             let why = format!("the run has an artifact named `{}` already", artifact.name);
             return Err(refused(ErrorCode::Conflict, why));
         }
+        // What it says is of the archive that it stands beside, or it is not there.
+        let _ = std::fs::remove_file(path.with_extension("digest"));
         place(artifact.archive, &path)?;
         Ok(view(&path)?)
     }
@@ -253,6 +282,12 @@ mod tests {
         }
         let listed = control.artifacts().await.unwrap();
         assert_eq!(listed.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["out"]);
+        assert_eq!(listed[0].digest, Digest::sha256(b"zip").to_string());
+        std::fs::write(&archive, "other").unwrap();
+        let replaced = control.store_artifact(new("out", true)).await.unwrap();
+        assert_eq!(replaced.digest, Digest::sha256(b"other").to_string());
+        std::fs::write(&archive, "zip").unwrap();
+        control.store_artifact(new("out", true)).await.unwrap();
         control.fetch_artifact("out", &temp.path().join("b")).await.unwrap();
         assert_eq!(std::fs::read_to_string(temp.path().join("b")).unwrap(), "zip");
     }

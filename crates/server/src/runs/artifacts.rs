@@ -92,6 +92,7 @@ impl ArtifactDoc {
             digest: self.digest.to_string(),
             created_at: self.created_at,
             expires_at: self.expires_at,
+            raw: self.media_type() != api::runner::ARTIFACT_TYPE,
             untrusted: self.untrusted,
         }
     }

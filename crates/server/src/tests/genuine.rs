@@ -128,6 +128,8 @@ async fn artifacts_go_up_in_blocks_and_come_down_the_same_and_each_side_sees_the
     let seen = ctx.list_artifacts(&who, id).await.unwrap();
     let big = seen.iter().find(|a| a.name == "big").unwrap();
     assert_eq!(big.digest, format!("sha256:{}", told["big"]["digest"].as_str().unwrap()));
+    let raw: Vec<&str> = seen.iter().filter(|a| a.raw).map(|a| a.name.as_str()).collect();
+    assert_eq!(raw, ["notes.txt"], "the built-in action must not take it for an archive");
     let days = big.expires_at.since(big.created_at).as_secs() / 86_400;
     assert_eq!(days, 3, "kept as long as the client asked for");
     let found = ctx.get_artifact(&who, id, "big").await.unwrap();
@@ -165,6 +167,36 @@ async fn caches_are_saved_once_and_found_by_prefix_in_both_versions() {
     assert_eq!(kept.len(), 2);
     assert!(kept.iter().all(|c| c.scope == "refs/heads/main" && c.size > 30 << 20), "{kept:?}");
     assert_eq!(std::fs::read_dir(scene.world.dir.path().join("data/uploads")).unwrap().count(), 0);
+}
+
+/// The version under which the built-in action keeps caches (`windlass_runner`'s `action::cache` has it in full).
+fn version(path: &str) -> String {
+    let digest = windlass_kernel::Digest::sha256(format!("{path}|zstd-without-long|1.0").as_bytes());
+    digest.hex().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caches_of_the_built_in_action_and_of_the_client_are_the_same() {
+    let name = "genuine clients: shared caches";
+    let Some(scene) = Scene::new(name).await else { return };
+    if !Command::new("zstd").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return windlass_testkit::skip(name, "there is no zstd on this machine: the client keeps gzip then");
+    }
+    let (ctx, who, id) = (&scene.world.ctx, bearer(&scene.job), scene.job.job.as_str());
+    let ours = scene.world.dir.path().join("made/ours");
+    std::fs::create_dir_all(&ours).unwrap();
+    std::fs::write(ours.join("x"), "of the action").unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["--zstd", "-cf", "-", "ours"]).current_dir(ours.parent().unwrap());
+    let archive = tar.output().unwrap().stdout;
+    ctx.put_cache(&who, id, &version("ours"), "from-us", Body::from(archive)).await.unwrap();
+    let told = scene.drive("shared", &[]).await;
+    assert_eq!((told["found"].as_str(), told["text"].as_str()), (Some("from-us"), Some("of the action")));
+    assert_eq!(told["saved"], true, "{told}");
+    let found = ctx.get_cache(&who, id, &version("theirs"), &["from-them".to_owned()]).await.unwrap();
+    let (key, download) = found.expect("what the client saved");
+    let bytes = to_bytes(download.body, 1 << 20).await.unwrap();
+    assert_eq!((key.as_str(), &bytes[..4]), ("from-them", &[0x28, 0xb5, 0x2f, 0xfd][..]), "a zstd archive");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,3 +134,35 @@ async fn a_branch_is_compared_with_the_default_branch() {
     let unknown = world.ctx.run_reports(&ada, "run_01kag0000000000000000000a1").await;
     assert_eq!(unknown.unwrap_err().code, ErrorCode::NotFound);
 }
+
+#[tokio::test]
+async fn a_branch_that_is_gone_leaves_no_memory() {
+    let world = World::new();
+    let ada = person("ada", Role::Viewer);
+    let uploads: [(&str, &[(&str, String)]); 3] = [
+        ("sarif", &[("a.sarif", sarif(&["A"]))]),
+        ("coverage", &[("l.info", lcov(5))]),
+        ("junit", &[("r.xml", junit(true))]),
+    ];
+    world.pushed("shop", "ada", &[CI]).await;
+    run_with(&world, &uploads).await;
+    pushed(&world, "topic", "one").await;
+    let run = run_with(&world, &uploads).await;
+    let known = async |branch: &str| {
+        let tests = world.ctx.test_history(&ada, "shop", branch, "").await.map_or(0, |h| h.runs.len());
+        let findings = world.ctx.branch_findings(&ada, "shop", branch).await.map_or(0, |f| f.open.len());
+        let coverage = world.ctx.coverage_trend(&ada, "shop", branch).await.map_or(0, |c| c.len());
+        (tests, findings, coverage)
+    };
+    assert_eq!(known("topic").await, (1, 1, 1));
+    world.git("shop", &["push", "--quiet", "TARGET", ":topic"]);
+    crate::source::take_in(&world.ctx, &"shop".parse().unwrap()).await.unwrap();
+    crate::reports::take_in(&world.ctx, &mut None).await.unwrap();
+    assert_eq!(known("topic").await, (0, 0, 0));
+    assert_eq!(known("main").await, (1, 1, 1), "others' memory stays");
+    assert_eq!(
+        world.ctx.run_reports(&ada, &run).await.unwrap().tests.len(),
+        1,
+        "and what the run itself told"
+    );
+}

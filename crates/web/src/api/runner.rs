@@ -143,7 +143,8 @@ async fn get_artifact(
     Path((job, name)): Path<(String, String)>,
 ) -> Reply<Response> {
     let archive = web.runner.get_artifact(&caller.who, &job, &name).await?;
-    Ok(transfer::answer(archive, wire::ARTIFACT_TYPE, false))
+    let media_type = transfer::artifact_type(&archive);
+    Ok(transfer::answer(archive, media_type, false))
 }
 
 /// Stores an artifact of the run; 409 when the name is taken and `overwrite` is not set.

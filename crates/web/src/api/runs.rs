@@ -199,7 +199,8 @@ async fn log_search(
 #[utoipa::path(get, path = "/api/v1/artifacts/{artifact}", tag = "runs", responses((status = 200, body = Vec<u8>, content_type = "application/zip")))]
 async fn artifact(State(web): State<Web>, caller: Caller, Path(artifact): Path<String>) -> Reply<Response> {
     let archive = web.platform.artifact(&caller.who, &artifact).await?;
-    Ok(transfer::answer(archive, wire::runner::ARTIFACT_TYPE, false))
+    let media_type = transfer::artifact_type(&archive);
+    Ok(transfer::answer(archive, media_type, false))
 }
 
 /// The workflows of the default branch.

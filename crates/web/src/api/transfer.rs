@@ -37,6 +37,12 @@ pub(crate) fn answer(download: Download, media_type: &'static str, inline: bool)
     response
 }
 
+/// The media type of an artifact: an archive, unless it is one file as it is.
+pub(crate) fn artifact_type(download: &Download) -> &'static str {
+    let archive = std::path::Path::new(&download.name).extension().is_some_and(|end| end == "zip");
+    if archive { windlass_api::runner::ARTIFACT_TYPE } else { "application/octet-stream" }
+}
+
 /// Adds a header whose value comes from outside; left out if it cannot be a header.
 pub(crate) fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(value) {

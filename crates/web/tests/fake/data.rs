@@ -323,6 +323,7 @@ impl Data {
             digest: Digest::sha256(b"report").to_string(),
             created_at: self.ago(60),
             expires_at: self.ago(-86_400 * 30),
+            raw: false,
             untrusted: true,
         }]
     }

@@ -69,6 +69,16 @@ async function caches(prefix, large) {
   told[`${prefix}Same`] = sha(await fs.readFile(`${prefix}/deps/a.bin`)) === sha(bytes)
 }
 
+// As the built-in action stores it and looks for it: the same key, the same paths, the same version.
+async function shared() {
+  await fs.mkdir('ours', { recursive: true })
+  told.found = (await cache.restoreCache(['ours'], 'from-us')) ?? null
+  told.text = told.found && (await fs.readFile('ours/x', 'utf8'))
+  await fs.mkdir('theirs', { recursive: true })
+  await fs.writeFile('theirs/y', 'of the client')
+  told.saved = (await cache.saveCache(['theirs'], 'from-them')) > 0
+}
+
 async function identity() {
   const token = await core.getIDToken('urn:the-cloud')
   const issuer = JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).iss
@@ -87,6 +97,7 @@ async function identity() {
 
 const parts = {
   artifacts,
+  shared,
   identity,
   caches: () => caches('two', 40 << 20),
   cachesOne: () => caches('one', 70 << 20),

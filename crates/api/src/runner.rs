@@ -73,6 +73,12 @@ pub struct Assignment {
     pub clone_url: String,
     /// The registry's host and port, as it stands in image names.
     pub registry: String,
+    /// Whose tool cache the job has: that of jobs of the same project and of this name. None: one that is not kept.
+    #[serde(default)]
+    pub tools: Option<String>,
+    /// What the job may do with caches: `read`, `write` (both), `write-only` or `none`; empty, as `write`.
+    #[serde(default)]
+    pub cache_mode: String,
     /// Whether `::debug::` lines are shown.
     pub debug: bool,
     /// What reaches GitHub's services here: artifacts, caches, identity tokens. None from a control that has none.
@@ -96,7 +102,7 @@ pub struct Services {
     pub runtime_token: Secret<String>,
     /// What asks for an identity token; none without `permissions: id-token: write`.
     pub id_token: Option<IdTokenRequest>,
-    /// `ACTIONS_CACHE_MODE`: `read` for a job whose caches nobody else may meet, else `write`.
+    /// `ACTIONS_CACHE_MODE`: [`Assignment::cache_mode`].
     pub cache_mode: String,
 }
 

@@ -2,6 +2,7 @@
 
 mod asked;
 mod debug;
+mod relay;
 mod screen;
 mod show_plan;
 mod terminal;
@@ -105,13 +106,16 @@ pub(crate) struct Local {
         help_heading = "How it runs"
     )]
     pub(crate) place: Vec<String>,
+    /// Run containers on the Docker Engine instead of the sandbox
+    #[arg(long, help_heading = "How it runs")]
+    pub(crate) docker: bool,
     /// At most so many jobs at a time [default: the number of processors]
     #[arg(long, value_name = "N", help_heading = "How it runs")]
     pub(crate) parallel: Option<usize>,
     /// Keep jobs' folders for the next run: what a build made is still there
     #[arg(long, help_heading = "How it runs")]
     pub(crate) reuse: bool,
-    /// When a step fails, open a shell where it ran (plain processes only: -P LABEL=host); then try again, go on, or stop
+    /// When a step fails, open a shell where it ran, in its sandbox too; then run it again, go on, or stop
     #[arg(long, help_heading = "How it runs")]
     pub(crate) debug_on_failure: bool,
     /// Show everything that the runner says, set-up included
@@ -121,12 +125,17 @@ pub(crate) struct Local {
 
 /// Carries a local run out, with a runtime of the kind that suits its jobs.
 pub(crate) fn main(global: &Global, local: &Local) -> Result<Exit> {
+    if !local.watch {
+        return once(global, local);
+    }
     loop {
-        let exit = once(global, local)?;
-        if !local.watch {
-            return Ok(exit);
+        // What changes while it runs is run again as well.
+        let files = words::Files::now(local)?;
+        if let Err(e) = once(global, local) {
+            // A workflow may be wrong for a while, as it is being written.
+            eprintln!("windlass: {e:#}");
         }
-        words::wait_for_change(local)?;
+        files.wait_for_change();
     }
 }
 
@@ -166,12 +175,15 @@ fn once(global: &Global, local: &Local) -> Result<Exit> {
         None => run_on(&runtime, planned, screen.clone())?,
     };
     screen.end(&outcome.runs)?;
+    if !global.json {
+        words::tell_kept(&outcome);
+    }
     // Whatever a blocked thread still waits for, nobody does.
     runtime.shutdown_background();
     Ok(exit_of(&outcome))
 }
 
-/// A shell where a step failed needs somebody to use it, and a step of plain processes.
+/// A shell where a step failed needs somebody to use it, and a place that it can be opened in.
 fn shell_can_open(planned: &Plan) -> Result<()> {
     if !crate::ask::possible() {
         return Err(
@@ -179,10 +191,10 @@ fn shell_can_open(planned: &Plan) -> Result<()> {
         );
     }
     let mut places = planned.runs.iter().flat_map(|run| &run.jobs).filter_map(|job| job.place.as_deref());
-    if let Some(other) = places.find(|place| *place != "host") {
+    if let Some(other) = places.find(|place| place.starts_with("docker:")) {
         let text = format!(
-            "--debug-on-failure opens its shell beside plain processes only, and a job here is placed in `{other}`: \
-             add -P LABEL=host, such as -P ubuntu-latest=host"
+            "--debug-on-failure opens its shell in sandboxes and beside plain processes, and a job here is placed in \
+             `{other}`: use -P LABEL=sandbox or -P LABEL=host"
         );
         return Err(Failure::usage(text).into());
     }

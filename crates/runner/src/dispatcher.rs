@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use windlass_api::runner::{Assignment, LeaseRequest, Lost};
 use windlass_api::{Client, ClientError};
-use windlass_kernel::Secret;
+use windlass_kernel::{Secret, SystemClock};
 use windlass_runtime::{Capabilities, ControlGroups, Limits, Linux, Runtime as _, RuntimeConfig};
 
 use crate::action::ActionSources;
@@ -22,6 +22,8 @@ use crate::control::encode;
 use crate::docker::Docker;
 use crate::folder::{HandOut, JobFolder, private, sweep_memory};
 use crate::job::Hooks;
+use crate::kept::{TOOLS, evict};
+use crate::layered::ContainerSettings;
 use crate::unit::UnitSettings;
 
 /// What a runner on a Linux machine serves, if nothing else was said.
@@ -39,6 +41,8 @@ fn default_labels() -> Vec<String> {
 
 /// How long a request for work is held open, in seconds.
 const WAIT_SECONDS: u32 = 25;
+/// How often what is kept between jobs is looked through.
+const EVICTION: Duration = Duration::from_hours(6);
 /// How often a unit that another dispatcher started is looked after.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -90,11 +94,22 @@ pub async fn run(config: RunnerConfig) -> Result<(), RunnerError> {
     let dispatcher = Arc::new(Dispatcher { config, jobs, slots, capabilities, spare });
     dispatcher.adopt()?;
     sweep_memory();
+    let evicting = tokio::spawn(evict_now_and_then(dispatcher.config.data_dir.clone()));
     dispatcher.sweep_engine();
     dispatcher.keep_spare();
     dispatcher.ask_for_work().await;
     dispatcher.dismiss_spare();
+    evicting.abort();
     Ok(())
+}
+
+/// Keeps what is kept between jobs within its bounds.
+async fn evict_now_and_then(data_dir: PathBuf) {
+    loop {
+        let root = data_dir.clone();
+        let _ = tokio::task::spawn_blocking(move || evict(&root, &SystemClock)).await;
+        tokio::time::sleep(EVICTION).await;
+    }
 }
 
 /// What the machine permits, found out once for all units. None: each finds out by itself, and says what is wrong.
@@ -259,9 +274,11 @@ impl Dispatcher {
             log_limit: self.config.log_limit,
             limits: self.config.limits,
             capabilities: self.capabilities.clone(),
+            tools: Some(self.config.data_dir.join(TOOLS)),
             actions: ActionSources::of_machine(&self.config.data_dir),
             hooks: Hooks::of_machine(),
             docker: Docker::of_machine(),
+            containers: ContainerSettings::of_machine(self.config.data_dir.join("runner/images")),
             image: None,
             memory: self.capabilities.as_ref().is_some_and(|found| found.cgroup != ControlGroups::None),
             spare,

@@ -1,6 +1,7 @@
 //! One job, from its set-up to its end. What a step does stands in `step`.
 
 mod background;
+mod declared;
 mod environment;
 mod finish;
 mod hook;
@@ -9,6 +10,8 @@ mod step;
 mod step_files;
 
 use background::{Background, Place as StepPlace};
+pub(crate) use declared::Declaration;
+use declared::Declared;
 pub use hook::Hooks;
 pub(crate) use stage::{Post, PostWork, When};
 pub(crate) use step::Going;
@@ -80,8 +83,8 @@ pub(crate) struct Job {
     pub(crate) hooks: Hooks,
     /// How many summaries its steps wrote.
     pub(crate) summaries: AtomicU32,
-    /// The machine's Node.js and its version, once an action needed it.
-    pub(crate) node: tokio::sync::OnceCell<(String, String)>,
+    /// How Node.js is called, and its version, once an action needed it.
+    pub(crate) node: tokio::sync::OnceCell<(Vec<String>, String)>,
     /// What differs in a job of this process.
     pub(crate) local: Option<Local>,
 }
@@ -99,6 +102,8 @@ pub(crate) struct Progress {
     /// What the stages of actions kept, by their steps.
     pub(crate) states: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) matchers: Matchers,
+    /// The artifacts that steps declared.
+    pub(crate) declared: Declared,
     pub(crate) frame: Frame,
 }
 
@@ -264,6 +269,7 @@ impl Job {
             posts: Vec::new(),
             states: BTreeMap::new(),
             matchers: Matchers::below(self.place.below.clone(), self.place.layout.workspace.clone()),
+            declared: Declared::default(),
             frame: Frame::default(),
         };
         if let Err(why) = self.job_env(&mut progress, model) {

@@ -22,6 +22,8 @@ mod folder;
 mod fuzz;
 mod halt;
 mod job;
+mod kept;
+mod layered;
 mod local;
 mod log;
 mod matcher;
@@ -38,8 +40,11 @@ pub use control::{CacheStored, Control, ControlError, HttpControl, MemoryControl
 pub use docker::{Docker, engine_mark};
 pub use halt::end_jobs;
 pub use job::Hooks;
+pub use kept::evict;
+pub use layered::ContainerSettings;
 pub use local::{
-    AfterFailure, FailedStep, JobStop, Listener, LocalEnd, LocalJob, SourceTrees, run_local_job,
+    AfterFailure, FailedStep, JobStop, Listener, LocalEnd, LocalJob, SourceTrees, StepPlace, StepShell,
+    run_local_job,
 };
 pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;
 pub use tool::{hash_files, tool_main};

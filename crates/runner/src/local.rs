@@ -1,22 +1,25 @@
 //! Jobs of this very process: no unit of their own, no control, no spool. The same steps, actions, masks and commands as
 //! a job of a server has; what it says and how it goes is heard at once. For `windlass run`.
 
+mod shell;
+
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use windlass_api::Conclusion;
 use windlass_api::runner::{Assignment, JobHappening};
 use windlass_kernel::Clock;
-use windlass_runtime::{Bind, Exec, Runtime};
+use windlass_runtime::{Bind, Runtime};
 use windlass_workflow::Workflow;
 use windlass_workflow::model::{Step, StepKind};
 
+pub use shell::{FailedStep, StepPlace, StepShell};
+
 use crate::control::Control;
-use crate::job::Job;
 use crate::place::Manner;
 use crate::stop::{Stop, StopSwitch};
 use crate::unit::UnitSettings;
@@ -33,26 +36,11 @@ pub trait Listener: Send + Sync {
     /// Something happened.
     fn happened(&self, what: JobHappening);
 
-    /// A `run` step failed; what to do about it. Only asked of plain processes.
+    /// A `run` step failed; what to do about it.
     async fn failed(&self, step: FailedStep) -> AfterFailure {
         let _ = step;
         AfterFailure::Stop
     }
-}
-
-/// A `run` step that failed, and where it ran.
-#[derive(Clone, Debug)]
-pub struct FailedStep {
-    /// Its name.
-    pub name: String,
-    /// Why it failed.
-    pub why: String,
-    /// The environment of its program.
-    pub env: BTreeMap<String, String>,
-    /// Its working directory.
-    pub cwd: PathBuf,
-    /// Its script's file.
-    pub script: PathBuf,
 }
 
 /// What is to follow a failed step.
@@ -106,6 +94,8 @@ pub struct LocalJob {
     pub settings: UnitSettings,
     /// Where it runs.
     pub sandboxes: Arc<dyn Runtime>,
+    /// Where its containers run, or why nowhere; none: where it does itself.
+    pub containers: Option<Result<Arc<dyn Runtime>, String>>,
     /// Whether that is plain processes of this user: then files are looked at from here.
     pub plain: bool,
     /// A folder in memory, for what is small and short-lived.
@@ -122,6 +112,7 @@ pub struct LocalJob {
 #[derive(Clone)]
 pub(crate) struct Local {
     pub(crate) workflow: Arc<Workflow>,
+    pub(crate) containers: Option<Result<Arc<dyn Runtime>, String>>,
     pub(crate) manner: Manner,
     pub(crate) trees: Arc<SourceTrees>,
     /// Variables of every step.
@@ -136,6 +127,12 @@ impl LocalJob {
         let memory = self.memory.as_ref()?;
         let on_disk = needs_disk(&self.workflow, &self.assignment.key, self.settings.image.as_deref());
         (!on_disk).then(|| memory.join(&self.assignment.job))
+    }
+
+    /// The tool cache of all jobs of this user; none where a container must see it.
+    pub(crate) fn tools(&self) -> Option<PathBuf> {
+        let contained = needs_disk(&self.workflow, &self.assignment.key, self.settings.image.as_deref());
+        self.settings.tools.clone().filter(|_| !contained)
     }
 }
 
@@ -181,29 +178,6 @@ pub struct LocalEnd {
     pub outputs: BTreeMap<String, String>,
     /// The environment's address.
     pub environment_url: Option<String>,
-}
-
-impl Job {
-    /// What is to follow a `run` step that failed.
-    pub(crate) async fn after_failure(
-        &self,
-        name: &str,
-        why: &str,
-        exec: &Exec,
-        script: &Path,
-    ) -> AfterFailure {
-        let Some(asked) = self.local.as_ref().and_then(|local| local.asked.as_ref()) else {
-            return AfterFailure::Stop;
-        };
-        let step = FailedStep {
-            name: name.to_owned(),
-            why: why.to_owned(),
-            env: exec.env.clone(),
-            cwd: exec.cwd.clone(),
-            script: script.to_owned(),
-        };
-        asked.failed(step).await
-    }
 }
 
 /// Carries a job out. Its future may be large: box it where many are kept.

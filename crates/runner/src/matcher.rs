@@ -3,7 +3,7 @@
 mod spec;
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use fancy_regex::{Captures, Regex};
 
@@ -47,7 +47,12 @@ struct Matcher {
     running: Vec<Option<Caught>>,
     /// How often a pattern took too long.
     strikes: u32,
+    /// What it shares with its copies only.
+    mark: Mark,
 }
+
+/// By this a matcher is known among others of its owner.
+pub(crate) type Mark = Arc<()>;
 
 #[derive(Clone, Debug, Default)]
 struct Caught {
@@ -116,6 +121,23 @@ impl Matchers {
         named.want(file)?;
         self.active.retain(|old| !named.active.iter().any(|new| new.owner.eq_ignore_ascii_case(&old.owner)));
         Ok(())
+    }
+
+    /// What the matchers in force are known by.
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        self.active.iter().map(|matcher| matcher.mark.clone()).collect()
+    }
+
+    /// Does what was done to a copy since it had these marks: what it put in force, and what it took out.
+    pub(crate) fn follow(&mut self, copy: Self, before: &[Mark]) {
+        let among =
+            |marks: &[Mark], matcher: &Matcher| marks.iter().any(|mark| Arc::ptr_eq(mark, &matcher.mark));
+        let kept = copy.marks();
+        self.active.retain(|matcher| !among(before, matcher) || among(&kept, matcher));
+        for new in copy.active.into_iter().rev().filter(|matcher| !among(before, matcher)) {
+            self.active.retain(|old| !old.owner.eq_ignore_ascii_case(&new.owner));
+            self.active.insert(0, new);
+        }
     }
 
     /// Shows a line to the matchers; the first that finds something ends the search.
@@ -208,7 +230,7 @@ impl Matcher {
         }
         let running = vec![None; patterns.len() - 1];
         let (owner, severity, from_path) = (spec.owner, spec.severity, spec.from_path);
-        Ok(Self { owner, severity, from_path, patterns, running, strikes: 0 })
+        Ok(Self { owner, severity, from_path, patterns, running, strikes: 0, mark: Mark::default() })
     }
 
     /// What was caught once the last pattern matched. The patterns are tried from the last to the first, so that one

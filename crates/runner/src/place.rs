@@ -58,6 +58,8 @@ pub(crate) struct Manner {
     pub(crate) plain: bool,
     /// A folder in memory for the small files of steps: making those on a disk takes longer than starting a shell.
     pub(crate) small: Option<PathBuf>,
+    /// The tool cache, where it is not below the job's files.
+    pub(crate) tools: Option<PathBuf>,
 }
 
 /// Why a program did not do what the unit wanted of it.
@@ -71,6 +73,8 @@ pub(crate) enum PlaceError {
     Interrupted(Interruption),
 }
 
+/// The folder of the tool cache, below that of the job's files.
+pub(crate) const TOOL_CACHE: &str = "_tool";
 /// Where the event's file is, below the temporary folder.
 const EVENT: &str = "_github_workflow/event.json";
 /// The most that a program may say to the unit itself.
@@ -84,7 +88,7 @@ impl Layout {
         Self {
             above: work.join(name),
             workspace: work.join(name).join(name),
-            tool_cache: work.join("_tool"),
+            tool_cache: work.join(TOOL_CACHE),
             inbox: inbox.to_owned(),
             event: temp.join(EVENT),
             commands: temp.join("_runner_file_commands"),
@@ -143,6 +147,10 @@ impl Place {
             layout = layout.with_small_files_in(&inside(small));
             host = host.with_small_files_in(small);
         }
+        if let Some(tools) = &manner.tools {
+            layout.tool_cache = inside(tools);
+            host.tool_cache.clone_from(tools);
+        }
         for path in [&host.workspace, &host.temp, &host.commands] {
             std::fs::create_dir_all(path)?;
         }
@@ -195,6 +203,11 @@ impl Place {
     /// A folder of the unit's own, which the job does not see.
     pub(crate) fn private_folder(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What runs its programs.
+    pub(crate) fn sandbox(&self) -> Arc<dyn Sandbox> {
+        self.sandbox.clone()
     }
 
     /// Whether the job is plain processes of this user.

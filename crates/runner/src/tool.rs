@@ -15,6 +15,7 @@ mod search;
 mod tracked;
 
 use std::io::{self, BufWriter, Read as _, Write as _};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub(crate) use search::Searching;
 pub(crate) enum Request {
     /// The hash over files (`hashFiles`). The report is the hash, or empty.
     Hash(Hashing),
+    /// The SHA-256 of one file. The report is the digest.
+    Digest(PathBuf),
     /// A zip archive of files, to standard output.
     Zip(Zipping),
     /// A zip archive's files, into a folder.
@@ -92,9 +95,11 @@ pub fn tool_main() -> u8 {
 /// The answer of this very process to what is about files only; none to what makes an archive.
 pub(crate) fn answer_here(request: &Request) -> Option<Result<Report, String>> {
     match request {
-        Request::Hash(_) | Request::Copy(_) | Request::KillMarked(_) | Request::Search(_) => {
-            Some(answer(request.clone(), &mut io::sink()))
-        }
+        Request::Hash(_)
+        | Request::Digest(_)
+        | Request::Copy(_)
+        | Request::KillMarked(_)
+        | Request::Search(_) => Some(answer(request.clone(), &mut io::sink())),
         _ => None,
     }
 }
@@ -102,6 +107,7 @@ pub(crate) fn answer_here(request: &Request) -> Option<Result<Report, String>> {
 fn answer(request: Request, out: &mut dyn io::Write) -> Result<Report, String> {
     match request {
         Request::Hash(hashing) => hashing.run(),
+        Request::Digest(file) => hash::digest(&file),
         Request::Zip(zipping) => zipping.run(out),
         Request::Unzip(unzipping) => unzipping.run(),
         Request::Pack(packing) => packing.run(out),

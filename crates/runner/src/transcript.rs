@@ -7,6 +7,7 @@ use windlass_api::AnnotationView;
 use windlass_api::runner::JobHappening;
 
 use crate::command::{self, Command, Name};
+use crate::job::Declaration;
 use crate::log::{LONGEST, Lines, Log, Part};
 use crate::matcher::{Finding, Matchers};
 use crate::report::Reporter;
@@ -28,6 +29,8 @@ pub(crate) struct Effects {
     pub(crate) env: Vec<(String, String)>,
     /// From `::add-path`.
     pub(crate) paths: Vec<String>,
+    /// From `$GITHUB_ARTIFACTS`, with the numbers of the lines.
+    pub(crate) declared: Vec<(usize, Declaration)>,
     /// Why a command failed, which fails the step.
     pub(crate) failure: Option<String>,
     /// The last `::error::`, masked.

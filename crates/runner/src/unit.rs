@@ -21,14 +21,17 @@ use windlass_secrets::Masker;
 use windlass_workflow::model::{StepKind, Workflow};
 
 use crate::action::{ActionSources, Shelf};
+use crate::container::Engine;
 use crate::context::JobContexts;
 use crate::control::{Control, HttpControl};
-use crate::docker::Docker;
+use crate::docker::{Docker, DockerEngine};
 use crate::folder::JobFolder;
 use crate::job::{Entry, Hooks, Job, JobEnd};
+use crate::kept::Toolbox;
+use crate::layered::{ContainerSettings, Layered};
 use crate::local::{Local, needs_disk};
 use crate::log::{DEFAULT_LIMIT, Log, Uploader};
-use crate::place::{Manner, Place};
+use crate::place::{Manner, Place, TOOL_CACHE};
 use crate::report::Reporter;
 use crate::stop::{Stop, StopSwitch};
 
@@ -53,6 +56,8 @@ pub struct UnitSettings {
     pub spare: bool,
     /// Whether the small files of steps lie in memory. What a job writes there must count as its own use of memory.
     pub memory: bool,
+    /// Where tool caches are kept; none: nowhere.
+    pub tools: Option<PathBuf>,
     /// Where actions come from that are not built in.
     pub actions: ActionSources,
     /// The operator's scripts around each job.
@@ -61,6 +66,8 @@ pub struct UnitSettings {
     pub docker: Docker,
     /// The image of the container that a job's steps run in which names none.
     pub image: Option<String>,
+    /// What containers on our own sandbox need.
+    pub containers: ContainerSettings,
 }
 
 impl Default for UnitSettings {
@@ -73,10 +80,12 @@ impl Default for UnitSettings {
             capabilities: None,
             spare: false,
             memory: false,
+            tools: None,
             actions: ActionSources::default(),
             hooks: Hooks::default(),
             docker: Docker::default(),
             image: None,
+            containers: ContainerSettings::default(),
         }
     }
 }
@@ -283,7 +292,7 @@ impl Unit {
         let ready = match ground.sandboxes {
             Ok(sandboxes) => {
                 let ready = ground.ready;
-                self.set_up(assignment, sandboxes.as_ref(), ready, control, log, reporter, stop).await
+                self.set_up(assignment, &sandboxes, ready, control, log, reporter, stop).await
             }
             Err(why) => Err(format!("this machine gives no sandbox to run the job in: {why}")),
         };
@@ -293,6 +302,7 @@ impl Unit {
                 let end = job.run().await;
                 job.place.end().await;
                 job.leave_engine().await;
+                self.keep_tools(&job);
                 (end, Some(Box::new(job)))
             }
             Err(why) => {
@@ -324,7 +334,7 @@ impl Unit {
     async fn set_up(
         &self,
         assignment: Assignment,
-        sandboxes: &dyn Runtime,
+        sandboxes: &Arc<dyn Runtime>,
         ready: Option<Ready>,
         control: Arc<dyn Control>,
         log: &Log,
@@ -345,11 +355,16 @@ impl Unit {
         }
         let (sandbox, level) = match ready {
             Some(ready) => ready,
-            None => self.sandbox(&assignment, sandboxes, log).await?,
+            None => self.sandbox(&assignment, sandboxes.as_ref(), log).await?,
         };
         let event = serde_json::to_vec_pretty(&assignment.github["event"]).unwrap_or_default();
         let repository = assignment.github["repository"].as_str().unwrap_or(&assignment.project).to_owned();
         let manner = self.manner(&assignment, &workflow);
+        if let Some(toolbox) = self.toolbox(&assignment)
+            && let Err(e) = toolbox.take(&self.folder.work().join(TOOL_CACHE))
+        {
+            tracing::warn!(error = %e, "the tool cache cannot be used");
+        }
         let place = Place::new(sandbox, self.folder.clone(), &self.exe, &repository, &event, &manner)
             .map_err(|e| format!("the job's folders cannot be made: {e}"))?;
         let contexts = JobContexts::new(&assignment, &place.layout, &self.settings.runner);
@@ -371,7 +386,7 @@ impl Unit {
             sources: self.settings.actions.clone(),
             shelf: Shelf::default(),
             node: tokio::sync::OnceCell::new(),
-            engine: Arc::new(crate::docker::DockerEngine),
+            engine: self.engine(sandboxes),
             docker: self.settings.docker.clone(),
             client: tokio::sync::OnceCell::new(),
             limits: self.settings.limits,
@@ -390,13 +405,39 @@ impl Unit {
         Ok(job)
     }
 
+    /// The tool cache that the job has.
+    fn toolbox(&self, assignment: &Assignment) -> Option<Toolbox> {
+        let (root, scope) = (self.settings.tools.as_ref()?, assignment.tools.as_ref()?);
+        Some(Toolbox::of(root, &assignment.project, scope))
+    }
+
+    /// Keeps what the job, of which nothing runs any more, left there.
+    fn keep_tools(&self, job: &Job) {
+        if let Some(toolbox) = self.toolbox(&job.assignment)
+            && let Err(e) = toolbox.put(&self.folder.work().join(TOOL_CACHE), self.clock.now())
+        {
+            tracing::warn!(error = %e, "the tool cache cannot be kept");
+        }
+    }
+
     /// Where the job's small files lie, and how its files are looked at.
     fn manner(&self, assignment: &Assignment, workflow: &Workflow) -> Manner {
         if let Some(local) = &self.local {
             return local.manner.clone();
         }
         let on_disk = needs_disk(workflow, &assignment.key, self.settings.image.as_deref());
-        Manner { plain: false, small: self.folder.small().filter(|_| !on_disk) }
+        Manner { small: self.folder.small().filter(|_| !on_disk), ..Manner::default() }
+    }
+
+    /// What carries out the job's containers: the Docker Engine where that was asked for by name, else sandboxes.
+    fn engine(&self, sandboxes: &Arc<dyn Runtime>) -> Arc<dyn Engine> {
+        let docker = &self.settings.docker;
+        if docker.containers || docker.allowed {
+            return Arc::new(DockerEngine);
+        }
+        let own = self.local.as_ref().and_then(|local| local.containers.clone());
+        let sandboxes = own.unwrap_or_else(|| Ok(sandboxes.clone()));
+        Arc::new(Layered::new(self.settings.containers.clone(), sandboxes))
     }
 
     /// The job's sandbox, and its level.
@@ -427,6 +468,9 @@ impl Unit {
     }
 
     fn make_folders(&self) -> std::io::Result<()> {
+        if let Some(tools) = self.local.as_ref().and_then(|local| local.manner.tools.as_ref()) {
+            std::fs::create_dir_all(tools)?;
+        }
         if self.local.as_ref().is_some_and(|local| local.manner.plain) {
             // Plain processes see what there is; folders are made as they are needed.
             return std::fs::create_dir_all(self.folder.work());
@@ -451,6 +495,9 @@ impl Unit {
         spec.binds.push(Bind { host: self.exe.clone(), inside: self.exe.clone(), read_only: true });
         if let Some(local) = self.local.as_ref().filter(|local| !local.manner.plain) {
             spec.binds.extend(local.trees.binds());
+        }
+        if let Some(tools) = self.local.as_ref().and_then(|local| local.manner.tools.as_ref()) {
+            spec = spec.bind(tools, tools);
         }
         let small = match &self.local {
             Some(local) => local.manner.small.clone().filter(|_| !local.manner.plain),

@@ -3,10 +3,12 @@
 //! ledger, no lease that could end: what happens is told to an [`Audience`] and then forgotten.
 //!
 //! - `repository` finds out what a run is of, `event` what started it, `plan` which workflows and jobs run.
-//! - `shell` carries a plan out, `place` says where jobs run, `control` is what they reach in a server's stead.
+//! - `shell` carries a plan out, `place` says where jobs run, `control` is what they reach in a server's stead, `images`
+//!   what they build.
 
 mod control;
 mod event;
+mod images;
 mod job;
 mod place;
 mod plan;
@@ -24,7 +26,7 @@ use windlass_kernel::Secret;
 pub use place::{LabelPlace, Where};
 pub use plan::{Plan, PlanError, PlannedJob, PlannedRun, plan};
 pub use shell::carry_out;
-pub use windlass_runner::{AfterFailure, FailedStep};
+pub use windlass_runner::{AfterFailure, FailedStep, StepPlace, StepShell};
 
 /// What a person asks for.
 #[derive(Clone, Debug)]
@@ -55,6 +57,8 @@ pub struct LocalRequest {
     pub actor: Option<String>,
     /// Folders that stand for repositories, by `owner/repo@ref` or `owner/repo`.
     pub repositories: BTreeMap<String, PathBuf>,
+    /// Whether containers run on the Docker Engine instead of the sandbox.
+    pub docker: bool,
     /// Whether jobs' folders stay for the next run.
     pub reuse: bool,
     /// Whether the audience is asked about steps that fail.
@@ -74,6 +78,8 @@ pub struct Outcome {
     pub runs: Vec<RunDetail>,
     /// Whether something that was asked for was not there to be run: a leg with the wanted values.
     pub missed: bool,
+    /// The OCI image layout that holds what was built, if something was.
+    pub images: Option<PathBuf>,
     /// The folders with artifacts.
     pub artifacts: Vec<PathBuf>,
 }

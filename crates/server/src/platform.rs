@@ -3,6 +3,7 @@
 mod code;
 mod evidence;
 mod people;
+mod registry;
 mod runners;
 
 pub(crate) use runners::{Runners, assembly};

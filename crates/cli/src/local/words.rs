@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use windlass_api::{JobView, RunDetail, StepView};
-use windlass_server::local::Audience;
+use windlass_server::local::{Audience, Outcome};
 
 use super::Local;
 
@@ -26,6 +26,17 @@ impl Audience for Silent {
     fn run(&self, _run: &RunDetail) {}
     fn note(&self, text: &str) {
         eprintln!("{text}");
+    }
+}
+
+/// Says where that is which a run made to be kept.
+pub(super) fn tell_kept(outcome: &Outcome) {
+    for folder in &outcome.artifacts {
+        eprintln!("windlass: artifacts are in {}", folder.display());
+    }
+    if let Some(layout) = &outcome.images {
+        let layout = layout.display();
+        eprintln!("windlass: images are in the OCI layout {layout} (skopeo copy oci:{layout}:NAME …)");
     }
 }
 
@@ -104,21 +115,31 @@ fn unescaped(text: &str) -> String {
     out
 }
 
-/// Waits until a file of the repository is another than before.
-pub(super) fn wait_for_change(local: &Local) -> Result<()> {
-    let folder = match &local.directory {
-        Some(folder) => folder.clone(),
-        None => std::env::current_dir()?,
-    };
-    eprintln!("waiting for changes in {}; Ctrl-C ends", folder.display());
-    let before = state(&folder);
-    loop {
-        std::thread::sleep(LOOK);
-        if state(&folder) != before {
-            // An editor that writes several files has a moment for it.
-            std::thread::sleep(LOOK / 4);
-            return Ok(());
+/// The files of a repository at some moment.
+pub(super) struct Files {
+    folder: PathBuf,
+    then: Seen,
+}
+
+impl Files {
+    /// As they are now.
+    pub(super) fn now(local: &Local) -> Result<Self> {
+        let folder = match &local.directory {
+            Some(folder) => folder.clone(),
+            None => std::env::current_dir()?,
+        };
+        let then = state(&folder);
+        Ok(Self { folder, then })
+    }
+
+    /// Waits until one is another than it was.
+    pub(super) fn wait_for_change(self) {
+        eprintln!("waiting for changes in {}; Ctrl-C ends", self.folder.display());
+        while state(&self.folder) == self.then {
+            std::thread::sleep(LOOK);
         }
+        // An editor that writes several files has a moment for it.
+        std::thread::sleep(LOOK / 4);
     }
 }
 

@@ -138,3 +138,54 @@ fn groups_and_time_limits_hold() {
     let jobs = job("x", alone, script) + &job("y", alone, script);
     Repo::with(&on_push(&jobs)).here(&["--parallel", "8"]).ended(0).says("x  success").says("y  success");
 }
+
+#[test]
+fn images_are_built_into_a_layout_of_ones_own() {
+    let steps = |image: &str| {
+        format!(
+            "      - run: echo hi > app && chmod +x app\n      - id: b\n        uses: windlass/build@v1\n        with: {{files: app /app, \
+             entrypoint: /app, {image}}}\n      - run: echo made ${{{{ steps.b.outputs.reference }}}}\n"
+        )
+    };
+    let jobs = |image: &str| format!("  a:\n    runs-on: ubuntu-latest\n    steps:\n{}", steps(image));
+    let repo = Repo::with(&on_push(&jobs("tags: one")));
+    let said =
+        repo.here(&[]).ended(0).says("made localhost/shop@sha256:").complains("images are in the OCI layout");
+    let layout = repo.cache().join("windlass/local/images/layout");
+    assert!(said.err.contains(&layout.display().to_string()), "{}", said.err);
+    let index = std::fs::read_to_string(layout.join("index.json")).unwrap();
+    assert!(index.contains("\"shop:one\""), "{index}");
+    repo.write(".github/workflows/ci.yml", &on_push(&jobs("base: 'localhost/shop:one', name: over")));
+    repo.here(&[]).ended(0).says("made localhost/over@sha256:");
+    // A program that knows layouts reads it.
+    let source = format!("oci:{}:shop:one", layout.display());
+    match std::process::Command::new("skopeo").args(["inspect", "--config", &source]).output() {
+        Ok(seen) => {
+            let text = String::from_utf8_lossy(&seen.stdout).into_owned();
+            assert!(text.contains("/app"), "{text} {}", String::from_utf8_lossy(&seen.stderr));
+        }
+        Err(e) => windlass_testkit::skip("a layout read by skopeo", &e.to_string()),
+    }
+}
+
+#[test]
+fn a_run_that_watches_runs_again_when_a_file_changes() {
+    use std::io::{BufRead as _, BufReader};
+    let repo = Repo::with(&on_push(&job("a", "", "cat README")));
+    repo.write(
+        ".github/workflows/ci.yml",
+        &on_push(&format!("{}      - run: \"true\"\n", job("a", "", "cat $SEEN"))),
+    );
+    let seen = repo.root().join("README");
+    let mut command =
+        repo.command(&["-P", "ubuntu-latest=host", "--watch", "--env", &format!("SEEN={}", seen.display())]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut heard = |text: &str| lines.by_ref().map_while(Result::ok).any(|line| line.ends_with(text));
+    assert!(heard("│ first"), "the first run");
+    repo.write("README", "another text\n");
+    assert!(heard("│ another text"), "the second run");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    child.wait().unwrap();
+}

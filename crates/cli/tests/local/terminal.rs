@@ -62,9 +62,32 @@ fn a_shell_that_could_not_open_is_refused_before_anything_runs() {
     let repo = Repo::with(&on_push(&job("a", "", "echo it ran")));
     let plain = ["-P", "ubuntu-latest=host", "--debug-on-failure"];
     repo.run(&plain).ended(2).says_not("it ran").complains("no terminal");
-    let (code, said) = at_terminal(&repo, &["--debug-on-failure"], &[]);
+    let (code, said) = at_terminal(&repo, &["-P", "ubuntu-latest=docker:x", "--debug-on-failure"], &[]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("-P ubuntu-latest=host") && !said.contains("it ran"), "{said}");
+    assert!(said.contains("=sandbox") && !said.contains("it ran"), "{said}");
+}
+
+#[test]
+fn a_shell_opens_in_the_sandbox_of_a_step_and_interrupts_reach_what_runs_there() {
+    let trial = Repo::with(&on_push(&job("a", "", "true"))).run(&["-P", "ubuntu-latest=sandbox"]);
+    if trial.err.contains("no sandbox") || trial.code != Some(0) {
+        return windlass_testkit::skip("a shell in a step's sandbox", "this machine permits no sandbox");
+    }
+    let script =
+        "echo here > /opt/only-in-the-sandbox; export NOT_KEPT=1\ntest -e mended && echo now it passes";
+    let repo = Repo::with(&on_push(&job("a", "env: {OWN: of-the-step}", script)));
+    let args = ["-P", "ubuntu-latest=sandbox", "--debug-on-failure"];
+    let typed = [
+        ("leave it", "cat /opt/only-in-the-sandbox; echo $OWN-$(tty | cut -c1-9)\n"),
+        ("of-the-step-/dev/pts/", "sleep 100 || echo inter\"\"rupted\n"),
+        ("sleep 100", "\u{3}"),
+        ("^C", "echo st''ill here; touch mended; exit 3\n"),
+        ("[s]top", "a\n"),
+    ];
+    let (code, said) = at_terminal(&repo, &args, &typed);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("still here") && said.contains("now it passes"), "{said}");
+    assert!(!std::path::Path::new("/opt/only-in-the-sandbox").exists());
 }
 
 #[test]

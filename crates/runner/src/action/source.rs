@@ -66,7 +66,7 @@ impl ActionSources {
         let url = Some(url.trim().trim_end_matches('/').to_owned());
         Self {
             mirrors: named.into_iter().chain([own]).collect(),
-            kept: Some(data_dir.join("cache/actions")),
+            kept: Some(data_dir.join(crate::kept::ACTIONS)),
             url: url.filter(|url| !url.is_empty() && url != "off" && url != "none"),
         }
     }

@@ -15,7 +15,7 @@ use windlass_workflow::model::{Spanned, Step, StepKind};
 
 use super::step::{Came, remember};
 use super::{Entry, Job, Progress};
-use crate::matcher::Matchers;
+use crate::matcher::Mark;
 use crate::place::{Interruption, PlaceError};
 use crate::stop::{Stop, StopSwitch};
 
@@ -28,7 +28,7 @@ type Boxed<'a> = Pin<Box<dyn Future<Output = Ended<'a>> + Send + 'a>>;
 pub(super) struct Background<'a> {
     job: &'a Job,
     running: FuturesUnordered<Boxed<'a>>,
-    queued: VecDeque<Boxed<'a>>,
+    queued: VecDeque<(String, Boxed<'a>)>,
     /// Ended, not waited for yet.
     ended: Vec<Ended<'a>>,
     /// In the order in which they began.
@@ -55,6 +55,8 @@ struct Ended<'a> {
     found: Arc<BTreeMap<String, String>>,
     paths: usize,
     spool: Option<PathBuf>,
+    /// The problem matchers that it found in force.
+    matchers: Vec<Mark>,
 }
 
 /// A step, its number in the list, and its key.
@@ -80,6 +82,7 @@ impl Progress {
             posts: Vec::new(),
             states: self.states.clone(),
             matchers: self.matchers.clone(),
+            declared: self.declared.clone(),
             frame,
         }
     }
@@ -108,17 +111,21 @@ impl<'a> Background<'a> {
         let switch = StopSwitch::default();
         let (key, step) = (place.key.clone(), place.step);
         let work = in_background(self.job, progress.copy(switch.clone()), place);
-        self.started.push(Started { key, step, switch, waited: false });
         if self.running.len() < AT_ONCE {
             self.running.push(work);
         } else {
-            self.queued.push_back(work);
+            self.queued.push_back((key.clone(), work));
         }
+        self.started.push(Started { key, step, switch, waited: false });
     }
 
     fn take(&mut self, ended: Ended<'a>) {
         self.ended.push(ended);
-        self.running.extend(self.queued.pop_front());
+        while self.running.len() < AT_ONCE
+            && let Some((_, work)) = self.queued.pop_front()
+        {
+            self.running.push(work);
+        }
     }
 
     /// A step that waits for others, cancels one, or runs some at once.
@@ -186,8 +193,12 @@ impl<'a> Background<'a> {
         for started in self.started.iter().filter(|started| keys.contains(&started.key)) {
             started.switch.set(Stop::Cancelled("a step of the job cancelled it".to_owned()));
         }
-        // One that still waits for its turn ends without one.
-        self.running.extend(self.queued.drain(..));
+        // One that still waits for its turn ends without one; the others go on waiting.
+        let (ends, waits) =
+            std::mem::take(&mut self.queued).into_iter().partition(|(key, _)| keys.contains(key));
+        self.queued = waits;
+        let ends: VecDeque<(String, Boxed<'a>)> = ends;
+        self.running.extend(ends.into_iter().map(|(_, work)| work));
     }
 
     async fn wait(&mut self, progress: &mut Progress, keys: &[String]) -> Result<(), PlaceError> {
@@ -222,7 +233,7 @@ impl<'a> Background<'a> {
 impl Job {
     /// Makes what a background step brought about part of the job. Gives how it ended, and why.
     fn merge(&self, progress: &mut Progress, ended: Ended<'_>) -> (Conclusion, String) {
-        let Ended { step, came, entry, name, progress: own, found, paths, spool, .. } = ended;
+        let Ended { step, came, entry, name, progress: own, found, paths, spool, matchers, .. } = ended;
         let begin = self.log.position();
         if let Some(spool) = spool {
             self.log.take_in(&spool);
@@ -234,9 +245,13 @@ impl Job {
         progress.env.extend(own.env.into_iter().filter(|(name, value)| found.get(name) != Some(value)));
         progress.paths.extend(own.paths.into_iter().skip(paths));
         progress.states.extend(own.states);
+        progress.matchers.follow(own.matchers, &matchers);
         own.posts.into_iter().for_each(|post| progress.register(post));
-        let why = came.reason.clone().unwrap_or_else(|| "it failed".to_owned());
-        let conclusion = came.conclusion;
+        let mut why = came.reason.clone().unwrap_or_else(|| "it failed".to_owned());
+        let mut conclusion = came.conclusion;
+        if let Err(conflict) = progress.declared.join(&own.declared) {
+            (conclusion, why) = (Conclusion::Failure, conflict);
+        }
         remember(&mut progress.frame, step, came);
         (conclusion, format!("the background step `{name}` failed: {why}"))
     }
@@ -247,6 +262,7 @@ fn in_background<'a>(job: &'a Job, mut progress: Progress, place: Place<'a>) -> 
         let Place { step, number, key, action } = place;
         let found = Arc::new(progress.env.clone());
         let paths = progress.paths.len();
+        let matchers = progress.matchers.marks();
         let mut voice = job.voice(number);
         // Its lines come into the job's log in one piece.
         let spool = job.place.outgoing(&format!("step-{number}.log")).ok();
@@ -263,8 +279,7 @@ fn in_background<'a>(job: &'a Job, mut progress: Progress, place: Place<'a>) -> 
             .await;
         voice.log.flush();
         let entry = entry.map(|entry| entry.ended(came.outcome, came.conclusion, &job.reporter, job.now()));
-        progress.matchers = Matchers::default();
-        Ended { key, step, came, entry, name, progress, found, paths, spool }
+        Ended { key, step, came, entry, name, progress, found, paths, spool, matchers }
     })
 }
 

@@ -268,7 +268,7 @@ impl Job {
         work: &PostWork,
         mut going: Going,
     ) -> Came {
-        let files = match StepFiles::create(&self.place, self.next_serial()) {
+        let files = match StepFiles::create(&self.place, self.next_serial(), &progress.declared) {
             Ok(files) => files,
             Err(e) => return Came::failed(format!("cannot make the step's environment files: {e}")),
         };
@@ -295,7 +295,7 @@ impl Job {
             PostWork::Image(program) => self.run_image(progress, frame, program, &mut going, &files).await,
             PostWork::Node(program) => self.run_node(progress, frame, program, &mut going, &files).await,
         };
-        self.collect(progress, frame, going, result, &files)
+        self.collect(progress, frame, going, result, &files).await
     }
 }
 

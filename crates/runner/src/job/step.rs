@@ -210,7 +210,7 @@ impl Job {
                 return Came::failed(why);
             }
         };
-        let files = match StepFiles::create(&self.place, self.next_serial()) {
+        let files = match StepFiles::create(&self.place, self.next_serial(), &progress.declared) {
             Ok(files) => files,
             Err(e) => {
                 let why = format!("cannot make the step's environment files: {e}");
@@ -223,11 +223,11 @@ impl Job {
             StepKind::Uses(uses) => self.uses(progress, frame, uses, &mut going, &files).await,
             _ => Err(PlaceError::Failed("background steps are not waited for within actions".to_owned())),
         };
-        self.collect(progress, frame, going, result, &files)
+        self.collect(progress, frame, going, result, &files).await
     }
 
     /// Takes in what a step brought about, by its files too.
-    pub(super) fn collect(
+    pub(super) async fn collect(
         &self,
         progress: &mut Progress,
         frame: &Frame,
@@ -245,7 +245,8 @@ impl Job {
                 _ => {}
             }
         }
-        let result = match (result, going.effects.failure.take()) {
+        let declared = self.declare(progress, &mut going).await;
+        let result = match (result.and(declared), going.effects.failure.take()) {
             (Ok(()), Some(why)) => {
                 // It was said when it was found.
                 going.told = true;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use super::declared::{self, Declared};
 use crate::env_file;
 use crate::place::Place;
 use crate::transcript::{Effects, Voice};
@@ -19,13 +20,17 @@ fn called(variable: &str) -> String {
 }
 
 /// Each file's variable and the beginning of its name.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     ("GITHUB_ENV", "set_env"),
     ("GITHUB_OUTPUT", "set_output"),
     ("GITHUB_STATE", "save_state"),
     ("GITHUB_PATH", "add_path"),
     ("GITHUB_STEP_SUMMARY", "step_summary"),
+    ("GITHUB_ARTIFACTS", "artifacts"),
+    (LIST, "artifacts_list"),
 ];
+/// The one that is only read.
+const LIST: &str = "GITHUB_ARTIFACTS_LIST";
 
 /// The files of one step.
 pub(crate) struct StepFiles {
@@ -33,12 +38,13 @@ pub(crate) struct StepFiles {
 }
 
 impl StepFiles {
-    /// Makes them, empty.
-    pub(crate) fn create(place: &Place, serial: u32) -> io::Result<Self> {
+    /// Makes them, empty but for what was declared before the step.
+    pub(super) fn create(place: &Place, serial: u32, declared: &Declared) -> io::Result<Self> {
         let mut paths = BTreeMap::new();
         for (variable, stem) in FILES {
             let path = place.layout.commands.join(format!("{stem}_{serial}"));
-            place.write(&path, b"")?;
+            let text = if variable == LIST { declared.list() } else { String::new() };
+            place.write(&path, text.as_bytes())?;
             paths.insert(variable, path);
         }
         Ok(Self { paths })
@@ -83,6 +89,13 @@ impl StepFiles {
             Ok(text) => effects.paths.extend(env_file::paths(&text)),
             Err(why) => {
                 first.get_or_insert(fail("GITHUB_PATH", why.to_string()));
+            }
+        }
+        let declared = self.read(place, "GITHUB_ARTIFACTS", declared::LARGEST).map_err(|e| e.to_string());
+        match declared.and_then(|text| declared::declarations(&text)) {
+            Ok(declared) => effects.declared = declared,
+            Err(why) => {
+                first.get_or_insert(fail("GITHUB_ARTIFACTS", why));
             }
         }
         if effects.failure.is_none() {

@@ -159,3 +159,25 @@ fn unusable_matchers_say_why() {
         assert!(error.contains(why), "{error}");
     }
 }
+
+#[test]
+fn what_was_done_to_a_copy_is_done_again() {
+    let of = |owner: &str, word: &str| {
+        format!(
+            r#"{{"problemMatcher":[{{"owner":"{owner}","pattern":[{{"regexp":"^{word} (.+)$","message":1}}]}}]}}"#
+        )
+    };
+    let mut all = matchers(&of("a", "one"));
+    all.add(&of("b", "two")).unwrap();
+    let (mut copy, before) = (all.clone(), all.marks());
+    copy.remove(Some("a"), "").unwrap();
+    copy.add(&of("b", "three")).unwrap();
+    copy.add(&of("c", "four")).unwrap();
+    all.add(&of("d", "five")).unwrap();
+    all.follow(copy, &before);
+    let seen: Vec<_> = ["one x", "two x", "three x", "four x", "five x"]
+        .iter()
+        .map(|line| found(&mut all, line).is_some())
+        .collect();
+    assert_eq!(seen, [false, false, true, true, true]);
+}

@@ -23,7 +23,7 @@ pub(crate) async fn here(
     stop: StopSwitch,
     clock: Arc<dyn Clock>,
 ) -> JobEnd {
-    let manner = Manner { plain: job.plain, small: job.small() };
+    let manner = Manner { plain: job.plain, small: job.small(), tools: job.tools() };
     let assignment = job.assignment;
     let secrets = assignment.secrets.values().map(|secret| secret.expose().as_str());
     let masker = Masker::new(secrets.chain([assignment.token.expose().as_str()]));
@@ -31,6 +31,7 @@ pub(crate) async fn here(
     let reporter = Reporter::heard(listener.clone(), clock.clone());
     let local = Local {
         workflow: job.workflow,
+        containers: job.containers,
         manner,
         trees: job.trees,
         env: Arc::new(job.env),

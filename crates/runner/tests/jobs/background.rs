@@ -169,3 +169,47 @@ steps:
     .await;
     ran.succeeded().says("[deep]").says("Cache saved with key: k (1 files)");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_one_that_waits_for_its_turn_lets_no_other_jump_the_queue() {
+    let mut steps = String::from("\nsteps:\n");
+    for n in 0..13 {
+        steps.push_str(&format!(
+            "  - {{ id: s{n}, background: true, run: 'mkdir -p now; touch now/{n}; ls now | wc -l >> most; echo ran {n}.; sleep 0.5; rm now/{n}' \
+             }}\n"
+        ));
+    }
+    steps.push_str("  - { cancel: s12 }\n  - wait-all:\n  - run: echo most $(sort -n most | tail -1) of $(wc -l < most)\n");
+    let ran = job(&steps).run().await;
+    ran.succeeded().says("ran 11.");
+    assert!(!ran.log.contains("\nran 12."), "{}", ran.log);
+    let line = ran.log.lines().find(|line| line.starts_with("most ") && line.ends_with(" of 12"));
+    let most: u32 = line.unwrap_or_else(|| panic!("{}", ran.log)).split(' ').nth(1).unwrap().parse().unwrap();
+    assert!((2..=10).contains(&most), "{most}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn matchers_and_declared_artifacts_of_a_background_step_are_there_after_the_wait() {
+    let ran = job(r#"
+steps:
+  - id: b
+    background: true
+    run: |
+      cat > matcher.json <<'END'
+      {"problemMatcher": [{"owner": "m", "pattern": [{"regexp": "^bad: (.+)$", "message": 1}]}]}
+      END
+      echo "::add-matcher::matcher.json"
+      echo built > out
+      echo out >> $GITHUB_ARTIFACTS
+  - wait: b
+  - run: |
+      echo "bad: found it"
+      echo "list $(cat $GITHUB_ARTIFACTS_LIST)"
+"#)
+    .run()
+    .await;
+    ran.succeeded();
+    assert!(ran.log.contains(r#"list {"version":1,"subjects":[{"name":"out","#), "{}", ran.log);
+    let messages: Vec<_> = ran.annotations().into_iter().map(|annotation| annotation.message).collect();
+    assert!(messages.contains(&"found it".to_owned()), "{messages:?}");
+}

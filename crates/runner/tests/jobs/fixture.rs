@@ -85,6 +85,8 @@ pub(crate) fn assignment(text: &str) -> Assignment {
         server_url: "http://localhost".into(),
         clone_url: "http://localhost/shop.git".into(),
         registry: "localhost".into(),
+        tools: None,
+        cache_mode: String::new(),
         debug: false,
         services: None,
     }

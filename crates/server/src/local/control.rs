@@ -1,5 +1,5 @@
-//! What jobs of a local run reach in a server's stead: artifacts and caches in folders. What only a platform can do is
-//! refused, and said.
+//! What jobs of a local run reach in a server's stead: artifacts, caches and images in folders. What only a platform can
+//! do is refused, and said.
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
@@ -13,16 +13,20 @@ use windlass_api::{ArtifactView, DeploymentView, ErrorCode};
 use windlass_kernel::{Digest, RunId, Timestamp};
 use windlass_runner::{CacheStored, Control, ControlError, NewArtifact};
 
+use super::images::LocalImages;
 use super::plan::Plan;
 
 /// How many caches of a repository are kept, the newest.
 const CACHES: usize = 50;
 
-/// Artifacts of one run, and the caches of its repository.
-#[derive(Debug)]
+/// Artifacts of one run, the caches of its repository, and all images.
 pub(super) struct LocalControl {
     artifacts: PathBuf,
     caches: PathBuf,
+    images: PathBuf,
+    /// What an image is called that has no name.
+    name: String,
+    opened: tokio::sync::OnceCell<LocalImages>,
 }
 
 impl LocalControl {
@@ -34,7 +38,15 @@ impl LocalControl {
         Self {
             artifacts: store.join("artifacts").join(run.to_string()),
             caches: store.join("caches").join(of),
+            images: store.join("images"),
+            name: super::shell::project(&plan.repository.name).to_string(),
+            opened: tokio::sync::OnceCell::new(),
         }
+    }
+
+    /// The layout of the images, if this run made one.
+    pub(super) fn images_folder(&self) -> Option<&Path> {
+        self.opened.get().map(LocalImages::layout)
     }
 
     /// Where the run's artifacts are, if there are any.
@@ -233,15 +245,10 @@ impl Control for LocalControl {
         Ok(CacheStored::Stored)
     }
 
-    async fn build_image(&self, build: &BuildImage, _tar: &Path) -> Result<BuiltImage, ControlError> {
-        let name = build.name.as_deref().unwrap_or("the image");
-        Err(refused(
-            ErrorCode::Forbidden,
-            format!(
-                "`windlass/build` made the files of {name}, but a local run keeps no registry: images are built where the \
-                 workflow is pushed to (`windlass up`, `git push windlass`)"
-            ),
-        ))
+    async fn build_image(&self, build: &BuildImage, tar: &Path) -> Result<BuiltImage, ControlError> {
+        let failed = |e: anyhow::Error| refused(ErrorCode::Invalid, format!("{e:#}"));
+        let images = self.opened.get_or_try_init(|| LocalImages::open(&self.images)).await.map_err(failed)?;
+        images.build(build.clone(), &self.name, tar).await.map_err(failed)
     }
 
     async fn start_deployment(
@@ -264,7 +271,13 @@ mod tests {
     use super::*;
 
     fn control(root: &Path) -> LocalControl {
-        LocalControl { artifacts: root.join("artifacts/r"), caches: root.join("caches/p") }
+        LocalControl {
+            artifacts: root.join("artifacts/r"),
+            caches: root.join("caches/p"),
+            images: root.join("images"),
+            name: "shop".to_owned(),
+            opened: tokio::sync::OnceCell::new(),
+        }
     }
 
     #[tokio::test]
@@ -315,6 +328,38 @@ mod tests {
             assert_eq!(got.as_deref(), *found, "{wanted:?}");
         }
         assert!(control.fetch_cache("v", &keys(&["none", "deps"]), &into).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn images_are_built_into_a_layout_and_one_stands_on_another() {
+        let temp = tempfile::tempdir().unwrap();
+        let (control, tar) = (control(temp.path()), temp.path().join("files.tar"));
+        let packed = std::process::Command::new("tar")
+            .args(["-cf", &tar.display().to_string(), "-C", env!("CARGO_MANIFEST_DIR"), "Cargo.toml"])
+            .status();
+        assert!(packed.unwrap().success());
+        let build = |base: &str, name: Option<&str>| BuildImage {
+            base: base.to_owned(),
+            name: name.map(str::to_owned),
+            tags: vec!["latest".to_owned()],
+            entrypoint: vec!["/app".to_owned()],
+            cmd: Vec::new(),
+            env: Vec::new(),
+            workdir: None,
+            user: None,
+            expose: Vec::new(),
+            labels: BTreeMap::new(),
+        };
+        let first = control.build_image(&build("scratch", None), &tar).await.unwrap();
+        assert_eq!(first.reference, format!("localhost/shop@{}", first.digest));
+        let second = control.build_image(&build("localhost/shop:latest", Some("shop/over")), &tar).await;
+        assert_ne!(second.unwrap().digest, first.digest);
+        let layout = control.images_folder().unwrap();
+        let index = std::fs::read_to_string(layout.join("index.json")).unwrap();
+        assert!(index.contains("\"shop:latest\"") && index.contains("\"shop/over:latest\""), "{index}");
+        assert!(layout.join("blobs/sha256").join(first.digest.trim_start_matches("sha256:")).is_file());
+        let error = control.build_image(&build("localhost/none:1", None), &tar).await.unwrap_err();
+        assert!(error.to_string().contains("none"), "{error}");
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use windlass_api::runner::{Assignment, JobHappening};
 use windlass_kernel::{JobId, Secret};
 use windlass_pipeline::{JobContext, Run};
 use windlass_runner::{AfterFailure, FailedStep, Listener, LocalEnd};
+use windlass_workflow::model::CacheMode;
 
 use super::plan::{Plan, PlannedRun};
 use super::{Audience, LocalRequest};
@@ -139,9 +140,11 @@ pub(super) fn assignment(
         environment: context.environment,
         timeout_minutes: context.timeout_minutes,
         lease_seconds: u32::MAX,
+        tools: None,
         server_url: plan.repository.server_url.clone(),
         clone_url: format!("file://{}", plan.repository.root.display()),
         registry: "localhost".to_owned(),
+        cache_mode: windlass_pipeline::cache_mode(run, job).map_or("none", CacheMode::as_str).to_owned(),
         services: None,
     })
 }

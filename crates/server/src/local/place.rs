@@ -15,7 +15,7 @@ pub enum Where {
     Sandbox,
     /// As plain processes of this user.
     Host,
-    /// In a container of this image.
+    /// In a container of this image: of our own sandbox, or of the Docker Engine where that was asked for.
     Docker(String),
 }
 
@@ -107,6 +107,12 @@ impl Places {
             // What fetches code and actions runs beside a container.
             Where::Sandbox | Where::Docker(_) => self.found.get_or_init(|| self.find()).await.clone(),
         }
+    }
+
+    /// Where containers run, or why nowhere.
+    pub(super) async fn containers(&self) -> Result<Arc<dyn Runtime>, String> {
+        let ground = self.ground(&Where::Sandbox).await?;
+        ground.instead.map_or(Ok(ground.runtime), Err)
     }
 
     async fn host(&self) -> Ground {

@@ -4,7 +4,7 @@ mod adjust;
 mod drive;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -89,11 +89,13 @@ pub async fn carry_out(plan: Plan, audience: Arc<dyn Audience>, dry: bool) -> an
     if let Some(folder) = &shell.stand_ins {
         let _ = std::fs::remove_dir_all(folder);
     }
+    let images = shell.runs.iter().find_map(|local| local.control.images_folder().map(Path::to_owned));
     let folders = shell.runs.iter().map(|local| local.control.artifacts_folder().to_owned());
     Ok(Outcome {
         artifacts: folders.filter(|folder| folder.is_dir()).collect(),
         runs: shell.runs.iter().map(|local| detail(&local.run)).collect(),
         missed: shell.missed,
+        images,
     })
 }
 
@@ -221,7 +223,7 @@ impl Shell {
 }
 
 /// A project's name for a repository's: only documents of a server are kept under it.
-fn project(repository: &str) -> ProjectName {
+pub(super) fn project(repository: &str) -> ProjectName {
     let name = repository.rsplit('/').next().unwrap_or_default().to_lowercase();
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();

@@ -13,7 +13,7 @@ use windlass_pipeline::{
 };
 
 use crate::context::{Context, may, parse, stored};
-use crate::results::JobTokens;
+use crate::results::{CacheScopes, JobTokens};
 use crate::runs::engine::EngineError;
 use crate::runs::rounds;
 
@@ -197,10 +197,15 @@ impl Context {
             environment: context.environment,
             timeout_minutes: context.timeout_minutes,
             lease_seconds: LEASE.as_secs() as u32,
+            // As with caches: whoever runs with others' trust may not leave anything to it.
+            tools: Some(CacheScopes::of(run, None))
+                .filter(|scopes| scopes.read_only.is_none())
+                .map(|scopes| scopes.own),
             server_url: self.endpoint.url.clone(),
             clone_url: format!("{}/{}.git", self.endpoint.url, run.project),
             registry,
-            services: Some(self.services_of(run, tokens)),
+            cache_mode: CacheScopes::of_job(run, id, None).mode.as_str().to_owned(),
+            services: Some(self.services_of(run, id, tokens)),
         })
     }
 

@@ -14,6 +14,7 @@ use super::keep::Kept;
 use super::{Brought, Wanted};
 use crate::action::{ActionError, failed};
 use crate::job::Job;
+use crate::kept;
 use crate::place::{Interruption, Patience};
 use crate::tool::{Packing, Request};
 
@@ -79,6 +80,7 @@ impl Job {
         if let Some(archive) = archive {
             let (host, inside) = self.place.incoming(&format!("action-{}.tar.zst", self.next_serial()));
             let copied = std::fs::copy(&archive, &host);
+            let _ = kept::used(&archive, self.now());
             let unpacked = match copied {
                 Ok(_) => self.unpack(wanted, inside, patience).await,
                 Err(e) => Err(failed(format!("what is kept cannot be read: {e}"))),

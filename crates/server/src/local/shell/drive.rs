@@ -8,8 +8,9 @@ use windlass_api::runner::JobHappening;
 use windlass_kernel::{Actor, JobId, Timestamp};
 use windlass_pipeline::{Conclusion, Report, RunEvent};
 use windlass_runner::unit::UnitSettings;
-use windlass_runner::{ActionSources, Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
+use windlass_runner::{ActionSources, ContainerSettings, Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
 use windlass_workflow::Workflow;
+use windlass_workflow::model::StepKind;
 
 use super::Shell;
 use crate::local::job::{Ears, Word, assignment, folder};
@@ -144,7 +145,13 @@ impl Shell {
             _ => None,
         };
         let mut docker = Docker::of_machine();
-        docker.containers |= image.is_some();
+        docker.containers |= plan.request.docker;
+        // Plain processes are no place for containers: those have sandboxes, which cost something to find out about.
+        let containers = if ground.plain && image.is_none() && !may_contain(&workflow, &assignment.key) {
+            None
+        } else {
+            Some(plan.places.containers().await)
+        };
         let job = LocalJob {
             assignment,
             workflow,
@@ -154,16 +161,19 @@ impl Shell {
             settings: UnitSettings {
                 runner: "here".to_owned(),
                 actions: self.actions(),
+                tools: Some(plan.request.store.join("tools")),
                 docker,
                 image,
+                containers: ContainerSettings::of_machine(plan.request.store.join("images")),
                 ..UnitSettings::default()
             },
+            containers,
             sandboxes: ground.runtime,
             plain: ground.plain,
             memory: self.memory.clone(),
             trees: Arc::new(trees),
             env: plan.request.env.clone(),
-            ask: plan.request.ask && ground.plain,
+            ask: plan.request.ask,
         };
         let stop = JobStop::default();
         self.running.insert(id, stop.clone());
@@ -242,4 +252,14 @@ impl Shell {
         let (hand_out, seq) = (job.tries, job.acknowledged + 1);
         self.happen(at, RunEvent::Reported { job: id, hand_out, seq, at: self.clock.now(), report });
     }
+}
+
+/// Whether a job may come to need a container: it names one, or uses an action that may be one.
+fn may_contain(workflow: &Workflow, job: &str) -> bool {
+    workflow.job(job).is_none_or(|model| {
+        let mut steps = model.all_steps();
+        model.container.is_some()
+            || !model.services.is_empty()
+            || steps.any(|step| matches!(step.kind, StepKind::Uses(_)))
+    })
 }

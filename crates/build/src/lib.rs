@@ -44,6 +44,7 @@ pub use request::{
     Output, StepLimits,
 };
 pub use store::{Evicted, LocalImage, LocalLayer, Store};
+pub use windlass_oci::{ImageName, Login};
 
 /// Whether a text names a Git repository rather than a folder, as a context.
 pub fn is_git(text: &str) -> bool {

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
-    account, approve, audit, bench, change, credential, deliver, demo, down, eval, except, image, key, lint,
-    local, logs, project, run, service, setting, status, up, vulndb,
+    account, approve, audit, bench, build, change, credential, deliver, demo, down, eval, except, image, key,
+    lint, local, logs, project, run, service, setting, status, up, vulndb,
 };
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,7 @@ pub(crate) enum Command {
     User(account::User),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Build(Box<build::Build>),
     Lint(lint::Lint),
     Eval(eval::Eval),
     #[command(hide = true)]
@@ -113,6 +114,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Token(c) => account::token(global, c).await,
         Command::User(c) => account::user(global, c).await,
         Command::Audit(c) => audit::run(global, c).await,
+        Command::Build(c) => build::run(global, *c).await,
         Command::Lint(c) => lint::run(global, c),
         Command::Eval(c) => eval::run(global, c),
         Command::Credential(c) => credential::run(global, c),

@@ -16,6 +16,8 @@ use crate::show::{self, Field, Tone};
 /// What is known of images: packages, vulnerabilities, where they come from, who signed it
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Image {
+    #[command(flatten)]
+    Local(crate::build::images::Local),
     /// Everything that is known of an image
     #[command(after_help = "Examples:
   windlass image inspect tasks:latest
@@ -124,6 +126,7 @@ pub(crate) struct Keys {
 /// Carries an image command out.
 pub(crate) async fn run(global: &Global, command: Image) -> Result<Exit> {
     match command {
+        Image::Local(local) => crate::build::images::run(global, local).await,
         Image::Inspect(named) => inspect(global, &named.image).await,
         Image::Sbom(sbom) => {
             let format = match sbom.format {

@@ -8,6 +8,7 @@ mod approve;
 mod ask;
 mod audit;
 mod bench;
+mod build;
 mod change;
 mod cli;
 mod connection;

@@ -1,0 +1,345 @@
+//! `windlass build`: images from Dockerfiles, without a daemon.
+
+mod docker;
+pub(crate) mod images;
+mod login;
+mod raw;
+mod tty;
+mod values;
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use windlass_build::{
+    BuildError, BuildRequest, Builder, BuilderConfig, Compression, Context, DockerfileSource, Network,
+    Outcome, Output, Plain, Progress, Quiet, Store, metadata,
+};
+use windlass_kernel::diagnostic::Diagnostic;
+use windlass_kernel::{OsEntropy, SystemClock};
+
+use crate::connection::Global;
+use crate::failure::{Exit, Failure};
+
+/// Build an image from a Dockerfile, without a daemon
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  windlass build .                                       the Dockerfile of this folder
+  windlass build -t app:1 --target web --build-arg V=2 .
+  windlass build -t 127.0.0.1:7700/app:1 --push .         into a registry
+  windlass build --secret id=token,env=TOKEN -o type=oci,dest=app.tar .
+  windlass build --cache-from REGISTRY/cache --cache-to type=registry,ref=REGISTRY/cache .
+  windlass build --check .                               what could be better; nothing is built
+
+Exit codes: 0 built, 1 a step or the Dockerfile failed, 2 wrong command line.")]
+pub(crate) struct Build {
+    /// The folder that COPY and ADD see, a Git address, or `-`: a tar or a Dockerfile from standard input
+    context: String,
+    /// The Dockerfile, or `-` for standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long)]
+    file: Option<String>,
+    /// A name for the image, with or without a tag; may be given again
+    #[arg(short, long = "tag", value_name = "NAME")]
+    tags: Vec<String>,
+    /// The stage to build
+    #[arg(long)]
+    target: Option<String>,
+    /// A build argument: NAME=VALUE, or NAME for the value of that variable here
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    build_args: Vec<String>,
+    /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
+    #[arg(long = "secret", value_name = "id=NAME,…")]
+    secrets: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET
+    #[arg(long, value_name = "default|ID[=SOCKET]")]
+    ssh: Vec<String>,
+    /// The platform to build for: only this machine's
+    #[arg(long)]
+    platform: Option<String>,
+    /// Another context: NAME=FOLDER, NAME=docker-image://IMAGE or NAME=oci-layout://PATH
+    #[arg(long = "build-context", value_name = "NAME=…")]
+    build_contexts: Vec<String>,
+    /// A label of the image
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
+    /// An annotation of the manifest
+    #[arg(long = "annotation", value_name = "NAME=VALUE")]
+    annotations: Vec<String>,
+    /// Where else steps may have been done: IMAGE, type=registry,ref=IMAGE or type=local,src=FOLDER
+    #[arg(long, value_name = "…")]
+    cache_from: Vec<String>,
+    /// Where to note what was done: type=registry,ref=IMAGE, type=local,dest=FOLDER or type=inline
+    #[arg(long, value_name = "…")]
+    cache_to: Vec<String>,
+    /// Do every step again
+    #[arg(long)]
+    no_cache: bool,
+    /// Do every step of these stages again
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Ask the registry for images that are here already
+    #[arg(long)]
+    pull: bool,
+    /// Where the result goes: type=image,push=true, type=oci|docker|tar|local,dest=PATH, or a folder
+    #[arg(short, long = "output", value_name = "type=…")]
+    outputs: Vec<String>,
+    /// Push to the registries that the tags name
+    #[arg(long)]
+    push: bool,
+    /// Hand the image to the Docker of this machine
+    #[arg(long)]
+    load: bool,
+    /// What RUN sees of the network
+    #[arg(long, default_value = "default", value_parser = ["default", "host", "none"])]
+    network: String,
+    /// How progress looks
+    #[arg(long, value_enum, default_value_t = Look::Auto)]
+    progress: Look,
+    /// Print nothing but the image's id
+    #[arg(short, long)]
+    quiet: bool,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Write what was made to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Only say what could be better
+    #[arg(long)]
+    check: bool,
+    /// The most memory of a step, such as 2g
+    #[arg(short, long, value_name = "BYTES")]
+    memory: Option<String>,
+    /// Let the Docker of this machine do it, with the same options
+    #[arg(long)]
+    docker: bool,
+}
+
+/// How progress looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Look {
+    /// As a terminal can show it, else plain
+    Auto,
+    /// Lines that come one after the other
+    Plain,
+    /// What runs now, drawn anew
+    Tty,
+    /// Nothing but the id
+    Quiet,
+    /// One JSON object a line
+    Rawjson,
+}
+
+/// Builds.
+pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
+    if build.docker {
+        return docker::run();
+    }
+    let request = request(&build)?;
+    let builder = open().await?;
+    if build.check {
+        return check(&builder, &request, global.json).await;
+    }
+    let quiet = build.quiet || build.progress == Look::Quiet;
+    let look = match build.progress {
+        _ if quiet => Look::Quiet,
+        Look::Auto if std::io::stderr().is_terminal() => Look::Tty,
+        Look::Auto => Look::Plain,
+        look => look,
+    };
+    let tty = (look == Look::Tty).then(tty::Tty::new);
+    let progress: Arc<dyn Progress> = match (&tty, look) {
+        (Some(tty), _) => tty.clone(),
+        (None, Look::Quiet) => Arc::new(Quiet),
+        (None, Look::Rawjson) => Arc::new(raw::Raw::new(Arc::new(SystemClock))),
+        (None, _) => Arc::new(Plain::new(|line: &str| drop(writeln!(std::io::stderr(), "{line}")))),
+    };
+    let found = if quiet { Vec::new() } else { findings(&builder, &request).await };
+    let outcome = tokio::select! {
+        outcome = builder.build(request, progress) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            if let Some(tty) = &tty {
+                tty.close();
+            }
+            return Err(Failure::new(Exit::Failed, "interrupted: the steps that ran were ended").into());
+        }
+    };
+    if let Some(tty) = &tty {
+        tty.close();
+    }
+    // What is fetched for nobody any more does not wait: room is made when the store is too large.
+    let evicted = builder.store().clone();
+    let outcome = outcome.map_err(failure)?;
+    tell(&build, &outcome, quiet, &found)?;
+    let room = tokio::task::spawn_blocking(move || images::make_room(&evicted));
+    room.await.context("making room in the build store")??;
+    Ok(Exit::Done)
+}
+
+/// The builder of this user.
+pub(crate) async fn open() -> Result<Builder> {
+    let exe = std::env::current_exe().context("finding the windlass binary")?;
+    let config = BuilderConfig { store: Store::usual(), exe };
+    Ok(Builder::open(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(failure)?)
+}
+
+fn failure(error: BuildError) -> Failure {
+    match error {
+        BuildError::Request(why) => Failure::new(Exit::Failed, why),
+        other => Failure::new(Exit::Failed, other.to_string()),
+    }
+}
+
+fn tell(build: &Build, outcome: &Outcome, quiet: bool, found: &[String]) -> Result<()> {
+    let id = outcome.id.as_ref().map(ToString::to_string).unwrap_or_default();
+    if let Some(path) = &build.iidfile {
+        std::fs::write(path, &id).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if let Some(path) = &build.metadata_file {
+        let text = serde_json::to_string_pretty(&metadata(outcome))?;
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if quiet {
+        crate::show::print(&id)?;
+    }
+    let mut err = std::io::stderr().lock();
+    if !found.is_empty() {
+        writeln!(
+            err,
+            "\n {} warning{} found (--check shows them whole):",
+            found.len(),
+            if found.len() == 1 { "" } else { "s" }
+        )?;
+        for line in found {
+            writeln!(err, " - {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// What the lints find, a line each; what cannot be read says the build itself.
+async fn findings(builder: &Builder, request: &BuildRequest) -> Vec<String> {
+    match builder.check(request).await {
+        Ok((file, _, findings)) => {
+            let soft = findings.iter().filter(|finding| !finding.is_error());
+            soft.map(|finding| finding.one_line(&file)).collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn check(builder: &Builder, request: &BuildRequest, json: bool) -> Result<Exit> {
+    let (file, text, findings) = builder.check(request).await.map_err(failure)?;
+    if json {
+        let list: Vec<_> = findings.iter().map(|finding| as_json(finding, &file)).collect();
+        crate::show::json(&list)?;
+    } else {
+        for finding in &findings {
+            crate::show::print(&format!("{}\n", finding.snippet(&file, &text)))?;
+        }
+        let said = match findings.len() {
+            0 => "Check complete, no warnings found.".to_owned(),
+            1 => "Check complete, 1 warning has been found!".to_owned(),
+            n => format!("Check complete, {n} warnings have been found!"),
+        };
+        crate::show::print(&said)?;
+    }
+    Ok(if findings.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn as_json(finding: &Diagnostic, file: &str) -> serde_json::Value {
+    serde_json::json!({
+        "file": file,
+        "line": finding.span.start.line,
+        "column": finding.span.start.column,
+        "severity": finding.severity.as_str(),
+        "rule": finding.rule,
+        "message": finding.message,
+        "help": finding.help,
+    })
+}
+
+fn request(build: &Build) -> Result<BuildRequest> {
+    let mut request = BuildRequest::of(".");
+    (request.context, request.dockerfile) = sources(build)?;
+    request.target.clone_from(&build.target);
+    request.build_args = values::build_args(&build.build_args)?;
+    request.secrets = values::secrets(&build.secrets)?;
+    request.ssh = values::agents(&build.ssh)?;
+    request.contexts = values::contexts(&build.build_contexts)?;
+    request.labels = values::pairs("--label", &build.labels)?;
+    request.annotations = values::pairs("--annotation", &build.annotations)?;
+    request.cache_from = values::all(&build.cache_from, values::cache_from)?;
+    request.cache_to = values::all(&build.cache_to, values::cache_to)?;
+    request.outputs = values::all(&build.outputs, values::output)?.into_iter().flatten().collect();
+    if build.push {
+        request.outputs.push(Output::Push(Compression::Gzip));
+    }
+    if build.load {
+        request.outputs.push(Output::DockerLoad);
+    }
+    request.outputs.dedup();
+    for tag in &build.tags {
+        request.tags.push(tag.parse().map_err(|e| Failure::usage(format!("--tag: {e}")))?);
+    }
+    if let Some(platform) = &build.platform {
+        let parsed = platform.parse().map_err(|e| Failure::usage(format!("--platform: {e}")))?;
+        request.platform = Some(parsed);
+    }
+    request.no_cache = build.no_cache;
+    request.no_cache_filter.clone_from(&build.no_cache_filter);
+    request.pull = build.pull;
+    request.network = if build.network == "none" { Network::None } else { Network::Host };
+    let epoch = request.build_args.get("SOURCE_DATE_EPOCH").cloned();
+    let epoch = epoch.or_else(|| std::env::var("SOURCE_DATE_EPOCH").ok()).filter(|text| !text.is_empty());
+    if let Some(epoch) = epoch {
+        let wrong =
+            |_| Failure::usage(format!("SOURCE_DATE_EPOCH is `{epoch}`: seconds since 1970 are wanted"));
+        request.source_date_epoch = Some(epoch.parse().map_err(wrong)?);
+    }
+    if let Some(memory) = &build.memory {
+        request.limits.sandbox.memory_bytes = Some(values::bytes(memory)?);
+    }
+    request.logins = login::logins();
+    Ok(request)
+}
+
+/// Where files and Dockerfile come from.
+fn sources(build: &Build) -> Result<(Context, DockerfileSource)> {
+    let stdin = || -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
+        Ok(bytes)
+    };
+    let file_from_stdin = build.file.as_deref() == Some("-");
+    if build.context == "-" {
+        if file_from_stdin {
+            return Err(Failure::usage("context and Dockerfile cannot both come from standard input").into());
+        }
+        let bytes = stdin()?;
+        let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0'));
+        if let Some(text) = text {
+            return Ok((Context::Empty, DockerfileSource::Text(text.to_owned())));
+        }
+        let mut spooled = tempfile::NamedTempFile::new().context("keeping the context")?;
+        spooled.write_all(&bytes).context("keeping the context")?;
+        let (_, path) = spooled.keep().context("keeping the context")?;
+        let file = build.file.clone().unwrap_or_else(|| "Dockerfile".into());
+        return Ok((Context::Tar(path), DockerfileSource::InContext(file)));
+    }
+    let git = windlass_build::is_git(&build.context);
+    let context =
+        if git { Context::Git(build.context.clone()) } else { Context::Folder(build.context.clone().into()) };
+    let dockerfile = match &build.file {
+        Some(_) if file_from_stdin => {
+            let text = String::from_utf8(stdin()?);
+            DockerfileSource::Text(text.map_err(|_| Failure::usage("the Dockerfile is no text"))?)
+        }
+        Some(path) if git => DockerfileSource::InContext(path.clone()),
+        Some(path) => DockerfileSource::File(path.into()),
+        None => DockerfileSource::InContext("Dockerfile".into()),
+    };
+    Ok((context, dockerfile))
+}

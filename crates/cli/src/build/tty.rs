@@ -1,0 +1,147 @@
+//! Progress on a terminal: what is done stays, what runs is drawn anew below, with its last lines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use console::{Style, Term, truncate_str};
+use windlass_build::{Event, Progress, Vertex};
+
+/// How many last lines of a step are shown.
+const LINES: usize = 6;
+/// How often times are drawn anew.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Draws on standard error.
+pub(super) struct Tty {
+    term: Term,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: BTreeMap<Vertex, Running>,
+    /// How many lines are drawn that will be drawn over.
+    drawn: usize,
+    began: u32,
+    ended: u32,
+    closed: bool,
+}
+
+struct Running {
+    name: String,
+    began: tokio::time::Instant,
+    lines: Vec<String>,
+}
+
+impl Tty {
+    pub(super) fn new() -> Arc<Self> {
+        let tty = Arc::new(Self { term: Term::stderr(), state: Mutex::default() });
+        let ticking = Arc::downgrade(&tty);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let Some(tty) = ticking.upgrade() else { return };
+                let mut state = tty.state.lock().unwrap_or_else(PoisonError::into_inner);
+                if state.closed {
+                    return;
+                }
+                tty.draw(&mut state, "");
+            }
+        });
+        tty
+    }
+
+    /// Leaves what is done, and draws no more.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running.clear();
+        self.draw(&mut state, "");
+        let _ = self.term.clear_last_lines(state.drawn);
+        state.drawn = 0;
+        state.closed = true;
+    }
+
+    /// Draws `done` above what runs, in one write.
+    fn draw(&self, state: &mut State, done: &str) {
+        if state.closed {
+            return;
+        }
+        let width = usize::from(self.term.size().1).max(20);
+        let mut text = String::new();
+        if state.drawn > 0 {
+            let _ = write!(text, "\x1b[{}A\x1b[J", state.drawn);
+        }
+        text.push_str(done);
+        let mut lines = vec![format!("[+] Building ({}/{})", state.ended, state.began)];
+        for running in state.running.values() {
+            let seconds = running.began.elapsed().as_secs_f64();
+            lines.push(format!(" => {}  {seconds:.1}s", running.name));
+            lines.extend(
+                running
+                    .lines
+                    .iter()
+                    .map(|line| Style::new().dim().apply_to(format!(" => => # {line}")).to_string()),
+            );
+        }
+        state.drawn = lines.len();
+        for line in lines {
+            let _ = writeln!(text, "{}", truncate_str(&line, width - 1, "…"));
+        }
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// A line without what would move the cursor.
+fn tame(text: &str) -> String {
+    console::strip_ansi_codes(text).chars().filter(|c| !c.is_control() || *c == '\t').collect()
+}
+
+impl Progress for Tty {
+    fn event(&self, event: Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = String::new();
+        match event {
+            Event::Started { vertex, name } => {
+                state.began += 1;
+                let began = tokio::time::Instant::now();
+                state.running.insert(vertex, Running { name: tame(&name), began, lines: Vec::new() });
+            }
+            Event::Cached { name, .. } => {
+                state.began += 1;
+                state.ended += 1;
+                let _ = writeln!(done, " => {} {}", Style::new().blue().apply_to("CACHED"), tame(&name));
+            }
+            Event::Line { vertex, text, .. } => {
+                if let Some(running) = state.running.get_mut(&vertex) {
+                    if running.lines.len() >= LINES {
+                        running.lines.remove(0);
+                    }
+                    running.lines.push(tame(&text));
+                }
+                // The next tick draws it: a step may write thousands of lines a second.
+                return;
+            }
+            Event::Done { vertex, took } => {
+                state.ended += 1;
+                if let Some(running) = state.running.remove(&vertex) {
+                    let _ = writeln!(done, " => {}  {:.1}s", running.name, took.as_secs_f64());
+                }
+            }
+            Event::Failed { vertex, took, message } => {
+                state.ended += 1;
+                if let Some(running) = state.running.remove(&vertex) {
+                    let word = Style::new().red().apply_to("ERROR");
+                    let _ = writeln!(done, " => {word} {}  {:.1}s", running.name, took.as_secs_f64());
+                    let _ = writeln!(done, " => => {}", tame(message.lines().next().unwrap_or_default()));
+                }
+            }
+            Event::Warning { message } => {
+                let _ = writeln!(done, "{} {}", Style::new().yellow().apply_to("WARNING:"), tame(&message));
+            }
+        }
+        self.draw(&mut state, &done);
+    }
+}

@@ -245,14 +245,16 @@ impl StoreIndex {
                 .is_none_or(|standing| standing.digest != record.digest),
             None => false,
         };
-        if known.is_some() && !moved {
+        // That a run made an image once more is told all the same: it is where the image comes from.
+        let by_run = matches!(record.pushed_by, Actor::Run(_)) && record.subject.is_none();
+        if known.is_some() && !moved && !by_run {
             return Ok(());
         }
         let mut batch = Batch::new();
         if known.is_none() {
             batch = batch.put(&record);
         }
-        if let Some(tag) = tag {
+        if let Some(tag) = tag.filter(|_| moved) {
             batch = batch.put(&TagRecord {
                 repository: record.repository.clone(),
                 tag: tag.clone(),

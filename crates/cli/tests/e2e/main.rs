@@ -4,6 +4,7 @@
 
 mod command_line;
 mod delivery;
+mod evidence;
 mod faults;
 mod limits;
 mod pipeline;

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::layers::tests::InMemory;
 
@@ -51,4 +53,46 @@ fn what_is_not_looked_into_is_named() {
         InMemory::of(&[&[("var/lib/rpm/rpmdb.sqlite", b"x"), ("app.jar", b"no zip archive at all")]]);
     let contents = scan(&layers, Limits::default()).unwrap();
     assert_eq!(contents.notes.len(), 2, "{:?}", contents.notes);
+}
+
+/// Paths that some reader asks for.
+const PATHS: [&str; 11] = [
+    "etc/os-release",
+    "var/lib/dpkg/status",
+    "lib/apk/db/installed",
+    "usr/share/doc/x/copyright",
+    "a/x-1.dist-info/METADATA",
+    "a/node_modules/x/package.json",
+    "package-lock.json",
+    "Cargo.lock",
+    "gems/specifications/x-1.gemspec",
+    "x.jar",
+    "usr/bin/x",
+];
+
+proptest! {
+    #[test]
+    fn whatever_a_file_holds_is_survived(index in 0..PATHS.len(), bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let layers = InMemory::of(&[&[(PATHS[index], &bytes)]]);
+        prop_assert!(scan(&layers, Limits::default()).is_ok());
+    }
+
+    /// Texts made of what such files hold come further than noise does.
+    #[test]
+    fn whatever_such_texts_say_is_survived(
+        index in 0..PATHS.len(),
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "Package: a", "Version: 1", "Status: install ok installed", "Source: b (2)", "P:a", "V:1", "\n", "\n\n",
+                "Name: a", "License: MIT", "Format: x", "[[package]]", "name = \"a\"", "version = \"1\"", "source = \"x\"",
+                "{", "}", "[", "]", "\"name\":", "\"version\":", "\"1\"", ",", "ID=x", "s.name = \"a\"", "\"packages\":",
+                "\"dependencies\":", "\u{7f}ELF", "é",
+            ]),
+            0..40,
+        ),
+    ) {
+        let text = words.join("");
+        let layers = InMemory::of(&[&[(PATHS[index], text.as_bytes())]]);
+        prop_assert!(scan(&layers, Limits::default()).is_ok());
+    }
 }

@@ -45,7 +45,7 @@ fn sigstores_verifier_takes_our_bundles() {
     let questions = [question(&bundle, &key), question(&bundle, &other), question(&altered, &key)];
     match ask_node(&folder, &["-e", SCRIPT], &questions) {
         Ok(answers) => {
-            assert_eq!(answers, [json!("good"), json!("SIGNATURE_ERROR"), json!("SIGNATURE_ERROR")])
+            assert_eq!(answers, [json!("good"), json!("SIGNATURE_ERROR"), json!("SIGNATURE_ERROR")]);
         }
         Err(why) => skip("sigstores_verifier_takes_our_bundles", &why),
     }

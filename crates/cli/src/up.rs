@@ -34,6 +34,17 @@ pub(crate) struct Up {
     /// How many jobs may run at a time [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     slots: Option<u32>,
+    /// Run containers of jobs on the Docker Engine instead of the sandbox; with =allowed jobs may use all of the engine,
+    /// and so have the whole machine
+    #[arg(
+        long,
+        value_name = "WHAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "containers",
+        value_parser = ["containers", "allowed"]
+    )]
+    docker: Option<String>,
     /// Allow addresses that other machines can reach
     #[arg(long)]
     expose: bool,
@@ -70,8 +81,13 @@ pub(crate) fn default_slots() -> u32 {
 async fn foreground(global: &Global, up: &Up) -> Result<Exit> {
     tell_warnings();
     let slots = up.slots.unwrap_or_else(default_slots);
-    let options =
-        UpOptions { data: global.data_path(), listen: up.listen, gateway: up.gateway_listen, slots };
+    let options = UpOptions {
+        data: global.data_path(),
+        listen: up.listen,
+        gateway: up.gateway_listen,
+        slots,
+        docker: up.docker.clone(),
+    };
     let supervisor = Supervisor::prepare(&options)?;
     let (data, endpoint) = (DataDir::open(&options.data)?, supervisor.endpoint().clone());
     let mut running = tokio::spawn(supervisor.run(std::future::pending()));
@@ -116,6 +132,9 @@ async fn detach(global: &Global, up: &Up) -> Result<Exit> {
     command.arg("up").arg("--data").arg(data.root());
     command.args(["--listen", &up.listen.to_string(), "--gateway-listen", &up.gateway_listen.to_string()]);
     command.args(["--slots", &up.slots.unwrap_or_else(default_slots).to_string()]);
+    if let Some(docker) = &up.docker {
+        command.arg(format!("--docker={docker}"));
+    }
     if up.expose {
         command.arg("--expose");
     }

@@ -11,6 +11,7 @@ mod start;
 mod wanted;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use windlass_workflow::expr::Value;
@@ -51,6 +52,8 @@ pub(crate) struct Running {
 pub(crate) struct Inside {
     pub(crate) place: Place,
     pub(crate) env: BTreeMap<String, String>,
+    /// How the machine's Node.js is called there; nothing if it has none.
+    pub(crate) node: Vec<String>,
 }
 
 impl Containers {
@@ -80,6 +83,20 @@ impl Job {
 
     fn inside(&self) -> Option<&Inside> {
         self.containers.get()?.job.as_ref()?.inside.as_ref()
+    }
+
+    /// How the machine's Node.js is called in the job's container.
+    pub(crate) fn outside_node(&self) -> &[String] {
+        self.inside().map_or(&[], |inside| &inside.node)
+    }
+
+    /// The machine's Node.js, for a container.
+    pub(crate) async fn node_externals(&self) -> Option<externals::Externals> {
+        let path = self.place.base().get("PATH")?;
+        let program =
+            path.split(':').map(|folder| Path::new(folder).join("node")).find(|file| file.is_file());
+        let program = program?.canonicalize().ok()?;
+        externals::of(&program, externals::NODE).await.ok()
     }
 
     /// Where programs of steps run: the job's container if it has one, else its sandbox.

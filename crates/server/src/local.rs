@@ -59,6 +59,8 @@ pub struct LocalRequest {
     pub repositories: BTreeMap<String, PathBuf>,
     /// Whether containers run on the Docker Engine instead of the sandbox.
     pub docker: bool,
+    /// Whether nothing is to run, only to be decided: then a job whose labels nobody serves is told, not refused.
+    pub plans_only: bool,
     /// Whether jobs' folders stay for the next run.
     pub reuse: bool,
     /// Whether the audience is asked about steps that fail.

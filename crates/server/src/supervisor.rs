@@ -28,6 +28,8 @@ pub struct UpOptions {
     pub gateway: SocketAddr,
     /// Whether the ports are this run's only (a demo): a busy one is then never reported as somebody else's.
     pub slots: u32,
+    /// What jobs may do with the machine's Docker Engine, instead of what `WINDLASS_DOCKER` says.
+    pub docker: Option<String>,
 }
 
 /// A platform that is being supervised.
@@ -39,6 +41,7 @@ pub struct Supervisor {
     gateway: OwnedFd,
     exe: PathBuf,
     slots: u32,
+    docker: Option<String>,
     _owner: Owner,
 }
 
@@ -84,7 +87,8 @@ impl Supervisor {
         data.set_endpoint(&endpoint)?;
         let exe = std::env::current_exe().context("cannot find the windlass program itself")?;
         let (control, gateway) = (control.into(), gateway.into());
-        Ok(Self { data, endpoint, control, gateway, exe, slots: options.slots, _owner: owner })
+        let (slots, docker) = (options.slots, options.docker.clone());
+        Ok(Self { data, endpoint, control, gateway, exe, slots, docker, _owner: owner })
     }
 
     /// Where it answers.
@@ -149,6 +153,9 @@ impl Supervisor {
         command.arg("role").arg(role.name()).arg("--data").arg(self.data.root());
         command.arg("--url").arg(&self.endpoint.url).arg("--gateway-url").arg(&self.endpoint.gateway_url);
         command.arg("--slots").arg(self.slots.to_string());
+        if let Some(docker) = &self.docker {
+            command.env("WINDLASS_DOCKER", docker);
+        }
         // The listening socket travels as standard input, as inetd does it.
         let stdin = match role {
             Role::Control => Stdio::from(self.control.try_clone()?),

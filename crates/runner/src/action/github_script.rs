@@ -49,7 +49,8 @@ impl Action for GithubScript {
             run.env.extend(services.map(|(name, value)| (name.to_owned(), value)));
         }
         let file = file.to_string_lossy().into_owned();
-        let exit = run.execute(&[&node, &file]).await?;
+        let words: Vec<&str> = node.iter().chain([&file]).map(String::as_str).collect();
+        let exit = run.execute(&words).await?;
         let said = run.effects.last_error.take();
         match exit {
             0 => Ok(()),

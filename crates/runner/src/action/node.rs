@@ -79,7 +79,8 @@ impl Job {
         }
         env.extend(files.env());
         let file = program.file.to_string_lossy().into_owned();
-        let exec = Exec { env, ..Exec::new([node, file]) }.cwd(&self.place.layout.workspace);
+        let exec =
+            Exec { env, ..Exec::new(node.into_iter().chain([file])) }.cwd(&self.place.layout.workspace);
         let exit = self.execute(progress, going, exec).await?;
         if exit.success() {
             return Ok(());
@@ -90,34 +91,15 @@ impl Job {
         Err(failed(reason.unwrap_or_else(|| format!("The action ended with exit code {}.", exit.code()))))
     }
 
-    /// The machine's Node.js, looked up once in a job, with the variables that the job began with: a step that puts
-    /// another one first does not change what actions run on.
+    /// The words by which Node.js is called, looked up once in a job, with the variables that the job began with: a step that
+    /// puts another one first does not change what actions run on. In a container it is the image's, else the machine's.
     pub(super) async fn node_program(
         &self,
         using: &str,
         voice: &Voice,
         patience: &Patience,
-    ) -> Result<String, ActionError> {
-        let found = self.node.get_or_try_init(|| async {
-            let path = self.place.base().get("PATH").cloned().unwrap_or_default();
-            let asking = Exec::new(["node", "-p", "process.execPath + ' ' + process.version"])
-                .envs(self.place.base().clone())
-                .cwd(&self.place.layout.workspace);
-            match self.step_place().ask(self.within(asking), patience).await {
-                Ok((0, said, _)) => {
-                    let (program, version) = said.trim().rsplit_once(' ').unwrap_or((said.trim(), ""));
-                    Ok((program.to_owned(), version.to_owned()))
-                }
-                Err(e @ ActionError::Interrupted(_)) => Err(e),
-                _ if self.in_container() => Err(failed(format!(
-                    "`using: {using}`: JavaScript actions run in the job's container, and its image has no `node`"
-                ))),
-                _ => Err(failed(format!(
-                    "`using: {using}`: JavaScript actions need Node.js on the runner's machine, and there is no `node` in \
-                     {path}: install it"
-                ))),
-            }
-        });
+    ) -> Result<Vec<String>, ActionError> {
+        let found = self.node.get_or_try_init(|| self.find_node(using, patience));
         let (program, version) = found.await?;
         let wanted: Option<u32> = using.trim_start_matches("node").parse().ok();
         let have: Option<u32> =
@@ -128,6 +110,49 @@ impl Job {
             voice.say(&format!("The action asks for {using}; this machine has Node.js {version}."));
         }
         Ok(program.clone())
+    }
+
+    async fn find_node(
+        &self,
+        using: &str,
+        patience: &Patience,
+    ) -> Result<(Vec<String>, String), ActionError> {
+        let ask = async |argv: Vec<String>| {
+            let asking = Exec::new(argv).envs(self.place.base().clone()).cwd(&self.place.layout.workspace);
+            match self.step_place().ask(self.within(asking), patience).await {
+                Ok((0, said, _)) => Ok(Some(said.trim().to_owned())),
+                Err(e @ ActionError::Interrupted(_)) => Err(e),
+                _ => Ok(None),
+            }
+        };
+        let words = ["node", "-p", "process.execPath + ' ' + process.version"].map(str::to_owned);
+        if let Some(said) = ask(words.to_vec()).await? {
+            let (program, version) = said.rsplit_once(' ').unwrap_or((&said, ""));
+            return Ok((vec![program.to_owned()], version.to_owned()));
+        }
+        if !self.in_container() {
+            let path = self.place.base().get("PATH").cloned().unwrap_or_default();
+            return Err(failed(format!(
+                "`using: {using}`: JavaScript actions need Node.js on the runner's machine, and there is no `node` in {path}: \
+                 install it"
+            )));
+        }
+        let outside = self.outside_node().to_vec();
+        if !outside.is_empty() {
+            let asking = outside.iter().cloned().chain(["-p".to_owned(), "process.version".to_owned()]);
+            if let Some(version) = ask(asking.collect()).await? {
+                return Ok((outside, version));
+            }
+        }
+        Err(failed(format!(
+            "`using: {using}`: JavaScript actions run in the job's container, its image has no `node`, and that of the \
+             runner's machine {}",
+            if outside.is_empty() {
+                "is missing as well: install it on one of them"
+            } else {
+                "does not run there"
+            }
+        )))
     }
 }
 

@@ -130,8 +130,8 @@ pub(super) fn services(services: &Services, scope: &StepScope<'_>) -> Result<Vec
         Services::Written(services) => {
             for service in services {
                 let name = &service.id.value;
-                let wanted =
-                    Wanted::of_service(&service.container, scope).map_err(|e| format!("service `{name}`: {e}"))?;
+                let wanted = Wanted::of_service(&service.container, scope)
+                    .map_err(|e| format!("service `{name}`: {e}"))?;
                 all.extend(wanted.map(|wanted| (name.clone(), wanted)));
             }
         }

@@ -85,7 +85,7 @@ impl Job {
     }
 
     /// The files that an image is built from. They are read where the job could read them, not by the engine's client.
-    async fn context_of(&self, folder: &Path, going: &Going) -> Result<Vec<u8>, ActionError> {
+    pub(crate) async fn context_of(&self, folder: &Path, going: &Going) -> Result<Vec<u8>, ActionError> {
         let archive = self.place.layout.temp.join(format!("context-{}.tar", self.next_serial()));
         let (file, folder) = (archive.to_string_lossy().into_owned(), folder.to_string_lossy().into_owned());
         let tar = ["tar", "--create", "--file", &file, "--directory", &folder, "--", "."];

@@ -121,7 +121,7 @@ fn refused(what: &str) -> String {
 }
 
 /// A volume for `--volume`. `named` turns the name of a volume into one that no other job has.
-pub(super) fn volume(
+pub(crate) fn volume(
     text: &str,
     free: bool,
     work: &Path,
@@ -172,7 +172,7 @@ fn below(folder: &Path, work: &Path) -> bool {
 }
 
 /// A port for `--publish`: on this machine only, and any that is free if none is named.
-pub(super) fn port(text: &str, free: bool) -> Result<String, String> {
+pub(crate) fn port(text: &str, free: bool) -> Result<String, String> {
     let (ports, protocol) =
         text.split_once('/').map_or((text, None), |(ports, protocol)| (ports, Some(protocol)));
     let wrong = || format!("`ports`: `{text}` is not PORT, HOST:PORT or one of them with /udp");

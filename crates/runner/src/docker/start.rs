@@ -34,7 +34,7 @@ impl Job {
         let patience = self.last_patience();
         let network = &format!("windlass_network_{}_{}", self.assignment.job, self.assignment.attempt);
         if let Some((user, password)) = &wanted.credentials {
-            self.log_in(&wanted.image, user, password).await?;
+            self.docker_log_in(&wanted.image, user, password).await?;
         }
         // Fetching takes its time: a job that is cancelled does not wait for it.
         let impatient = Patience { survives_cancel: false, ..patience.clone() };
@@ -49,6 +49,7 @@ impl Job {
         let variables = service.map(|_| client.variables(serial, &wanted.env)).transpose();
         let variables = variables.map_err(PlaceError::Failed)?;
         let mut entry = None;
+        let node = if service.is_none() { self.node_externals().await } else { None };
         match service {
             Some(service) => {
                 words.extend(["--network-alias".to_owned(), service.to_owned()]);
@@ -77,6 +78,10 @@ impl Job {
                     let mount = mount(Path::new(&outside), &inside, false).map_err(PlaceError::Failed)?;
                     words.extend(["--mount".to_owned(), mount]);
                 }
+                for (file, inside) in node.iter().flat_map(|node| &node.files) {
+                    let mount = mount(file, inside, true).map_err(PlaceError::Failed)?;
+                    words.extend(["--mount".to_owned(), mount]);
+                }
                 words.extend(ready.options.iter().cloned());
                 words.push(wanted.image.clone());
                 words.extend(ready.command.iter().cloned());
@@ -88,7 +93,10 @@ impl Job {
         let id = id.lines().last().unwrap_or_default().trim().to_owned();
         self.docker(&["start", &id], &patience).await?;
         let inside = match entry {
-            Some(entry) => Some(self.enter(entry, &id, wanted, voice).await?),
+            Some(entry) => {
+                let node = node.map(|node| node.argv).unwrap_or_default();
+                Some(self.enter(entry, &id, wanted, node, voice).await?)
+            }
             None => None,
         };
         let ports = ports(&self.docker(&["port", &id], &patience).await?);
@@ -106,6 +114,7 @@ impl Job {
         entry: Entry,
         id: &str,
         wanted: &Wanted,
+        node: Vec<String>,
         voice: &Voice,
     ) -> Result<Inside, ActionError> {
         let patience = self.last_patience();
@@ -114,7 +123,7 @@ impl Job {
         env.extend(wanted.env.iter().cloned());
         let argv = entry.argv.clone();
         match entry.answer(id).await {
-            Ok(sandbox) => Ok(Inside { place: self.place.through(sandbox, argv), env }),
+            Ok(sandbox) => Ok(Inside { place: self.place.through(sandbox, argv), env, node }),
             Err(why) => {
                 let _ = self.docker_shown(&["logs", id], Vec::new(), voice, &patience).await;
                 Err(PlaceError::Failed(why))
@@ -165,7 +174,7 @@ impl Job {
         words
     }
 
-    async fn log_in(&self, image: &str, user: &str, password: &str) -> Result<(), ActionError> {
+    async fn docker_log_in(&self, image: &str, user: &str, password: &str) -> Result<(), ActionError> {
         let first = image.split('/').next().unwrap_or_default();
         let is_registry = image.contains('/') && (first.contains(['.', ':']) || first == "localhost");
         let mut words: Vec<String> =

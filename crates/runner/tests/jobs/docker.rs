@@ -282,12 +282,6 @@ steps:
     assert!(ran.reason.clone().unwrap().contains("the service `ill` is exited"), "{:?}", ran.reason);
     ran.says("about to fail");
     assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
-
-    let mut closed = fixture(engine, "container: box:1\nsteps:\n  - run: echo never\n");
-    closed.settings.docker.containers = false;
-    let ran = closed.run().await;
-    assert!(ran.reason.clone().unwrap().contains("WINDLASS_DOCKER=1"), "{:?}", ran.reason);
-    assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
 }
 
 async fn a_step_that_takes_too_long_is_ended_within(engine: &Engine) {

@@ -65,8 +65,11 @@ pub(super) fn own_user_namespace(inside: (&str, &str)) -> Result<(), Fault> {
     kernel_calls::keep_capabilities_over_exec().doing(|| "keeping power over the user namespace".into())
 }
 
-/// Brings up the loopback device of the sandbox's own network.
+/// Brings up the loopback device of the sandbox's own network, on which every port is anybody's: the network may belong to the
+/// machine's users, and no program in here has power over those.
 pub(super) fn own_network() -> Result<(), Fault> {
+    // An old kernel has no such setting.
+    let _ = std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
         .doing(|| "opening a socket".into())?;
     kernel_calls::loopback_up(socket.as_fd()).doing(|| "bringing up the loopback device".into())

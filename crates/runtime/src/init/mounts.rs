@@ -32,8 +32,7 @@ pub(super) fn build(layout: &Layout, level: Level) -> Result<(), Fault> {
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .doing(|| "leaving the machine's mounts".into())?;
-    let maker =
-        Maker { scratch: &layout.scratch, level, veils: &layout.veils, keep: layout.keep.as_deref() };
+    let maker = Maker { scratch: &layout.scratch, level, veils: &layout.veils, keep: layout.keep.as_deref() };
     let root = maker.base(&layout.base)?;
     let mirrored = if layout.base == Base::Mirror { Maker::mirror()? } else { Mirrored::default() };
     let mut opened = Vec::with_capacity(layout.steps.len());

@@ -25,7 +25,8 @@ pub(super) fn hand_out(owner: &OwnedFd, seq: u64, v6: bool) {
     }
 }
 
-/// The ports that somebody listens on, the lowest first.
+/// The ports that somebody listens on, the lowest first. What is bound to another loopback address than the first is not the
+/// sandbox's: its owner listens there for others.
 pub(super) fn listening() -> Vec<u16> {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(|table| std::fs::read_to_string(table));
     let ports: BTreeSet<u16> = tables.iter().flatten().flat_map(|table| ports(table)).collect();
@@ -36,8 +37,9 @@ fn ports(table: &str) -> impl Iterator<Item = u16> + '_ {
     table.lines().skip(1).filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (local, _, state) = (fields.next()?, fields.next()?, fields.next()?);
-        let (_, port) = local.rsplit_once(':')?;
-        (state == LISTENS).then(|| u16::from_str_radix(port, 16).ok()).flatten()
+        let (address, port) = local.rsplit_once(':')?;
+        let own = address.len() > 8 || ["00000000", "0100007F", "7F000001"].contains(&address);
+        (own && state == LISTENS).then(|| u16::from_str_radix(port, 16).ok()).flatten()
     })
 }
 
@@ -50,6 +52,7 @@ mod tests {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue\n\
                      \x20  0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 1\n\
                      \x20  1: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0\n\
+                     \x20  2: 9F8B407F:0051 00000000:0000 0A 00000000:00000000\n\
                      \x20  2: 0100007F:9C40 0100007F:1538 01 00000000:00000000\n   3: broken\n";
         assert_eq!(ports(table).collect::<Vec<_>>(), [5432, 80]);
     }

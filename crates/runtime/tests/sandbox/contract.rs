@@ -204,8 +204,8 @@ at!(a_network_of_its_own_has_loopback_only, [Namespaces, UserNamespaces], |world
 });
 
 at!(a_network_of_its_own_is_reached_by_sockets_that_it_gives, [Namespaces, UserNamespaces], |world| {
-    use std::net::{SocketAddr, TcpListener, TcpStream};
     use nix::sys::socket::{Backlog, SockaddrIn, bind, connect, listen};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsRawFd as _;
     let mut spec = world.spec();
     spec.isolate_network = true;

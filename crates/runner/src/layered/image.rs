@@ -1,0 +1,93 @@
+//! Where an image comes from: a registry by its name, or a file of this machine for a run at a person's own terminal.
+
+use std::path::{Path, PathBuf};
+
+use windlass_kernel::Secret;
+use windlass_oci::{ImageName, Login};
+
+use super::Layered;
+use super::archive::Place;
+use super::store::{Laid, Store};
+use crate::action::{ActionError, failed};
+use crate::job::Job;
+use crate::place::{Patience, PlaceError};
+use crate::transcript::Voice;
+
+/// The registry of images that name none.
+const DEFAULT_HOST: &str = "docker.io";
+
+impl Layered {
+    /// An image, laid out. Fetching takes its time: a job that is cancelled does not wait for it.
+    pub(super) async fn image(
+        &self,
+        job: &Job,
+        image: &str,
+        credentials: Option<&(String, String)>,
+        voice: &Voice,
+        patience: &Patience,
+    ) -> Result<Laid, ActionError> {
+        // One at a time: two steps of a job do not fetch the same layers.
+        let mut known = self.images.lock().await;
+        if let (Some(laid), None) = (known.get(image), credentials) {
+            return Ok(laid.clone());
+        }
+        let impatient = Patience { survives_cancel: false, ..patience.clone() };
+        let laid = tokio::select! {
+            laid = self.bring(job, image, credentials, voice) => laid.map_err(failed)?,
+            why = impatient.interruption() => return Err(PlaceError::Interrupted(why)),
+        };
+        known.insert(image.to_owned(), laid.clone());
+        Ok(laid)
+    }
+
+    async fn bring(
+        &self,
+        job: &Job,
+        image: &str,
+        credentials: Option<&(String, String)>,
+        voice: &Voice,
+    ) -> Result<Laid, String> {
+        if let Some(local) = &job.local
+            && let Some(place) = Place::of(image, &local.trees.own)
+        {
+            return self.unpack_place(job, place, voice).await;
+        }
+        let mut name: ImageName = image.parse().map_err(|e| format!("{e}"))?;
+        let host = name.host.get_or_insert_with(|| DEFAULT_HOST.to_owned()).clone();
+        let login = match credentials {
+            Some((user, password)) => {
+                Some(Login { host, user: user.clone(), password: Secret::new(password.clone()) })
+            }
+            None => Self::own_login(job).filter(|login| login.host == host),
+        };
+        let say = |text: &str| voice.say(text);
+        Store::new(&self.root(job), self.level()).fetch(&name, login, &say).await
+    }
+
+    /// The registry of this very server knows the job.
+    pub(super) fn own_login(job: &Job) -> Option<Login> {
+        let host = job.assignment.registry.clone();
+        let login = Login { host, user: "job".to_owned(), password: job.assignment.token.clone() };
+        Some(login).filter(|login| !login.host.is_empty() && job.local.is_none())
+    }
+
+    /// Where images are kept.
+    pub(super) fn root(&self, job: &Job) -> PathBuf {
+        self.settings.images.clone().unwrap_or_else(|| Self::folder(job).join("images"))
+    }
+
+    /// An image of an OCI layout.
+    pub(super) async fn unpack(&self, job: &Job, layout: &Path, voice: &Voice) -> Result<Laid, String> {
+        self.unpack_place(job, Place::layout_at(layout), voice).await
+    }
+
+    async fn unpack_place(&self, job: &Job, place: Place, voice: &Voice) -> Result<Laid, String> {
+        let folder = Self::folder(job);
+        let scratch = folder.join(format!("archive-{}", job.next_serial()));
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let opened = tokio::task::spawn_blocking(move || place.open(&scratch)).await;
+        let archive = opened.map_err(|e| e.to_string())??;
+        let say = |text: &str| voice.say(text);
+        Store::new(&self.root(job), self.level()).unpack(&archive, &say).await
+    }
+}

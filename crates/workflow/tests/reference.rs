@@ -62,7 +62,8 @@ const INTRODUCTION: &str = "# Workflow language
 Windlass reads the workflow language of GitHub Actions from `.github/workflows/*.yml` and `*.yaml`. What it does not
 run yet is refused, with the line and the column; nothing is silently ignored. A file with an error starts nothing,
 and its run says why. For editors there are JSON Schemas of [workflows](workflow.schema.json) and
-[actions](action.schema.json); what of the language works is listed in [compatibility](compatibility.md).
+[actions](action.schema.json); what of the language works is listed in [compatibility](compatibility.md), and what
+becomes of workflows that were not written for it in [published workflows](published-workflows.md).
 
 ";
 

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{cargo, check};
 
 /// A target: its name and corpus below `fuzz/`, its crate, and the test that it is.
-const TARGETS: [(&str, &str, &[&str]); 11] = [
+const TARGETS: [(&str, &str, &[&str]); 14] = [
     ("workflow", "windlass-workflow", &["--test", "fuzz", "workflow"]),
     ("expression", "windlass-workflow", &["--test", "fuzz", "expression"]),
     ("glob", "windlass-workflow", &["--test", "fuzz", "glob"]),
@@ -17,6 +17,9 @@ const TARGETS: [(&str, &str, &[&str]); 11] = [
     ("tar", "windlass-runner", &["--lib", "tool::fuzz::cache_archive"]),
     ("paths", "windlass-runner", &["--lib", "tool::fuzz::path_patterns"]),
     ("layer", "windlass-oci", &["--lib", "unpack::fuzz::layer"]),
+    ("dockerfile", "windlass-dockerfile", &["--test", "fuzz", "dockerfile"]),
+    ("dockerfile-words", "windlass-dockerfile", &["--test", "fuzz", "words"]),
+    ("dockerignore", "windlass-dockerfile", &["--test", "fuzz", "dockerignore"]),
 ];
 
 /// `[NAME…] [--seconds N] [--keep]`

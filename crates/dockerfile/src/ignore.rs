@@ -72,9 +72,10 @@ impl Ignore {
     /// Whether everything below an excluded folder is left out too, so that nobody has to look into it.
     pub fn excludes_all_below(&self, folder: &str) -> bool {
         let prefix = format!("{folder}/");
-        self.rules.iter().filter(|rule| rule.takes_back).all(|rule| {
-            rule.pattern.is_literal() && !format!("{}/", rule.pattern.text()).starts_with(&prefix)
-        })
+        self.rules
+            .iter()
+            .filter(|rule| rule.takes_back)
+            .all(|rule| rule.pattern.literal().is_some_and(|path| !format!("{path}/").starts_with(&prefix)))
     }
 
     /// Whether there are patterns with `!`.

@@ -17,9 +17,12 @@
 //! Ignore::parse(text: &str) -> Ignore;  ignore.excludes(path: &str) -> bool                   (.dockerignore)
 //! ```
 //!
+//! [`auto`] is for projects that have no Dockerfile: it says what they are, and writes one.
+//!
 //! Nothing here reads files, asks a registry or runs a program: that is `windlass-build`.
 
 pub mod ast;
+pub mod auto;
 pub mod expand;
 pub mod ignore;
 pub mod lint;

@@ -42,8 +42,7 @@ fn whole_way(bytes: &[u8]) -> u64 {
         };
         let Ok(mut run) = plan.begin(index, parent) else { return ways };
         for step in run.by_ref() {
-            ways =
-                ways.rotate_left(1) ^ way(&step.map_or_else(|found| found.message, |step| step.created_by));
+            ways ^= way(&step.map_or_else(|found| found.message, |step| kind(&step.action).to_owned()));
         }
         runs.insert(index, run);
     }

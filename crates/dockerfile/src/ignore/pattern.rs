@@ -52,9 +52,13 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it is the name of one path.
-    pub(super) fn is_literal(&self) -> bool {
-        self.tokens.iter().all(|token| matches!(token, Token::Char(_)))
+    /// The one path that it is the name of, if it is that.
+    pub(super) fn literal(&self) -> Option<String> {
+        let chars = self.tokens.iter().map(|token| match token {
+            Token::Char(c) => Some(*c),
+            _ => None,
+        });
+        chars.collect()
     }
 
     /// Whether a path is what the pattern says.

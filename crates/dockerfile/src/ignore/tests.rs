@@ -101,6 +101,7 @@ fn a_folder_of_which_all_is_left_out_needs_no_look() {
     assert!(!all("a\n!a/b/c", "a/b"));
     assert!(!all("a\n!**/x", "a"));
     assert!(!all("a\n!a*/b", "a"));
+    assert!(!all("a\n!a\\/b", "a"));
 }
 
 #[test]

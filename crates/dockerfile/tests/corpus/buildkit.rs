@@ -81,7 +81,7 @@ impl Engine {
     /// Builds a file with BuildKit: the image's description and history, or why not.
     fn build(&self, text: &str) -> Result<Result<(Value, Value), String>, String> {
         let (options, _) = options(text);
-        let query = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let query = |text: &str| text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02x}"));
         let arguments = query(&serde_json::to_string(&options.build_args).expect("JSON"));
         let target = options.target.as_deref().map(query).unwrap_or_default();
         let path = format!("/v1.41/build?version=2&t=windlass&buildargs={arguments}&target={target}");

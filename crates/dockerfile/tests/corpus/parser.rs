@@ -61,7 +61,7 @@ fn ask(folder: &Path, texts: &[String]) -> Result<Vec<Value>, String> {
         .spawn()
         .map_err(|error| format!("python3: {error}"))?;
     let mut input = child.stdin.take().expect("a pipe");
-    let lines: String = texts.iter().map(|text| format!("{}\n", json!(text))).collect();
+    let lines: String = texts.iter().flat_map(|text| [json!(text).to_string(), "\n".to_owned()]).collect();
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     writer.join().expect("written").map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ mod cache;
 mod checkout;
 mod composite;
 mod docker;
+mod dockerfile;
 mod download;
 mod github_script;
 mod image;

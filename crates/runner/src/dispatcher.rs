@@ -22,7 +22,7 @@ use crate::control::encode;
 use crate::docker::Docker;
 use crate::folder::{HandOut, JobFolder, private, sweep_memory};
 use crate::job::Hooks;
-use crate::kept::{TOOLS, evict};
+use crate::kept::{BUILDS, TOOLS, evict};
 use crate::layered::ContainerSettings;
 use crate::unit::UnitSettings;
 
@@ -275,6 +275,7 @@ impl Dispatcher {
             limits: self.config.limits,
             capabilities: self.capabilities.clone(),
             tools: Some(self.config.data_dir.join(TOOLS)),
+            builds: Some(self.config.data_dir.join(BUILDS)),
             actions: ActionSources::of_machine(&self.config.data_dir),
             hooks: Hooks::of_machine(),
             docker: Docker::of_machine(),

@@ -18,8 +18,9 @@ pub(crate) use step::Going;
 pub(crate) use step_files::StepFiles;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use windlass_api::runner::{Assignment, JobHappening};
@@ -85,6 +86,12 @@ pub(crate) struct Job {
     pub(crate) summaries: AtomicU32,
     /// How Node.js is called, and its version, once an action needed it.
     pub(crate) node: tokio::sync::OnceCell<(Vec<String>, String)>,
+    /// This program on the machine, which the sandboxes of builds execute again.
+    pub(crate) exe: PathBuf,
+    /// Where builds of Dockerfiles keep what they did, by project and ref.
+    pub(crate) builds: Option<PathBuf>,
+    /// The registries that it logged in to.
+    pub(crate) logins: Mutex<Vec<windlass_oci::Login>>,
     /// What differs in a job of this process.
     pub(crate) local: Option<Local>,
 }

@@ -1,4 +1,4 @@
-//! What a machine keeps between jobs, in `cache/` below a folder: actions' repositories and tool caches. What was not
+//! What a machine keeps between jobs, in `cache/` below a folder: actions' repositories, tool caches and what builds did. What was not
 //! used for long goes, and beyond a size what was used longest ago.
 
 mod tools;
@@ -11,9 +11,12 @@ use windlass_kernel::{Clock, Timestamp};
 
 pub(crate) use tools::Toolbox;
 
-/// Where actions are kept, and tool caches.
+/// Where actions are kept.
 pub(crate) const ACTIONS: &str = "cache/actions";
+/// Where tool caches are.
 pub(crate) const TOOLS: &str = "cache/tools";
+/// What builds of Dockerfiles keep, by project and ref.
+pub(crate) const BUILDS: &str = "cache/builds";
 
 /// How much is kept of a kind, and for how long after its last use.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +26,7 @@ struct Bounds {
 }
 
 const OF_ACTIONS: Bounds = Bounds { age: Duration::from_hours(30 * 24), bytes: 2 << 30 };
+const OF_BUILDS: Bounds = Bounds { age: Duration::from_hours(14 * 24), bytes: 40 << 30 };
 const OF_TOOLS: Bounds = Bounds { age: Duration::from_hours(14 * 24), bytes: 10 << 30 };
 
 /// One thing that is kept.
@@ -37,9 +41,16 @@ struct Item {
 pub fn evict(root: &Path, clock: &dyn Clock) {
     let archive = |path: &Path| path.to_string_lossy().ends_with(".tar.zst");
     let actions = files(&root.join(ACTIONS)).into_iter().filter(|path| archive(path)).collect();
-    let tools = std::fs::read_dir(root.join(TOOLS)).into_iter().flatten().flatten();
-    let tools = tools.map(|entry| entry.path()).collect();
-    for (paths, bounds, kind) in [(actions, OF_ACTIONS, "action"), (tools, OF_TOOLS, "tool cache")] {
+    let folders = |below: &str| {
+        let entries = std::fs::read_dir(root.join(below)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let kinds = [
+        (actions, OF_ACTIONS, "action"),
+        (folders(TOOLS), OF_TOOLS, "tool cache"),
+        (folders(BUILDS), OF_BUILDS, "builds"),
+    ];
+    for (paths, bounds, kind) in kinds {
         let paths: Vec<PathBuf> = paths;
         let items = paths.into_iter().filter_map(item).collect();
         for (item, why) in over(items, clock.now(), bounds) {

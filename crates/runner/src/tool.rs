@@ -6,6 +6,7 @@
 
 mod archive;
 mod assemble;
+mod context;
 mod copy;
 #[cfg(test)]
 mod fuzz;
@@ -45,6 +46,8 @@ pub(crate) enum Request {
     Unpack(Unpacking),
     /// A plain tar of an image's files, to standard output.
     Assemble(Assembly),
+    /// A plain tar of all files of a folder, to standard output.
+    Context(PathBuf),
     /// The files of a working tree, into another folder.
     Copy(Copying),
     /// Kills what carries this value of [`MARK`] in its environment.
@@ -113,6 +116,7 @@ fn answer(request: Request, out: &mut dyn io::Write) -> Result<Report, String> {
         Request::Pack(packing) => packing.run(out),
         Request::Unpack(unpacking) => unpacking.run(),
         Request::Assemble(assembly) => assembly.run(out),
+        Request::Context(folder) => context::pack(&folder, out),
         Request::Copy(copying) => copying.run(),
         Request::KillMarked(mark) => Ok(tracked::kill_marked(&mark)),
         Request::Search(searching) => Ok(searching.run()),

@@ -5,8 +5,8 @@ mod here;
 mod spare;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,8 @@ pub struct UnitSettings {
     pub memory: bool,
     /// Where tool caches are kept; none: nowhere.
     pub tools: Option<PathBuf>,
+    /// Where builds of Dockerfiles keep what they did; none: a job's go with it.
+    pub builds: Option<PathBuf>,
     /// Where actions come from that are not built in.
     pub actions: ActionSources,
     /// The operator's scripts around each job.
@@ -81,6 +83,7 @@ impl Default for UnitSettings {
             spare: false,
             memory: false,
             tools: None,
+            builds: None,
             actions: ActionSources::default(),
             hooks: Hooks::default(),
             docker: Docker::default(),
@@ -396,6 +399,9 @@ impl Unit {
             images: tokio::sync::Mutex::default(),
             hooks: self.settings.hooks.clone(),
             summaries: AtomicU32::new(0),
+            exe: self.exe.clone(),
+            builds: self.settings.builds.clone(),
+            logins: Mutex::default(),
             local: self.local.clone(),
             assignment,
         };

@@ -143,7 +143,7 @@ fn groups_and_time_limits_hold() {
 fn images_are_built_into_a_layout_of_ones_own() {
     let steps = |image: &str| {
         format!(
-            "      - run: echo hi > app && chmod +x app\n      - id: b\n        uses: windlass/build@v1\n        with: {{files: app /app, \
+            "      - run: echo hi > app && chmod +x app\n      - id: b\n        uses: windlass/build@v1\n        with: {{files: \"app:/app\", \
              entrypoint: /app, {image}}}\n      - run: echo made ${{{{ steps.b.outputs.reference }}}}\n"
         )
     };

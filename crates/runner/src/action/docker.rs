@@ -1,8 +1,9 @@
-//! The actions of the name `docker/…`: names for images by plain computing, the rest through the machine's Docker, where
-//! the operator lets jobs use it.
+//! The actions of the name `docker/…`: names for images by plain computing, images by our own builder, and the machine's
+//! Docker where it is asked for by name and the operator lets jobs use it.
 
 mod build;
 mod metadata;
+mod own;
 mod rules;
 
 use std::path::Path;
@@ -73,11 +74,16 @@ impl Action for Login {
         }
         let (user, password) = (run.required("username")?.to_owned(), run.required("password")?.to_owned());
         run.voice.log.mask(&password);
-        engine(run).await?;
         let registry = run.input("registry").to_owned();
-        let mut argv = vec!["docker", "login", "--username", &user, "--password-stdin"];
-        argv.extend((!registry.is_empty()).then_some(registry.as_str()));
-        fed(run, &argv, &password).await?;
+        run.job.remember_login(host(&registry), &user, &password);
+        if run.job.docker.allowed {
+            engine(run).await?;
+            let mut argv = vec!["docker", "login", "--username", &user, "--password-stdin"];
+            argv.extend((!registry.is_empty()).then_some(registry.as_str()));
+            fed(run, &argv, &password).await?;
+        } else {
+            run.voice.say(&format!("Builds of this job log in to {} as {user}.", host(&registry)));
+        }
         if run.flag("logout")? {
             run.save("registry", if registry.is_empty() { "docker.io" } else { &registry });
         }
@@ -94,6 +100,10 @@ impl Action for Login {
         state: &std::collections::BTreeMap<String, String>,
     ) -> Result<(), ActionError> {
         let Some(registry) = state.get("registry") else { return Ok(()) };
+        run.job.forget_login(host(registry));
+        if !run.job.docker.allowed {
+            return Ok(());
+        }
         let registry = (registry != "docker.io").then_some(registry.as_str());
         let argv: Vec<&str> = ["docker", "logout"].into_iter().chain(registry).collect();
         run.program(&argv, &run.workspace()).await.map(|_| ())
@@ -122,6 +132,17 @@ impl Action for SetupBuildx {
     }
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
+        if !own::is_dockers(run) && ["", "docker-container"].contains(&run.input("driver")) {
+            run.voice
+                .say("Images are built by Windlass itself; `driver: docker` asks for the machine's Docker.");
+            let own = format!("linux/{}", platform(std::env::consts::ARCH));
+            for (name, value) in
+                [("name", own::NAME), ("driver", own::NAME), ("platforms", &own), ("nodes", "[]")]
+            {
+                run.output(name, value);
+            }
+            return Ok(());
+        }
         engine(run).await?;
         let workspace = run.workspace();
         let Some(version) = run.read(&["docker", "buildx", "version"], &workspace).await? else {
@@ -152,9 +173,6 @@ impl Action for SetupQemu {
     }
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
-        if !run.job.docker.allowed {
-            return Err(failed(NO_DOCKER));
-        }
         let listed = run.read(&["ls", "/proc/sys/fs/binfmt_misc"], Path::new("/")).await?.unwrap_or_default();
         let platforms: Vec<String> = listed
             .lines()
@@ -177,6 +195,15 @@ impl Action for SetupQemu {
         }
         run.output("platforms", platforms.join(","));
         Ok(())
+    }
+}
+
+/// The host that a registry's address stands for.
+fn host(registry: &str) -> &str {
+    let host = registry.trim_start_matches("https://").trim_start_matches("http://");
+    match host.split('/').next().unwrap_or_default() {
+        "" | "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        host => host,
     }
 }
 

@@ -1,11 +1,13 @@
-//! `windlass/build`: an image assembled from files of the workspace.
+//! `windlass/build`: an image assembled from files of the workspace, or built of a Dockerfile in it.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use windlass_api::runner::BuildImage;
+use windlass_build::{BuildRequest, Compression, Output};
+use windlass_kernel::Secret;
 
-use super::{Action, ActionError, ActionRun, failed};
+use super::{Action, ActionError, ActionRun, dockerfile, failed};
 use crate::tool::{Assembly, Request};
 
 pub(super) struct Build;
@@ -25,10 +27,20 @@ impl Action for Build {
             ("name", ""),
             ("tags", ""),
             ("labels", ""),
+            ("dockerfile", ""),
+            ("context", ""),
+            ("target", ""),
+            ("build-args", ""),
+            ("secrets", ""),
+            ("secret-envs", ""),
+            ("secret-files", ""),
         ]
     }
 
     async fn run(&self, run: &mut ActionRun<'_>) -> Result<(), ActionError> {
+        if !run.input("dockerfile").is_empty() {
+            return of_dockerfile(run).await;
+        }
         run.required("files")?;
         let build = description(run)?;
         let tar = run
@@ -49,6 +61,52 @@ impl Action for Build {
         run.output("reference", built.reference);
         Ok(())
     }
+}
+
+/// What a Dockerfile says itself.
+const OF_FILES: [&str; 7] = ["files", "entrypoint", "cmd", "env", "user", "workdir", "expose"];
+
+async fn of_dockerfile(run: &mut ActionRun<'_>) -> Result<(), ActionError> {
+    if let Some(other) = OF_FILES.iter().find(|name| !run.input(name).is_empty()) {
+        return Err(failed(format!(
+            "`{other}` is for images of `files`: an image of a `dockerfile` has it from there"
+        )));
+    }
+    let assignment = &run.job.assignment;
+    let name = match run.input("name") {
+        "" => &assignment.project,
+        name => name,
+    };
+    let mut tags = words(run.input("tags")).map_err(|why| failed(format!("`tags`: {why}")))?;
+    let commit = assignment.github["sha"].as_str().and_then(|sha| sha.get(..12)).unwrap_or("none");
+    if tags.is_empty() {
+        tags.push(format!("sha-{commit}"));
+    }
+    let place = format!("{}/{name}", assignment.registry);
+    let mut request = BuildRequest::of(".");
+    for tag in &tags {
+        let image = format!("{place}:{tag}");
+        let parsed =
+            image.parse().map_err(|e| failed(format!("`{image}` cannot be an image's name: {e}")))?;
+        request.tags.push(parsed);
+    }
+    request.target = Some(run.input("target").to_owned()).filter(|target| !target.is_empty());
+    request.build_args = dockerfile::pairs(run, "build-args")?.into_iter().collect();
+    request.labels = dockerfile::pairs(run, "labels")?.into_iter().collect();
+    request.secrets =
+        dockerfile::secrets(run)?.into_iter().map(|(id, value)| (id, Secret::new(value))).collect();
+    if run.job.local.is_none() {
+        request.outputs.push(Output::Push(Compression::Gzip));
+    }
+    let built = dockerfile::build(run, request, run.input("context"), Some(run.input("dockerfile"))).await?;
+    let digest = built.digest.as_ref().map(ToString::to_string);
+    let reference =
+        digest.as_ref().map_or_else(|| format!("{place}:{}", tags[0]), |digest| format!("{place}@{digest}"));
+    let digest = digest.or_else(|| built.id.map(|id| id.to_string())).unwrap_or_default();
+    run.voice.say(&format!("Built {reference} ({} step(s), {} of them cached)", built.steps, built.cached));
+    run.output("digest", digest);
+    run.output("reference", reference);
+    Ok(())
 }
 
 fn description(run: &ActionRun<'_>) -> Result<BuildImage, ActionError> {

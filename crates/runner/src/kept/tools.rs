@@ -17,8 +17,13 @@ pub(crate) struct Toolbox {
 impl Toolbox {
     /// That of a project's scope, below `root`.
     pub(crate) fn of(root: &Path, project: &str, scope: &str) -> Self {
+        Self { kept: Self::folder(root, project, scope) }
+    }
+
+    /// The folder of a project's scope, below `root`.
+    pub(crate) fn folder(root: &Path, project: &str, scope: &str) -> PathBuf {
         let digest = Digest::sha256(format!("{project}\n{scope}").as_bytes());
-        Self { kept: root.join(&digest.hex()[..24]) }
+        root.join(&digest.hex()[..24])
     }
 
     /// Takes it to where a job sees it, a folder that is empty or not there. False: there is none, or another job has it.

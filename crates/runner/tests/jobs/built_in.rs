@@ -102,10 +102,9 @@ steps:
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_is_closed_unless_the_operator_opens_it() {
     for uses in [
-        "docker/setup-qemu-action@v3",
-        "docker/setup-buildx-action@v3",
-        "docker/build-push-action@v6",
-        "docker/login-action@v3\n    with: { username: ann, password: walrus-tusk }",
+        "docker/setup-buildx-action@v3\n    with: { driver: docker }",
+        "docker/build-push-action@v6\n    with: { builder: default }",
+        "docker/build-push-action@v6\n    env: { WINDLASS_BUILDER: docker }",
     ] {
         let ran = job(&format!("steps:\n  - uses: {uses}\n")).run().await;
         assert_eq!(ran.conclusion, Some(Failure));

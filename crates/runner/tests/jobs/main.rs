@@ -5,6 +5,7 @@ mod background;
 mod built_in;
 mod contract;
 mod docker;
+mod dockerfiles;
 mod fixture;
 mod git_server;
 mod javascript;

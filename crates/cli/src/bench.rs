@@ -1,14 +1,18 @@
 //! The hidden `windlass bench`: figures of the program that ships, each beside a peer where there is one, taken in one
 //! run on one machine. `cargo xtask bench` calls it.
 
+mod build;
 mod delivered;
 mod engine;
 mod first_line;
 mod idle;
 mod lint;
 mod local;
+mod log;
+mod processes;
 mod push;
 mod report;
+mod runs;
 mod sandbox;
 mod sbom;
 mod switch;
@@ -24,7 +28,7 @@ use report::Section;
 /// Measure
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// sandbox, engine, first-line, local, lint, sbom, idle, switch, push-to-live, tasks, or all
+    /// sandbox, build, engine, first-line, local, lint, log, runs, sbom, idle, switch, push-to-live, tasks, or all
     name: String,
     #[arg(hide = true, last = true)]
     words: Vec<String>,
@@ -36,8 +40,21 @@ pub(crate) struct Bench {
     count: usize,
 }
 
-const ALL: [&str; 10] =
-    ["sbom", "sandbox", "engine", "first-line", "local", "lint", "idle", "switch", "push-to-live", "tasks"];
+const ALL: [&str; 13] = [
+    "sbom",
+    "sandbox",
+    "build",
+    "engine",
+    "first-line",
+    "local",
+    "lint",
+    "log",
+    "runs",
+    "idle",
+    "switch",
+    "push-to-live",
+    "tasks",
+];
 
 /// Measures.
 pub(crate) async fn run(bench: Bench) -> Result<Exit> {
@@ -77,10 +94,13 @@ pub(crate) async fn run(bench: Bench) -> Result<Exit> {
 async fn one(name: &str, count: usize) -> Result<Section> {
     match name {
         "sandbox" => sandbox::measure(count).await,
+        "build" => build::measure(count).await,
         "engine" => engine::measure(count).await,
         "first-line" => first_line::measure(count).await,
         "local" => local::measure(count).await,
         "lint" => lint::measure(count).await,
+        "log" => log::measure().await,
+        "runs" => runs::measure(count).await,
         "sbom" => sbom::measure(count).await,
         "idle" => idle::measure().await,
         "switch" => switch::measure().await,

@@ -36,6 +36,16 @@ struct Contender {
     arguments: Vec<&'static str>,
 }
 
+impl Contender {
+    /// Whether it has a part in this: wrkflw stands beside act only where it is known for its speed.
+    fn runs(&self, load: &Load) -> bool {
+        self.name != WRKFLW || ["matrix.yml", "chain.yml"].contains(&load.file)
+    }
+}
+
+/// wrkflw without containers, where there is one.
+const WRKFLW: &str = "wrkflw, emulation";
+
 fn loads() -> Vec<Load> {
     let job = |id: &str, more: &str, steps: &str| {
         format!("  {id}:\n    runs-on: ubuntu-latest\n{more}    steps:\n{steps}")
@@ -95,6 +105,12 @@ async fn rows(section: &mut Section, count: usize) -> Result<()> {
         }),
         Err(why) => section.note(format!("act: not measured: {why:#}.")),
     }
+    match wrkflw().await {
+        Ok(program) => {
+            contenders.push(Contender { name: WRKFLW, program, arguments: vec!["--runtime", "emulation"] });
+        }
+        Err(why) => section.note(format!("wrkflw: not measured: {why:#}.")),
+    }
     let place = tempfile::Builder::new().prefix("windlass-bench-").tempdir()?;
     let folder = place.path().join("work");
     std::fs::create_dir_all(folder.join(".github/workflows"))?;
@@ -109,14 +125,21 @@ async fn rows(section: &mut Section, count: usize) -> Result<()> {
         let mut taken = vec![Vec::new(); contenders.len()];
         for turn in 0..=times {
             for (contender, taken) in contenders.iter().zip(&mut taken) {
+                if !contender.runs(&load) {
+                    continue;
+                }
                 let took = once(contender, &load, &folder).await?;
                 // The first warms caches and is not counted.
                 taken.extend((turn > 0).then_some(took));
             }
         }
         let samples: Vec<Samples> = taken.into_iter().map(Samples::new).collect();
-        let base = samples.get(2).unwrap_or(&samples[0]).clone();
+        let base = contenders.iter().position(|contender| contender.name.starts_with("act")).unwrap_or(0);
+        let base = samples[base].clone();
         for (nth, (contender, samples)) in contenders.iter().zip(&samples).enumerate() {
+            if !contender.runs(&load) {
+                continue;
+            }
             let peak = peak(contender, &load, &folder).await?;
             let aim =
                 load.aims.get(nth).copied().flatten().map_or_else(String::new, |aim| format!("≤ {aim}"));
@@ -135,12 +158,26 @@ fn command(contender: &Contender, load: &Load, folder: &Path) -> Command {
         .env("XDG_CACHE_HOME", folder.with_file_name("cache"))
         .env("XDG_CONFIG_HOME", folder.with_file_name("config"))
         .env_remove("WINDLASS_SANDBOX");
+    let file = format!(".github/workflows/{}", load.file);
+    if contender.name == WRKFLW {
+        command.arg("run").args(&contender.arguments).arg(file);
+        return command;
+    }
     if contender.name.starts_with("windlass") {
         command.arg("run");
     }
-    command.arg("workflow_dispatch").arg("-W").arg(format!(".github/workflows/{}", load.file));
-    command.args(&contender.arguments);
+    command.arg("workflow_dispatch").arg("-W").arg(file).args(&contender.arguments);
     command
+}
+
+/// `wrkflw`: `$WRKFLW`, or the one that is installed (`cargo install wrkflw`).
+async fn wrkflw() -> Result<PathBuf> {
+    let program = std::env::var_os("WRKFLW").map_or_else(|| PathBuf::from("wrkflw"), PathBuf::from);
+    let done = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await;
+    match done {
+        Ok(done) if done.status.success() => Ok(program),
+        _ => bail!("it is not installed (`cargo install wrkflw`, or set WRKFLW to its path)"),
+    }
 }
 
 async fn once(contender: &Contender, load: &Load, folder: &Path) -> Result<Duration> {

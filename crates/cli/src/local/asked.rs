@@ -49,6 +49,8 @@ pub(super) fn request(local: &Local) -> Result<LocalRequest> {
             .collect::<Result<_, _>>()?,
         actor: local.actor.clone(),
         repositories: repositories(&local.stand_in)?,
+        docker: local.docker,
+        plans_only: local.dry_run || local.graph,
         reuse: local.reuse,
         ask: local.debug_on_failure && ask::possible(),
         at_once: local.parallel.unwrap_or(processors).max(1),

@@ -102,7 +102,13 @@ pub(super) fn dry(global: &Global, outcome: &Outcome, steps: &Steps) -> Result<(
                 ))?;
                 continue;
             }
-            show::print(&format!("  ○ {name}"))?;
+            match &job.reason {
+                None => show::print(&format!("  ○ {name}"))?,
+                Some(why) => {
+                    let why = Tone::Dim.paint(show::clean(why));
+                    show::print(&format!("  {} {name}  {why}", Tone::Bad.paint("✗")))?;
+                }
+            }
             for step in of(steps, run, job) {
                 show::print(&format!("      {}", Tone::Dim.paint(show::clean(&step))))?;
             }

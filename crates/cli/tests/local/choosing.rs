@@ -51,6 +51,10 @@ fn a_label_that_nobody_serves_is_an_error_before_anything_runs() {
     let said = repo.here(&[]).ended(2).says_not("ran");
     said.complains("windows-latest").complains("ci.yml:10:14").complains("-P windows-latest=host");
     repo.here(&["-P", "windows-latest=host"]).ended(0).says("ran");
+    // What would be is told all the same: the plan is not cut short by it.
+    let repo = Repo::with(&on_push(&(jobs + &job("last", "needs: odd", "true"))));
+    repo.here(&["--dry-run"]).ended(1).says("○ first").says("✗ odd  no one here serves").says("○ last");
+    repo.here(&["--graph"]).ended(0).says("nobody here serves `windows-latest`").says("└─ last");
     // A label that only an expression tells is known when its job's turn has come: then it fails, it is not skipped.
     let late = job("late", "", "true").replace("ubuntu-latest", "${{ fromJSON('\"gpu\"') }}");
     Repo::with(&on_push(&late)).here(&[]).ended(1).says("late  failure").says("`gpu`");

@@ -136,7 +136,7 @@ pub fn plan(request: LocalRequest) -> Result<Plan, PlanError> {
         let called = source::called(&found.file, &found.text, &workflow, &repository, &request.repositories);
         runs.push(PlannedRun {
             name: workflow.display_name().to_owned(),
-            jobs: jobs(&workflow, &wanted, &places, &found.file)?,
+            jobs: jobs(&workflow, &wanted, &places, &found.file, request.plans_only)?,
             why: if decision.run { decision.reason } else { format!("named, although {}", decision.reason) },
             partly: wanted.len() < workflow.jobs.len(),
             file: found.file,
@@ -267,6 +267,7 @@ fn jobs(
     wanted: &BTreeSet<String>,
     places: &Places,
     file: &str,
+    plans_only: bool,
 ) -> Result<Vec<PlannedJob>, PlanError> {
     let mut planned = Vec::new();
     for job in workflow.jobs.iter().filter(|job| wanted.contains(&job.id.value)) {
@@ -280,6 +281,7 @@ fn jobs(
                 Ok(Where::Sandbox) => Some("sandbox".to_owned()),
                 Ok(Where::Host) => Some("host".to_owned()),
                 Ok(Where::Docker(image)) => Some(format!("docker:{image}")),
+                Err(label) if plans_only => Some(format!("nobody here serves `{label}`")),
                 Err(label) => {
                     let at = job.runs_on.as_ref().map_or(job.span, |on| on.span).start;
                     return Err(PlanError::Unfit(format!(

@@ -13,6 +13,7 @@ mod evidence;
 mod log;
 mod observe;
 mod project;
+mod registry;
 mod report;
 mod run;
 /// The protocol between control and runners: leases, job updates, logs, artifacts, caches, images.
@@ -26,5 +27,6 @@ pub use evidence::*;
 pub use log::*;
 pub use observe::*;
 pub use project::*;
+pub use registry::*;
 pub use report::*;
 pub use run::*;

@@ -7,7 +7,7 @@ use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
     account, approve, audit, bench, build, change, credential, deliver, demo, down, eval, except, image, key,
-    lint, local, logs, project, run, service, setting, status, up, vulndb,
+    lint, local, logs, project, registry, run, service, setting, status, up, vulndb,
 };
 
 const EXAMPLES: &str = "\
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Service(service::Service),
     #[command(subcommand)]
+    Registry(registry::Registry),
+    #[command(subcommand)]
     Secret(setting::Secret),
     #[command(subcommand)]
     Variable(setting::Variable),
@@ -109,6 +111,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Key(c) => key::run(global, c).await,
         Command::VulnDb(c) => vulndb::run(global, c).await,
         Command::Service(c) => service::run(global, c).await,
+        Command::Registry(c) => registry::run(global, c).await,
         Command::Secret(c) => setting::secret(global, c).await,
         Command::Variable(c) => setting::variable(global, c).await,
         Command::Token(c) => account::token(global, c).await,

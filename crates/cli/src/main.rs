@@ -27,6 +27,7 @@ mod load;
 mod local;
 mod logs;
 mod project;
+mod registry;
 mod run;
 mod service;
 mod setting;

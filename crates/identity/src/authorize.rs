@@ -73,6 +73,8 @@ actions! {
     PushImage "push images to this project",
     /// Remove images.
     DeleteImage "delete this project's images",
+    /// Set the registry's rules and mirrors, collect its garbage, look for rot.
+    ManageRegistry "manage the registry",
     /// Lease jobs and report on the runner itself.
     LeaseJobs "lease jobs",
     /// Report a job's state and logs, and ask whether it was cancelled.
@@ -188,6 +190,7 @@ fn fits(action: Action, resource: &Resource) -> bool {
         | A::ManageOwnAccount
         | A::ManageUsers
         | A::ReadAudit
+        | A::ManageRegistry
         | A::LeaseJobs => {
             matches!(resource, Resource::Platform)
         }
@@ -258,7 +261,11 @@ fn member(action: Action) -> bool {
 /// Everything a person does. Not what only a job or a runner does: an administrator's token must not pass for a job.
 fn admin(action: Action) -> bool {
     use Action as A;
-    member(action) || matches!(action, A::DeleteProject | A::ManageUsers | A::ReadAudit | A::DeleteImage)
+    member(action)
+        || matches!(
+            action,
+            A::DeleteProject | A::ManageUsers | A::ReadAudit | A::DeleteImage | A::ManageRegistry
+        )
 }
 
 /// What a job may do with each of its tokens.

@@ -38,8 +38,10 @@ pub struct Collection {
     pub grace: Duration,
     /// Only say what would go.
     pub dry_run: bool,
-    /// What must stay.
+    /// Manifests that must stay.
     pub roots: Vec<Root>,
+    /// Blobs that are needed by others than images.
+    pub others: BTreeSet<Digest>,
     /// Who wants it.
     pub by: Actor,
 }
@@ -117,7 +119,16 @@ impl Registry {
         for record in &contents.manifests {
             content.push(self.content(record).await?);
         }
-        Ok(Facts { now, grace: how.grace, roots: how.roots.clone(), blobs, contents, content, rules })
+        Ok(Facts {
+            now,
+            grace: how.grace,
+            roots: how.roots.clone(),
+            others: how.others.clone(),
+            blobs,
+            contents,
+            content,
+            rules,
+        })
     }
 
     /// What a manifest names; none if it cannot be read.

@@ -11,6 +11,7 @@ mod blob;
 mod collect;
 mod hashing;
 mod keeping;
+mod layer_list;
 mod links;
 mod manifest;
 mod mirror;
@@ -31,6 +32,7 @@ pub use blob::{
     one_chunk,
 };
 pub use collect::{CollectError, Collected, Collection, Root, Taken};
+pub use layer_list::{ListLimits, Listed, Listing};
 pub use manifest::{
     ContainerConfig, Descriptor, History, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest,
     ManifestError, MediaType, Platform, RootFs,

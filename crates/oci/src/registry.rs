@@ -99,7 +99,7 @@ pub enum RegistryError {
         rule: String,
     },
     /// A mirror's repository is not pushed to.
-    #[error("{0} mirrors another registry: nothing can be pushed there or removed from there by hand")]
+    #[error("{0} mirrors another registry: nothing is pushed there")]
     Mirrored(RepositoryName),
     /// The registry that is mirrored did not give it.
     #[error(transparent)]

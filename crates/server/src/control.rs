@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windlass_gateway::AdminClient;
 use windlass_kernel::{Clock, Entropy, Ids, OsEntropy, Store, SystemClock};
-use windlass_oci::BlobStore as _;
 use windlass_runtime::{Linux, Runtime as _, RuntimeConfig, Shims, sweep};
 use windlass_secrets::{KeyEncryptionKey, Vault};
 use windlass_source::{HttpLimits, Repositories, RepositoriesConfig, SmartHttp};
@@ -32,6 +31,7 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
     let listener = tokio::net::TcpListener::from_std(inherited_listener()?)?;
     let ctx = Arc::new(open(data, endpoint).await?);
     ctx.prepare_accounts().await?;
+    ctx.apply_mirrors().await.map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let tasks = TaskTracker::new();
     tasks.spawn(source::run(ctx.clone(), stop.clone()));
     tasks.spawn(runs::run(ctx.clone(), stop.clone()));
@@ -44,7 +44,8 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
     let app = router(&ctx);
     tracing::info!(url = ctx.endpoint.url, "control serves");
     let stopping = stop.clone();
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move { stopping.cancelled().await });
+    let served = axum::serve(crate::registry::patient(listener), app)
+        .with_graceful_shutdown(async move { stopping.cancelled().await });
     // Followers of the ledger hold their connections open: they are not waited for for long.
     tokio::select! {
         served = served => served?,
@@ -121,6 +122,7 @@ async fn open(data: DataDir, endpoint: Endpoint) -> anyhow::Result<Context> {
 
 /// What is done now and then: tokens of jobs that ended, what expired.
 async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
+    let relieved = AtomicI64::new(0);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -133,6 +135,7 @@ async fn tidy(ctx: Arc<Context>, stop: CancellationToken) {
         if let Err(e) = ctx.images.blobs.sweep(std::time::Duration::from_hours(24)).await {
             tracing::warn!(error = %e, "unfinished uploads could not be removed");
         }
+        crate::registry::mind_the_disk(&ctx, &relieved).await;
         if let Err(e) = ctx.forget_logs().await {
             tracing::warn!(error = %e, "old logs of jobs could not be removed");
         }
@@ -191,7 +194,7 @@ pub async fn doctor(data: &Path) -> Vec<(String, String)> {
     for (program, missing) in [
         ("git", "pushes cannot be received: install git"),
         ("bash", "steps without `shell:` run under sh"),
-        ("docker", "not needed; container jobs and Docker actions want it, with WINDLASS_DOCKER=1"),
+        ("docker", "not needed; containers of jobs run on it where `windlass up --docker` asks for it"),
         ("node", "JavaScript actions want it; the built-in actions do not"),
     ] {
         match on_path(program) {

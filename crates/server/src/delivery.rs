@@ -12,9 +12,7 @@ mod rounds;
 mod routes;
 mod views;
 
-#[cfg(test)]
-pub(crate) use environment::EnvironmentDoc;
-pub(crate) use environment::environment_id;
+pub(crate) use environment::{EnvironmentDoc, environment_id};
 pub(crate) use launch::instance_dir;
 #[cfg(test)]
 pub(crate) use rounds::round;

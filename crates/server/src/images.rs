@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use windlass_identity::{Action as Doing, Principal, Resource, authorize};
 use windlass_kernel::{Actor, Clock, Entropy, ProjectName, Store};
 use windlass_oci::{
-    Access, Action, Assembler, Credential, FileBlobs, Grant, Puller, Reference, Registry, RegistryToken,
-    RepositoryName, StoreIndex, TokenSealer, UnpackLimits, Unpacker, WhiteoutStyle,
+    Access, Action, Assembler, BlobStore, Credential, Grant, MIRROR, Puller, Reference, Registry,
+    RegistryToken, RepositoryName, StoreIndex, TokenSealer, UnpackLimits, Unpacker, WhiteoutStyle,
 };
 use windlass_runtime::{Capabilities, Level};
 
@@ -27,7 +27,9 @@ const TOKEN_LIFE: Duration = Duration::from_mins(5);
 /// Everything about images.
 pub(crate) struct Images {
     pub(crate) registry: Registry,
-    pub(crate) blobs: Arc<FileBlobs>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    /// Held by a collection or a scrub.
+    pub(crate) caring: tokio::sync::Mutex<()>,
     pub(crate) assembler: Assembler,
     unpacker: Unpacker,
     sealer: TokenSealer,
@@ -59,7 +61,7 @@ impl Images {
         entropy: Arc<dyn Entropy>,
         capabilities: &Capabilities,
     ) -> anyhow::Result<Self> {
-        let blobs = Arc::new(FileBlobs::open(&data.path("blobs"), clock.clone(), entropy.clone())?);
+        let blobs = crate::registry::open_blobs(data, clock.clone(), entropy.clone())?;
         let index = Arc::new(StoreIndex::new(store, clock.clone()));
         let registry = Registry::new(blobs.clone(), index, clock.clone());
         let style = match capabilities.level {
@@ -74,7 +76,7 @@ impl Images {
         let spool = data.path("scratch");
         let assembler = Assembler::new(registry.clone(), puller, spool, entropy.clone(), LARGEST_BUILD);
         let sealer = TokenSealer::new(&*entropy, clock, TOKEN_LIFE);
-        Ok(Self { registry, blobs, assembler, unpacker, sealer })
+        Ok(Self { registry, blobs, caring: tokio::sync::Mutex::default(), assembler, unpacker, sealer })
     }
 
     /// Lays an image out and says how it is run.
@@ -152,6 +154,9 @@ impl Access for RegistryAccess {
 
     async fn may(&self, principal: &Principal, action: Action, repository: &RepositoryName) -> bool {
         let Some(project) = project_of(repository) else { return false };
+        if project.as_str() == MIRROR {
+            return may_mirror(principal, action);
+        }
         let doing = match action {
             Action::Pull => Doing::PullImage,
             Action::Push => Doing::PushImage,
@@ -182,6 +187,21 @@ impl Access for RegistryAccess {
         let principal = Principal { actor, role, scope };
         // The registry's token may outlive the job.
         self.0.at_work(&principal).await.then_some((principal, claims.grants))
+    }
+}
+
+/// What other registries have can be pulled by everybody who may pull something here; nothing is pushed there.
+fn may_mirror(principal: &Principal, action: Action) -> bool {
+    use windlass_identity::Scope;
+    if action != Action::Pull {
+        // An administrator may remove what was fetched; the registry itself refuses pushes.
+        return authorize(principal, Doing::ManageRegistry, &Resource::Platform).is_ok();
+    }
+    match &principal.scope {
+        Scope::Platform => authorize(principal, Doing::ReadPlatform, &Resource::Platform).is_ok(),
+        Scope::Project(project) | Scope::Job { project, .. } => {
+            authorize(principal, Doing::PullImage, &Resource::Project(project.clone())).is_ok()
+        }
     }
 }
 

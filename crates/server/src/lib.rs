@@ -16,6 +16,7 @@ mod ledger;
 pub mod local;
 mod observe;
 mod platform;
+mod registry;
 mod reports;
 mod results;
 mod roles;

@@ -6,6 +6,7 @@ mod accounts;
 mod compatible;
 mod delivery;
 mod evidence;
+mod registry;
 mod reports;
 mod runner;
 mod runs;
@@ -47,6 +48,7 @@ const LARGEST_BODY: usize = 1 << 20;
         (name = "runs", description = "Workflows, runs, jobs, logs, artifacts"),
         (name = "reports", description = "Tests, coverage and findings that runs uploaded"),
         (name = "delivery", description = "Environments, releases, deployments, approvals"),
+        (name = "registry", description = "Repositories and images; the registry's rules, mirrors and garbage"),
         (name = "evidence", description = "What is known of images: statements, packages, vulnerabilities"),
         (name = "services", description = "What runs: instances, figures, logs"),
         (name = "settings", description = "Secrets and variables"),
@@ -65,6 +67,7 @@ pub(crate) fn router() -> (Router<Web>, OpenApi) {
         .merge(reports::routes())
         .merge(delivery::routes())
         .merge(evidence::routes())
+        .merge(registry::routes())
         .merge(services::routes())
         .merge(settings::routes())
         .merge(runner::routes())

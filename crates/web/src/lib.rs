@@ -16,6 +16,7 @@ mod page;
 mod pages;
 mod platform;
 mod problem;
+mod registry;
 mod results;
 mod security;
 mod state;
@@ -33,6 +34,7 @@ use windlass_kernel::Clock;
 
 pub use evidence::EvidencePlatform;
 pub use platform::{Answer, Credential, Download, Page, Platform, RunnerPlatform};
+pub use registry::RegistryPlatform;
 pub use results::{
     BackendIds, DOWNLOADS, FoundCache, ISSUER, NewArtifact, Reserved, Results, Signature, StoredArtifact,
     UPLOADS, results_router,

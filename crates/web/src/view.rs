@@ -211,6 +211,22 @@ pub(crate) fn strip(results: &str) -> Raw {
     Raw(format!("<span class=\"strip\" role=\"img\" aria-label=\"{words}\" title=\"{words}\">{cells}</span>"))
 }
 
+/// What a manifest is, in a word or by its type.
+pub(crate) fn manifest_kind(manifest: &windlass_api::ManifestView) -> String {
+    match &manifest.artifact_type {
+        Some(kind) => kind.clone(),
+        None if manifest.media_type.contains("index") || manifest.media_type.contains("list") => {
+            "images by platform".to_owned()
+        }
+        None => "image".to_owned(),
+    }
+}
+
+/// Permissions as `chmod` takes them.
+pub(crate) fn octal(mode: &u32) -> String {
+    format!("{mode:04o}")
+}
+
 /// A commit's short id.
 pub(crate) fn short(sha: &str) -> String {
     sha.chars().take(8).collect()

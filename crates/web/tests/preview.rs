@@ -21,7 +21,7 @@ use windlass_testkit::TestClock;
 const NOW: i64 = 1_795_000_000_000;
 
 /// Pages that nothing links to.
-const SEEDS: [&str; 6] = [
+const SEEDS: [&str; 7] = [
     "/",
     "/sign-in",
     "/setup?link=once",

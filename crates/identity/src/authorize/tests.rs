@@ -33,6 +33,7 @@ ReadAudit         y - - - - -
 PullImage         y y y y - y
 PushImage         y y - y - -
 DeleteImage       y - - - - -
+ManageRegistry    y - - - - -
 LeaseJobs         - - - - y -
 ReportJob         - - - y - -
 UseRunArtifacts   - - - y - -

@@ -18,6 +18,7 @@ pub(super) struct Facts {
     pub(super) now: Timestamp,
     pub(super) grace: Duration,
     pub(super) roots: Vec<Root>,
+    pub(super) others: BTreeSet<Digest>,
     pub(super) blobs: Vec<StoredBlob>,
     pub(super) contents: Contents,
     /// What each manifest of `contents` names, in the same order; none if it cannot be read.
@@ -113,7 +114,8 @@ impl Plan {
     pub(super) fn make(facts: &Facts, wanted: impl Fn(&Digest) -> bool) -> Self {
         let mut plan = Self::default();
         // What is needed somewhere: bytes are shared between repositories.
-        let mut needed: BTreeSet<&Digest> = facts.roots.iter().map(|r| &r.digest).collect();
+        let mut needed: BTreeSet<&Digest> =
+            facts.roots.iter().map(|r| &r.digest).chain(&facts.others).collect();
         for (name, repository) in facts.by_repository() {
             let mut planned = Planned::default();
             let roots: BTreeSet<&Digest> =

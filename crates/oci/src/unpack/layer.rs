@@ -85,8 +85,9 @@ impl Layer {
             EntryType::Symlink => self.link(parent, name, entry),
             EntryType::Link => self.hard_link(parent, name, entry),
             EntryType::XGlobalHeader => Ok(()),
+            EntryType::Fifo => self.pipe(parent, name, entry.header()),
             // A sandbox has its own /dev; a device made here would be the machine's.
-            kind @ (EntryType::Char | EntryType::Block | EntryType::Fifo) => {
+            kind @ (EntryType::Char | EntryType::Block) => {
                 tracing::debug!(path = %String::from_utf8_lossy(&path), ?kind, "a device in a layer was left out");
                 Ok(())
             }
@@ -152,6 +153,22 @@ impl Layer {
         }
         let time = modified(entry.header());
         Ok(utimensat(at, name, &time, &time, UtimensatFlags::NoFollowSymlink)?)
+    }
+
+    /// A pipe by name leads nowhere by itself: its two ends are in whatever opens it.
+    fn pipe(&mut self, parent: &[u8], name: &OsStr, header: &Header) -> Result<(), Refusal> {
+        let root = self.root;
+        let at = self.below.folder(parent, true)?;
+        clear(at, name)?;
+        let mode = Mode::from_bits_truncate(header.mode()? & 0o777);
+        mknodat(at, name, SFlag::S_IFIFO, mode, 0)?;
+        // What was made just now is no link; the creation mask took bits off.
+        nix::sys::stat::fchmodat(at, name, mode, nix::sys::stat::FchmodatFlags::FollowSymlink)?;
+        if root {
+            let (uid, gid) = owner(header)?;
+            fchownat(at, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        }
+        Ok(())
     }
 
     fn hard_link<R: Read>(

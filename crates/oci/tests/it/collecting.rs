@@ -1,5 +1,6 @@
 //! Garbage is collected while others push, and whenever it is broken off a whole registry is left.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::bench::{Bench, files_below};
 
 async fn collect(bench: &Bench, dry_run: bool, roots: &[Root]) -> Collected {
     let grace = Duration::from_hours(1);
-    let how = Collection { grace, dry_run, roots: roots.to_vec(), by: Actor::System };
+    let how =
+        Collection { grace, dry_run, roots: roots.to_vec(), others: BTreeSet::new(), by: Actor::System };
     bench.registry.collect(&how).await.unwrap()
 }
 

@@ -113,7 +113,7 @@ impl Context {
     }
 
     /// The archives that a document names.
-    async fn named_archives(&self) -> Result<HashSet<Digest>, StoreError> {
+    pub(crate) async fn named_archives(&self) -> Result<HashSet<Digest>, StoreError> {
         let all = Query::default();
         let mut named = HashSet::new();
         named.extend(self.store.list::<ArtifactDoc>(&all).await?.into_iter().map(|a| a.value.digest));

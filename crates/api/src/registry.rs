@@ -1,0 +1,301 @@
+//! The registry: repositories and images; its rules, mirrors, collections and scrubs.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use windlass_kernel::{Secret, Timestamp};
+
+/// A repository of images.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryView {
+    /// Its name.
+    pub name: String,
+    /// How many tags it has.
+    pub tags: u64,
+    /// How many manifests it holds.
+    pub manifests: u64,
+    /// When something was pushed last.
+    #[schema(value_type = i64)]
+    pub pushed_at: Timestamp,
+    /// Where one of its images runs, such as `production`.
+    pub runs_in: Vec<String>,
+}
+
+/// A manifest of a repository.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ManifestView {
+    /// Its digest.
+    pub digest: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its media type.
+    pub media_type: String,
+    /// What kind of artifact it is, if it is no image.
+    pub artifact_type: Option<String>,
+    /// The manifest that it says something about.
+    pub subject: Option<String>,
+    /// The size of all that it names.
+    pub size: u64,
+    /// When it was pushed first.
+    #[schema(value_type = i64)]
+    pub pushed_at: Timestamp,
+    /// By whom.
+    pub pushed_by: String,
+    /// Where it runs, such as `production`.
+    pub runs_in: Vec<String>,
+}
+
+/// A repository with what it holds, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryDetail {
+    /// Its name.
+    pub name: String,
+    /// What to give a client to pull from it.
+    pub address: String,
+    /// Images, indexes, and artifacts; at most 500.
+    pub manifests: Vec<ManifestView>,
+    /// How many there are.
+    pub total: u64,
+    /// The rules that speak of it, in words.
+    pub rules: Vec<String>,
+}
+
+/// An image in all its parts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageDetail {
+    /// The repository.
+    pub repository: String,
+    /// What it is.
+    pub manifest: ManifestView,
+    /// What to give a client to pull it.
+    pub address: String,
+    /// The platforms of an index.
+    pub platforms: Vec<PlatformView>,
+    /// Its layers, bottom first.
+    pub layers: Vec<LayerView>,
+    /// How it came about, oldest first; lines that made no layer too.
+    pub history: Vec<HistoryView>,
+    /// How it is run: name and value.
+    pub config: Vec<(String, String)>,
+    /// What is said of it.
+    pub referrers: Vec<ManifestView>,
+    /// What differs from the image that production has now, if that is another one.
+    pub change: Option<ImageChange>,
+}
+
+/// A platform of an index.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlatformView {
+    /// Such as `linux/amd64`.
+    pub platform: String,
+    /// The image's digest.
+    pub digest: String,
+    /// Its manifest's size.
+    pub size: u64,
+}
+
+/// A layer.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LayerView {
+    /// Its digest.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size as it is stored.
+    pub size: u64,
+    /// What made it.
+    pub created_by: String,
+    /// Whether production's image has it too; none if there is none to compare with.
+    pub in_production: Option<bool>,
+}
+
+/// A line of an image's history.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HistoryView {
+    /// What was done.
+    pub created_by: String,
+    /// Whether it made no layer.
+    pub empty: bool,
+}
+
+/// What differs from the image that production has now.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageChange {
+    /// The environment.
+    pub environment: String,
+    /// Its image.
+    pub digest: String,
+    /// The bytes of layers that are new.
+    pub new_size: u64,
+    /// The bytes of layers that both have.
+    pub shared_size: u64,
+    /// Settings that differ: name, there, here.
+    pub settings: Vec<(String, String, String)>,
+}
+
+/// What a layer adds to the layers below it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct LayerListing {
+    /// Its entries in the archive's order; at most 2,000.
+    pub entries: Vec<LayerEntry>,
+    /// How many there are, as far as was looked.
+    pub total: u64,
+    /// The bytes of its files, as far as was looked.
+    pub size: u64,
+    /// Whether all of it was looked at.
+    pub complete: bool,
+}
+
+/// A file, folder or link of a layer.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LayerEntry {
+    /// Its path.
+    pub path: String,
+    /// `file`, `folder`, `link`, `removed` or another word.
+    pub kind: String,
+    /// Its size.
+    pub size: u64,
+    /// Its permissions.
+    pub mode: u32,
+    /// Where a link leads.
+    pub target: Option<String>,
+}
+
+/// A rule of the registry.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RegistryRuleView {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub rule: SetRegistryRule,
+    /// The same in words.
+    pub words: String,
+    /// When it was set.
+    #[schema(value_type = i64)]
+    pub set_at: Timestamp,
+    /// By whom.
+    pub set_by: String,
+}
+
+/// Sets a rule.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SetRegistryRule {
+    /// The repositories that it speaks of: `*` stands for any characters.
+    pub repositories: String,
+    /// The tags that it speaks of.
+    pub tags: String,
+    /// `immutable`, `keep` or `untagged`.
+    pub kind: RegistryRuleKind,
+    /// For `keep`: how many of each repository.
+    pub last: Option<u32>,
+    /// For `keep` and `untagged`: how many days.
+    pub days: Option<u32>,
+}
+
+/// What a rule says of what it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryRuleKind {
+    /// Tags never move.
+    Immutable,
+    /// Some tags are kept, the others are removed.
+    Keep,
+    /// What no tag reaches is removed after a while.
+    Untagged,
+}
+
+/// A registry that is mirrored.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MirrorView {
+    /// Its name here.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+    /// Who pulls there.
+    pub user: Option<String>,
+    /// How long a tag is taken for what it was, in seconds.
+    pub fresh_seconds: u64,
+    /// What to put before a repository's name to pull it.
+    pub prefix: String,
+    /// When it was set.
+    #[schema(value_type = i64)]
+    pub set_at: Timestamp,
+    /// By whom.
+    pub set_by: String,
+}
+
+/// Mirrors a registry.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SetMirror {
+    /// Its address, such as `https://registry.example`.
+    pub url: String,
+    /// Who pulls there; nobody in particular if none.
+    pub user: Option<String>,
+    /// The password or token.
+    #[schema(value_type = Option<String>)]
+    pub password: Option<Secret<String>>,
+    /// How long a tag is taken for what it was, in seconds; 600 if not said.
+    pub fresh_seconds: Option<u64>,
+}
+
+/// Collects the registry's garbage.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct CollectRegistry {
+    /// Only say what would go.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// What was touched within so many seconds stays; an hour if not said.
+    pub grace_seconds: Option<u64>,
+}
+
+/// What a collection did, or would do.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CollectedView {
+    /// Whether it was only said.
+    pub dry_run: bool,
+    /// What went; at most 1,000.
+    pub taken: Vec<TakenView>,
+    /// How many things went.
+    pub total: u64,
+    /// The bytes that became free.
+    pub freed: u64,
+    /// How many blobs stay.
+    pub kept: u64,
+    /// Their size.
+    pub kept_size: u64,
+    /// Manifests that could not be read: everything of their repositories stays.
+    pub unreadable: Vec<String>,
+}
+
+/// Something that went.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TakenView {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// The bytes that became free with it.
+    pub size: u64,
+}
+
+/// What a scrub found.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ScrubView {
+    /// How many blobs were read.
+    pub checked: u64,
+    /// Their size.
+    pub size: u64,
+    /// Those that were wrong.
+    pub rotten: Vec<RottenView>,
+}
+
+/// A blob whose bytes are not what they were.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RottenView {
+    /// The blob.
+    pub digest: String,
+    /// Some of the repositories that hold it.
+    pub repositories: Vec<String>,
+    /// The mirrored repository from which it was fetched anew.
+    pub healed: Option<String>,
+}

@@ -1,0 +1,159 @@
+//! What a layer adds, without laying it out: the names in its archive, up to a bound.
+
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use futures_util::StreamExt as _;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use crate::{Descriptor, Registry, RegistryError};
+
+/// An entry of a layer's archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path, without a leading `/`.
+    pub path: String,
+    /// `file`, `folder`, `link`, `hard link`, `device`, `pipe`; `removed` for a whiteout, `emptied` for an opaque folder.
+    pub kind: &'static str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its permissions.
+    pub mode: u32,
+    /// Where a link leads.
+    pub target: Option<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The first entries.
+    pub entries: Vec<Listed>,
+    /// How many were seen.
+    pub total: u64,
+    /// The bytes of the files that were seen.
+    pub size: u64,
+    /// Whether the whole archive was looked at.
+    pub complete: bool,
+}
+
+/// How far is looked.
+#[derive(Clone, Copy, Debug)]
+pub struct ListLimits {
+    /// How many entries are kept.
+    pub entries: usize,
+    /// How many are counted.
+    pub counted: u64,
+    /// How many bytes of the uncompressed archive are read.
+    pub bytes: u64,
+}
+
+impl Default for ListLimits {
+    fn default() -> Self {
+        Self { entries: 2_000, counted: 200_000, bytes: 2 << 30 }
+    }
+}
+
+impl Registry {
+    /// Lists a layer. What is no archive after all is an empty list that is not complete.
+    pub async fn list_layer(&self, layer: &Descriptor, limits: ListLimits) -> Result<Listing, RegistryError> {
+        let blob = self.blobs().open(&layer.digest, None).await?;
+        let bytes = blob.bytes.map(|chunk| chunk.map_err(|e| io::Error::other(e.to_string())));
+        let bridge = SyncIoBridge::new(StreamReader::new(bytes));
+        let kind = layer.media_type.clone();
+        let work = move || {
+            let packing = kind.rsplit(['.', '+']).next().unwrap_or_default();
+            match packing {
+                "gzip" => list(MultiGzDecoder::new(bridge), limits),
+                "zstd" => zstd::stream::read::Decoder::new(bridge)
+                    .map_or_else(|_| Listing::default(), |decoder| list(decoder, limits)),
+                "tar" => list(bridge, limits),
+                _ => Listing::default(),
+            }
+        };
+        Ok(tokio::task::spawn_blocking(work).await.unwrap_or_default())
+    }
+}
+
+fn list(archive: impl Read, limits: ListLimits) -> Listing {
+    let mut found = Listing::default();
+    let mut archive = tar::Archive::new(archive.take(limits.bytes));
+    let Ok(entries) = archive.entries() else { return found };
+    for entry in entries {
+        let Ok(entry) = entry else { return found };
+        if found.total >= limits.counted {
+            return found;
+        }
+        let header = entry.header();
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = path.trim_start_matches("./").trim_matches('/').to_owned();
+        if path.is_empty() {
+            continue;
+        }
+        let size = if header.entry_type().is_file() { entry.size() } else { 0 };
+        found.total += 1;
+        found.size = found.size.saturating_add(size);
+        if found.entries.len() < limits.entries {
+            let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
+            let mode = header.mode().unwrap_or_default() & 0o7777;
+            let (path, kind) = named(path, header.entry_type());
+            found.entries.push(Listed { path, kind, size, mode, target });
+        }
+    }
+    // An archive that was cut off by the bound ends like any other, but what was read of it is the bound.
+    found.complete = archive.into_inner().limit() > 0;
+    found
+}
+
+/// What an entry is (image specification, "Whiteouts").
+fn named(path: String, kind: tar::EntryType) -> (String, &'static str) {
+    let (folder, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(folder, name)| (folder, name));
+    if name == ".wh..wh..opq" {
+        return (folder.to_owned(), "emptied");
+    }
+    if let Some(gone) = name.strip_prefix(".wh.") {
+        let path = if folder.is_empty() { gone.to_owned() } else { format!("{folder}/{gone}") };
+        return (path, "removed");
+    }
+    let word = match kind {
+        k if k.is_dir() => "folder",
+        k if k.is_symlink() => "link",
+        k if k.is_hard_link() => "hard link",
+        k if k.is_fifo() => "pipe",
+        k if k.is_character_special() || k.is_block_special() => "device",
+        _ => "file",
+    };
+    (path, word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(names: &[(&str, usize)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, size) in names {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(*size as u64);
+            header.set_mode(0o644);
+            header.set_cksum();
+            builder.append_data(&mut header, name, vec![0; *size].as_slice()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn names_are_listed_up_to_the_bounds_and_whiteouts_are_words() {
+        let bytes = archive(&[("a/b", 700), ("a/.wh.c", 0), ("a/.wh..wh..opq", 0), ("d", 3)]);
+        let all = list(bytes.as_slice(), ListLimits::default());
+        let seen: Vec<(&str, &str)> = all.entries.iter().map(|e| (e.path.as_str(), e.kind)).collect();
+        assert_eq!(seen, [("a/b", "file"), ("a/c", "removed"), ("a", "emptied"), ("d", "file")]);
+        assert_eq!((all.total, all.size, all.complete), (4, 703, true));
+        let few = list(bytes.as_slice(), ListLimits { entries: 1, ..ListLimits::default() });
+        assert_eq!((few.entries.len(), few.total, few.complete), (1, 4, true));
+        let counted = list(bytes.as_slice(), ListLimits { counted: 2, ..ListLimits::default() });
+        assert_eq!((counted.total, counted.complete), (2, false));
+        let short = list(bytes.as_slice(), ListLimits { bytes: 1024, ..ListLimits::default() });
+        assert!(!short.complete && short.total < 4, "{short:?}");
+        assert!(!list(&b"no archive"[..], ListLimits::default()).complete);
+    }
+}

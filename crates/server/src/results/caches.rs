@@ -51,7 +51,7 @@ impl Context {
                 LARGEST >> 30
             )));
         }
-        let scopes = self.cache_scopes(&bearer.run).await;
+        let scopes = self.cache_scopes(&bearer.run, bearer.job.id).await;
         if let Some(why) = scopes.read_only {
             return Err(Problem::forbidden(why));
         }
@@ -156,7 +156,7 @@ impl Context {
         version: &str,
     ) -> Answer<Option<FoundCache>> {
         let bearer = self.service_bearer(who, Action::UseCaches).await?;
-        let found = self.find_caches(&bearer.run, version, keys).await?;
+        let found = self.find_caches(&bearer.run, bearer.job.id, version, keys).await?;
         for entry in found {
             if !self.has_archive(&entry.digest).await {
                 tracing::warn!(key = entry.key, "a cache's bytes are gone");
@@ -171,7 +171,7 @@ impl Context {
 
     pub(super) async fn caches_of_key(&self, who: &Principal, key: &str) -> Answer<Vec<FoundCache>> {
         let bearer = self.service_bearer(who, Action::UseCaches).await?;
-        let scopes = self.cache_scopes(&bearer.run).await;
+        let scopes = self.cache_scopes(&bearer.run, bearer.job.id).await;
         let mut all = self.caches_of(&bearer.run.project).await?;
         all.retain(|c| c.key.starts_with(key) && scopes.read.contains(&c.scope));
         Ok(all.into_iter().take(100).map(|entry| told(entry, String::new())).collect())

@@ -1,7 +1,9 @@
 //! Which caches a run reads and which it writes. A cache of one scope is never seen from a sibling: what a change that
 //! somebody proposes writes is read by runs of that same change only, and never by a branch.
 
-use windlass_pipeline::Run;
+use windlass_kernel::JobId;
+use windlass_pipeline::{Run, cache_mode};
+use windlass_workflow::model::CacheMode;
 
 /// Events that run with the default branch's trust on account of what anybody may have written: they read only.
 const LOW_TRUST: [&str; 8] = [
@@ -15,7 +17,7 @@ const LOW_TRUST: [&str; 8] = [
     "workflow_run",
 ];
 
-/// The scopes of a run's caches.
+/// The scopes of caches, and what may be done with them there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CacheScopes {
     /// Where it writes.
@@ -24,9 +26,28 @@ pub(crate) struct CacheScopes {
     pub(crate) read: Vec<String>,
     /// Why it may not write, if it may not.
     pub(crate) read_only: Option<String>,
+    /// What may be done.
+    pub(crate) mode: CacheMode,
 }
 
 impl CacheScopes {
+    /// Those of a job: where its run's are, and as much as its `cache-mode` says.
+    pub(crate) fn of_job(run: &Run, job: JobId, default_branch: Option<&str>) -> Self {
+        Self::of(run, default_branch).within(cache_mode(run, job).unwrap_or(CacheMode::None))
+    }
+
+    fn within(mut self, said: CacheMode) -> Self {
+        self.mode = self.mode.and(said);
+        if !said.reads() {
+            self.read.clear();
+        }
+        if !said.writes() {
+            let why = || format!("cache write denied: the job's cache-mode is '{}'", said.as_str());
+            self.read_only.get_or_insert_with(why);
+        }
+        self
+    }
+
     /// Those of a run, in a project whose default branch is this (`refs/heads/…`).
     pub(crate) fn of(run: &Run, default_branch: Option<&str>) -> Self {
         let base = run.github["base_ref"].as_str().filter(|b| !b.is_empty());
@@ -49,7 +70,8 @@ impl CacheScopes {
                 "cache write denied: a run for `{event}` reads caches only, as it runs with the trust of {git_ref} on account of what others wrote"
             )
         });
-        Self { own, read, read_only }
+        let mode = if read_only.is_some() { CacheMode::Read } else { CacheMode::Write };
+        Self { own, read, read_only, mode }
     }
 }
 
@@ -90,6 +112,23 @@ mod tests {
             let found = scopes(event, git_ref, base);
             assert_eq!((found.own.as_str(), found.read_only), (own, None), "{event} {git_ref}");
             assert_eq!(found.read, read, "{event} {git_ref}");
+        }
+    }
+
+    #[test]
+    fn a_cache_mode_only_takes_away() {
+        for (event, said, reads, writes, mode) in [
+            ("push", CacheMode::Write, true, true, "write"),
+            ("push", CacheMode::Read, true, false, "read"),
+            ("push", CacheMode::WriteOnly, false, true, "write-only"),
+            ("push", CacheMode::None, false, false, "none"),
+            ("issues", CacheMode::Write, true, false, "read"),
+            ("issues", CacheMode::WriteOnly, false, false, "none"),
+        ] {
+            let found = scopes(event, MAIN, None).within(said);
+            assert_eq!(!found.read.is_empty(), reads, "{event} {said:?}");
+            assert_eq!(found.read_only.is_none(), writes, "{event} {said:?}");
+            assert_eq!(found.mode.as_str(), mode, "{event} {said:?}");
         }
     }
 

@@ -71,7 +71,7 @@ impl Context {
     }
 
     /// How a job reaches the services.
-    pub(crate) fn services_of(&self, run: &Run, tokens: JobTokens) -> wire::Services {
+    pub(crate) fn services_of(&self, run: &Run, job: JobId, tokens: JobTokens) -> wire::Services {
         let url = self.services_url();
         let port = url.rsplit_once(':').map_or("80", |(_, port)| port);
         let request = |token| wire::IdTokenRequest {
@@ -79,13 +79,12 @@ impl Context {
             url: format!("{url}{ISSUER}/request?api-version=2.0"),
             token,
         };
-        let reads_only = CacheScopes::of(run, None).read_only.is_some();
         wire::Services {
             github_token: tokens.steps,
             server_url: format!("http://{HOST}:{port}"),
             runtime_token: tokens.runtime,
             id_token: tokens.id_token.map(request),
-            cache_mode: if reads_only { "read" } else { "write" }.to_owned(),
+            cache_mode: CacheScopes::of_job(run, job, None).mode.as_str().to_owned(),
             url: format!("{url}/"),
         }
     }

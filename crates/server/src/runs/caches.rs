@@ -7,7 +7,9 @@ use axum::body::Body;
 use serde::{Deserialize, Serialize};
 use windlass_api::Problem;
 use windlass_identity::{Action, Principal};
-use windlass_kernel::{Batch, Digest, Document, ProjectName, Query, StoreError, StoreExt as _, Timestamp};
+use windlass_kernel::{
+    Batch, Digest, Document, JobId, ProjectName, Query, StoreError, StoreExt as _, Timestamp,
+};
 use windlass_pipeline::Run;
 use windlass_web::Download;
 
@@ -110,13 +112,13 @@ fn excess(mut entries: Vec<CacheDoc>, largest: u64) -> Vec<CacheDoc> {
 }
 
 impl Context {
-    /// What a run reads and writes.
-    pub(crate) async fn cache_scopes(&self, run: &Run) -> CacheScopes {
+    /// What a job reads and writes.
+    pub(crate) async fn cache_scopes(&self, run: &Run, job: JobId) -> CacheScopes {
         let default = match self.repositories.get(&run.project) {
             Ok(repository) => repository.default_branch().await.ok(),
             Err(_) => None,
         };
-        CacheScopes::of(run, default.as_ref().map(|name| name.as_str()))
+        CacheScopes::of_job(run, job, default.as_ref().map(|name| name.as_str()))
     }
 
     pub(crate) async fn caches_of(&self, project: &ProjectName) -> Answer<Vec<CacheDoc>> {
@@ -129,6 +131,7 @@ impl Context {
     pub(crate) async fn find_caches(
         &self,
         run: &Run,
+        job: JobId,
         version: &str,
         keys: &[String],
     ) -> Answer<Vec<CacheDoc>> {
@@ -140,7 +143,7 @@ impl Context {
         }
         let mut entries = self.caches_of(&run.project).await?;
         entries.retain(|c| c.version == version);
-        Ok(fitting(entries, &self.cache_scopes(run).await.read, keys))
+        Ok(fitting(entries, &self.cache_scopes(run, job).await.read, keys))
     }
 
     /// Notes that an entry was used. A cache is never needed: what fails here is only told.
@@ -168,7 +171,7 @@ impl Context {
         keys: &[String],
     ) -> Answer<Option<(String, Download)>> {
         let bearer = self.bearer(who, job, Action::UseCaches).await?;
-        for found in self.find_caches(&bearer.run, version, keys).await? {
+        for found in self.find_caches(&bearer.run, bearer.job.id, version, keys).await? {
             // Gone or damaged: a cache is never needed, a job must not fail for it.
             if let Ok(download) = self.open_archive(&found.digest, "cache.tar.zst".into()).await {
                 self.note_use(&found).await;
@@ -189,7 +192,7 @@ impl Context {
     ) -> Answer<()> {
         let bearer = self.bearer(who, job, Action::UseCaches).await?;
         cache_key(key)?;
-        let scopes = self.cache_scopes(&bearer.run).await;
+        let scopes = self.cache_scopes(&bearer.run, bearer.job.id).await;
         if let Some(why) = scopes.read_only {
             return Err(Problem::forbidden(why));
         }

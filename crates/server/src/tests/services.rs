@@ -306,6 +306,28 @@ async fn a_run_with_the_branchs_trust_for_what_others_wrote_only_reads() {
 }
 
 #[tokio::test]
+async fn what_a_cache_mode_forbids_is_not_done() {
+    let scene = Scene::new("{}").await;
+    scene.save(&scene.job, "k").await;
+    assert!(scene.find(&scene.job, "k").await.is_some());
+    let id = scene.world.run().await.id.to_string();
+    for (mode, reads, writes) in [("read", true, false), ("write-only", false, true), ("none", false, false)]
+    {
+        let found = scene.world.store.get::<Run>(&id).await.unwrap().unwrap();
+        let mut run = found.value;
+        run.workflow.text =
+            run.workflow.text.replace("    steps:", &format!("    cache-mode: {mode}\n    steps:"));
+        scene.world.ctx.commit(windlass_kernel::Batch::new().update(&run, found.version)).await.unwrap();
+        assert_eq!(scene.find(&scene.job, "k").await.is_some(), reads, "{mode}");
+        let (status, told) = scene.save(&scene.job, &format!("k-{mode}")).await;
+        assert_eq!((status, &told["ok"]), (StatusCode::OK, &json!(writes)), "{mode}: {told}");
+        run.workflow.text = run.workflow.text.replace(&format!("    cache-mode: {mode}\n"), "");
+        let now = scene.world.store.get::<Run>(&id).await.unwrap().unwrap();
+        scene.world.ctx.commit(windlass_kernel::Batch::new().update(&run, now.version)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn caches_that_nobody_uses_go_with_their_bytes() {
     let scene = Scene::new("{}").await;
     scene.save(&scene.job, "used").await;
@@ -318,7 +340,7 @@ async fn caches_that_nobody_uses_go_with_their_bytes() {
         scene.world.clock.advance(day);
         // The token holds for a day; whoever reads is beside the point here.
         let run = scene.world.run().await;
-        let found = ctx.find_caches(&run, "v", &["used".to_owned()]).await.unwrap();
+        let found = ctx.find_caches(&run, job, "v", &["used".to_owned()]).await.unwrap();
         ctx.note_use(&found[0]).await;
         ctx.end_idle_caches().await.unwrap();
         assert!(run.job(job).is_some());

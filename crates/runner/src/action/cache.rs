@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
+use windlass_workflow::model::CacheMode;
 
 use super::{Action, ActionError, ActionRun, failed};
 use crate::control::CacheStored;
@@ -99,6 +100,12 @@ fn version_of(paths: &[String]) -> String {
     hex::encode(Sha256::digest(parts.join("|")))
 }
 
+/// What the job may do with caches, as it was told.
+fn mode(run: &ActionRun<'_>) -> CacheMode {
+    let told = &run.job.assignment.cache_mode;
+    CacheMode::ALL.into_iter().find(|mode| mode.as_str() == told).unwrap_or(CacheMode::Write)
+}
+
 fn check_key(key: &str) -> Result<(), ActionError> {
     if key.len() > 512 {
         return Err(failed(format!("Key Validation Error: {key} cannot be larger than 512 characters.")));
@@ -122,6 +129,13 @@ pub(super) async fn restore(
         return Err(failed("Key Validation Error: Keys are limited to a maximum of 10."));
     }
     keys.iter().try_for_each(|key| check_key(key))?;
+    let mode = mode(run);
+    if !mode.reads() {
+        let mode = mode.as_str();
+        run.voice
+            .say(&format!("Cache restore skipped: the effective cache-mode '{mode}' does not permit reads."));
+        return Ok(None);
+    }
     let (host, inside) = run.job.place.incoming(&format!("cache-{}.tar.zst", run.job.next_serial()));
     let version = version(run, paths);
     let found = tokio::select! {
@@ -168,6 +182,13 @@ pub(super) async fn restore(
 /// Keeps an entry.
 pub(super) async fn store(run: &ActionRun<'_>, key: &str, paths: &[String]) -> Result<(), ActionError> {
     check_key(key)?;
+    let mode = mode(run);
+    if !mode.writes() {
+        let mode = mode.as_str();
+        run.voice
+            .say(&format!("Cache save skipped: the effective cache-mode '{mode}' does not permit writes."));
+        return Ok(());
+    }
     let archive = run
         .job
         .place

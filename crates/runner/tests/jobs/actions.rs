@@ -91,6 +91,25 @@ steps:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cache_mode_skips_what_it_forbids() {
+    let text = "steps:\n  - {uses: actions/cache@v4, with: {path: deps, key: k}}\n  - run: mkdir -p deps; echo x > deps/file\n";
+    for (mode, restores, saves) in
+        [("read", true, false), ("write-only", false, true), ("none", false, false), ("write", true, true)]
+    {
+        let mut one = job(text);
+        one.assignment.cache_mode = mode.into();
+        let ran = one.run().await;
+        ran.succeeded();
+        let skipped = |what: &str| {
+            ran.log
+                .contains(&format!("Cache {what} skipped: the effective cache-mode '{mode}' does not permit"))
+        };
+        assert_eq!((skipped("restore"), skipped("save")), (!restores, !saves), "{}", ran.log);
+        assert_eq!(ran.log.contains("Cache saved with key: k"), saves, "{}", ran.log);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn composite_actions_have_inputs_outputs_and_scopes() {
     let ran = job(r#"
 env: { OUTER: job }

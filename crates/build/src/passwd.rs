@@ -90,7 +90,9 @@ pub(crate) fn account(tree: &dyn Tree, text: &str) -> Result<Account, String> {
                 };
                 let groups = lines(tree, "etc/group").into_iter().filter(member);
                 account.groups = groups.filter_map(|group| number(&group, 2)).collect();
+                // The user's own group is among them: what takes power away by groups would miss it otherwise.
                 account.groups.retain(|gid| *gid != account.gid);
+                account.groups.insert(0, account.gid);
             }
         }
         (None, Some(uid)) => {
@@ -134,7 +136,7 @@ mod tests {
         }
         assert!(owner(&tree, "nobody").is_err() && owner(&tree, "0:nogroup").is_err());
         let app = account(&tree, "app").unwrap();
-        assert_eq!(app, Account { uid: 100, gid: 101, groups: vec![7], home: "/home/app".into() });
+        assert_eq!(app, Account { uid: 100, gid: 101, groups: vec![101, 7], home: "/home/app".into() });
         assert_eq!(account(&tree, "100").unwrap(), app);
         assert_eq!(account(&tree, "app:extra").unwrap().groups, Vec::<u32>::new());
         assert_eq!(account(&tree, "99").unwrap(), Account { uid: 99, home: "/".into(), ..Account::default() });

@@ -45,10 +45,10 @@ async fn a_step_sees_arguments_variables_user_and_folder() {
     assert!(failed.message.contains("process \"/bin/sh -ec echo shell"), "{}", failed.message);
     assert!(failed.excerpt.as_ref().unwrap().contains("  12 | >>> RUN echo shell"), "{failed}");
     let built = site
-        .build("FROM base\nARG WHO=me\nENV A=1 B=\"$A-$WHO\"\nWORKDIR /w\nUSER app\nRUN  echo $WHO $A $B $BASE $HOME $(pwd) $(id -u) $(id -g) $(id -G)\nUSER 7:8\nRUN echo \"=$(id -u):$(id -g)\"\n")
+        .build("FROM base\nARG WHO=me\nENV A=1 B=\"$A-$WHO\"\nWORKDIR /w\nUSER app\nRUN echo now $WHO $A $B $BASE $HOME $(pwd) $(id -u) $(id -g) $(id -G)\nUSER 7:8\nRUN echo \"=$(id -u):$(id -g)\"\n")
         .await
         .unwrap();
-    assert_eq!(built.heard.lines(), ["me 1 -me yes /home/app /w 1000 1001 1001 50", "=7:8"]);
+    assert_eq!(built.heard.lines(), ["now me 1 -me yes /home/app /w 1000 1001 1001 50", "=7:8"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,8 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
     for why in left_out {
         section.note(why);
     }
-    section.note("Docker is Debian's, with its own builder: BuildKit needs a plugin that Debian does not have.");
+    section
+        .note("Docker is Debian's, with its own builder: BuildKit needs a plugin that Debian does not have.");
     section.note("Buildah runs with `--layers --isolation chroot` and overlay.");
     Ok(section)
 }
@@ -105,7 +106,8 @@ fn base(root: &Path) -> Result<PathBuf> {
     }
     std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     let tar = root.join("base.tar");
-    let made = std::process::Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&tree).arg(".").status()?;
+    let made =
+        std::process::Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&tree).arg(".").status()?;
     if made.success() { Ok(tar) } else { bail!("tar could not pack the base") }
 }
 

@@ -1,5 +1,6 @@
 //! `windlass build`: images from Dockerfiles, without a daemon.
 
+mod auto;
 mod docker;
 pub(crate) mod images;
 mod login;
@@ -32,6 +33,7 @@ use crate::failure::{Exit, Failure};
   windlass build --secret id=token,env=TOKEN -o type=oci,dest=app.tar .
   windlass build --cache-from REGISTRY/cache --cache-to type=registry,ref=REGISTRY/cache .
   windlass build --check .                               what could be better; nothing is built
+  windlass build --auto --dry-run .                      no Dockerfile: what the project is, and how it is built
 
 Exit codes: 0 built, 1 a step or the Dockerfile failed, 2 wrong command line.")]
 pub(crate) struct Build {
@@ -115,6 +117,15 @@ pub(crate) struct Build {
     /// Let the Docker of this machine do it, with the same options
     #[arg(long)]
     docker: bool,
+    /// Without a Dockerfile: find out what the project is, build it with this machine's toolchain, make an image of it
+    #[arg(long, conflicts_with_all = ["file", "target", "docker", "check"])]
+    auto: bool,
+    /// Only say what --auto found, and what it would do
+    #[arg(long, requires = "auto")]
+    dry_run: bool,
+    /// Only print a Dockerfile that builds the project anywhere
+    #[arg(long, requires = "auto", conflicts_with = "dry_run")]
+    print_dockerfile: bool,
 }
 
 /// How progress looks.
@@ -137,7 +148,15 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     if build.docker {
         return docker::run();
     }
-    let request = request(&build)?;
+    let mut request = request(&build)?;
+    // What its layers are taken from stays ours until the image is there.
+    let mut built = None;
+    if build.auto {
+        match auto::begin(&build, global.json).await? {
+            auto::Begun::Told => return Ok(Exit::Done),
+            auto::Begun::Built(project) => built = Some(project.into_request(&mut request)?),
+        }
+    }
     let builder = open().await?;
     if build.check {
         return check(&builder, &request, global.json).await;
@@ -156,7 +175,7 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
         (None, Look::Rawjson) => Arc::new(raw::Raw::new(Arc::new(SystemClock))),
         (None, _) => Arc::new(Plain::new(|line: &str| drop(writeln!(std::io::stderr(), "{line}")))),
     };
-    let found = if quiet { Vec::new() } else { findings(&builder, &request).await };
+    let found = if quiet || build.auto { Vec::new() } else { findings(&builder, &request).await };
     let outcome = tokio::select! {
         outcome = builder.build(request, progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
@@ -172,6 +191,7 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     // What is fetched for nobody any more does not wait: room is made when the store is too large.
     let evicted = builder.store().clone();
     let outcome = outcome.map_err(failure)?;
+    drop(built);
     tell(&build, &outcome, quiet, &found)?;
     let room = tokio::task::spawn_blocking(move || images::make_room(&evicted));
     room.await.context("making room in the build store")??;

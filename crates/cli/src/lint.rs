@@ -1,5 +1,6 @@
 //! `windlass lint`: reads workflows as the platform will, before the push, and says what is likely not meant.
 
+mod dockerfile;
 mod report;
 
 use std::path::{Component, Path, PathBuf};
@@ -15,11 +16,11 @@ use crate::failure::{Exit, Failure};
 
 pub(crate) use report::toned;
 
-/// Check workflow files and actions; exit 1 if one has an error
+/// Check workflow files, actions and Dockerfiles; exit 1 if one has an error
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   windlass lint                         .github/workflows of this repository
-  windlass lint ci.yml other/folder
+  windlass lint ci.yml other/folder Dockerfile
   windlass lint --strict --notes        warnings fail too, and advice is shown
   windlass lint --format sarif > lint.sarif
 
@@ -125,6 +126,9 @@ fn one(path: &Path, admit: Admit) -> Result<Linted> {
 }
 
 fn findings(path: &Path, text: &str, admit: Admit) -> Vec<Diagnostic> {
+    if dockerfile::is_one(path) {
+        return dockerfile::findings(path, text);
+    }
     let root = root(path);
     let read = |file: &str| root.as_deref().and_then(|root| beside(root, file));
     let options = Options { admit, files: root.is_some().then_some(&read) };

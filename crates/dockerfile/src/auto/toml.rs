@@ -23,17 +23,6 @@ pub(super) fn in_list(text: &str, table: &str, key: &str) -> Vec<String> {
     all
 }
 
-/// The keys of a table, with their values.
-pub(super) fn table(text: &str, table: &str) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    each(text, |inside, name, value| {
-        if inside == table {
-            all.push((name.trim_matches('"').to_owned(), value.to_owned()));
-        }
-    });
-    all
-}
-
 /// The strings of a list: `key = ["a", "b"]`, over as many lines as it has.
 pub(super) fn strings(text: &str, table: &str, key: &str) -> Option<Vec<String>> {
     let mut found = None;
@@ -129,7 +118,6 @@ mod tests {
         assert_eq!(string(text, "package", "version"), None);
         assert_eq!(in_list(text, "bin", "name"), ["one", "two"]);
         assert_eq!(strings(text, "project", "dependencies").unwrap(), ["flask>=2", "x[extra]==1"]);
-        assert_eq!(table(text, "project.scripts"), [("run".to_owned(), "\"m:main\"".to_owned())]);
         assert_eq!(strings("[a]\nb = [\"c", "a", "b"), Some(vec![]));
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum EnvFileError {
     EmptyDelimiter(String),
     #[error("Invalid value. Matching delimiter not found '{0}'")]
     Unclosed(String),
+    #[error("Invalid format '{0}'. No variable can hold a zero byte")]
+    Zero(String),
 }
 
 /// Reads pairs, in order.
@@ -49,6 +51,14 @@ pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
 pub(crate) fn paths(text: &str) -> Vec<String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Says which variable, or folder of the search path, no program could be given.
+pub(crate) fn usable<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), EnvFileError> {
+    match texts.into_iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        Some((name, _)) => Err(EnvFileError::Zero(shown(&name.replace('\0', "\\0")))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a name from `GITHUB_ENV` may take effect: the runner's own variables keep their values.
@@ -123,5 +133,9 @@ mod tests {
             assert_eq!(may_set(name), may, "{name}");
         }
         assert_eq!(paths("/a\n\n/b c\n"), ["/a", "/b c"]);
+        assert!(usable([("A", "x"), ("B", "y")]).is_ok());
+        for bad in [("A\0B", "x"), ("A", "\0")] {
+            assert!(usable([("C", ""), bad]).unwrap_err().to_string().contains("zero byte"), "{bad:?}");
+        }
     }
 }

@@ -23,6 +23,8 @@ use crate::shell::Shell;
 use crate::tool::MARK;
 use crate::transcript::{Effects, Transcript, Voice};
 
+/// How much of a variable's value stands at the beginning of a step's log, in characters.
+const LONGEST_VALUE: usize = 4096;
 /// The most summaries of a job.
 const MOST_SUMMARIES: u32 = 20;
 
@@ -508,7 +510,10 @@ fn header(script: &str, shell: &str, env: &[(&String, &String)]) -> String {
     if !env.is_empty() {
         text.push_str("\nenv:");
         for (name, value) in env {
-            text.push_str(&format!("\n  {name}: {value}"));
+            let shown =
+                value.char_indices().nth(LONGEST_VALUE).map_or(value.as_str(), |(end, _)| &value[..end]);
+            let more = if shown.len() < value.len() { "…" } else { "" };
+            text.push_str(&format!("\n  {name}: {shown}{more}"));
         }
     }
     text + "\n##[endgroup]"

@@ -68,7 +68,13 @@ impl StepFiles {
             ("GITHUB_OUTPUT", &mut effects.outputs),
             ("GITHUB_STATE", &mut effects.state),
         ] {
-            match self.pairs(place, variable) {
+            let pairs = self.pairs(place, variable).and_then(|pairs| {
+                let variables = pairs.iter().filter(|_| variable == "GITHUB_ENV");
+                let variables = variables.map(|(name, value)| (name.as_str(), value.as_str()));
+                env_file::usable(variables).map_err(|e| e.to_string())?;
+                Ok(pairs)
+            });
+            match pairs {
                 Ok(pairs) => {
                     for (name, value) in pairs {
                         if variable == "GITHUB_ENV" && name.eq_ignore_ascii_case("NODE_OPTIONS") {
@@ -86,7 +92,12 @@ impl StepFiles {
             }
         }
         match self.read(place, "GITHUB_PATH", LARGEST) {
-            Ok(text) => effects.paths.extend(env_file::paths(&text)),
+            Ok(text) => match env_file::usable([("", text.as_str())]) {
+                Ok(()) => effects.paths.extend(env_file::paths(&text)),
+                Err(why) => {
+                    first.get_or_insert(fail("GITHUB_PATH", why.to_string()));
+                }
+            },
             Err(why) => {
                 first.get_or_insert(fail("GITHUB_PATH", why.to_string()));
             }

@@ -268,6 +268,34 @@ fn say(word: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_this_server_gave_one_project_is_not_kept_for_others() {
+    let served = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    let repository = served.path().join("act.git");
+    std::fs::create_dir_all(&repository).unwrap();
+    git(&repository, &["init", "-q", "-b", "main"]);
+    write(&repository, &[("action.yml", &say("one"))]);
+    git(&repository, &["add", "."]);
+    git(&repository, &["commit", "-q", "-m", "one"]);
+    let commit = git(&repository, &["rev-parse", "HEAD"]);
+    let fixture = |uses: &str| {
+        let mut fixture = job(&format!("steps:\n  - uses: {uses}\n"));
+        fixture.assignment.clone_url = format!("file://{}/shop.git", served.path().display());
+        fixture.settings.actions.url = None;
+        fixture.settings.actions.kept = Some(kept.path().to_owned());
+        fixture
+    };
+    fixture("team/act@main").run().await.succeeded().says("says one");
+    assert_eq!(std::fs::read_dir(kept.path()).unwrap().count(), 0);
+    // As when the server refuses this job's token.
+    std::fs::remove_dir_all(&repository).unwrap();
+    for uses in ["team/act@main".to_owned(), format!("team/act@{commit}")] {
+        let ran = fixture(&uses).run().await;
+        assert_eq!(ran.conclusion, Some(Failure), "{}", ran.log);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn actions_are_fetched_by_git_kept_by_commit_and_a_moved_tag_is_told() {
     // Jobs have a /tmp of their own: what they fetch lies elsewhere.
     let served = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

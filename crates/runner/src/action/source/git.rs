@@ -72,7 +72,10 @@ impl Job {
         patience: &Patience,
         fresh: bool,
     ) -> Result<Brought, ActionError> {
-        let kept = self.sources.kept.as_deref().map(|root| Kept::at(root, &address.shown, wanted));
+        // This server says each time whether this job may read a repository of its own: what another project's job was
+        // given must not answer in its stead.
+        let root = self.sources.kept.as_deref().filter(|_| address.header.is_none());
+        let kept = root.map(|root| Kept::at(root, &address.shown, wanted));
         let meaning = self.meaning(wanted, address, kept.as_ref(), patience).await?;
         let commit = meaning.commit;
         let brought = Brought { folder: self.action_folder(wanted, &commit), commit: Some(commit.clone()) };

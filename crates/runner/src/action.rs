@@ -252,11 +252,12 @@ impl ActionRun<'_> {
         }
     }
 
-    /// Runs a program that is the action itself: commands in what it writes take effect.
+    /// Runs a program that is the action itself, in the job's container if it has one: commands in what it writes take effect.
     pub(crate) async fn execute(&mut self, argv: &[&str]) -> Result<i32, ActionError> {
         let exec = Exec { env: self.env.clone(), ..Exec::new(argv.iter().copied()) }.cwd(self.workspace());
         let mut transcript = Transcript::new(self.voice.clone(), false, Matchers::default());
-        let run = self.job.place.run(exec, &self.patience, &mut |bytes| transcript.feed(bytes)).await;
+        let (place, exec) = (self.job.step_place(), self.job.within(exec));
+        let run = place.run(exec, &self.patience, &mut |bytes| transcript.feed(bytes)).await;
         let (effects, _) = transcript.finish();
         self.effects = effects;
         match run?.ended {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use windlass_kernel::Secret;
-use windlass_oci::{ImageName, Login};
+use windlass_oci::{BASE_LABEL, ImageName, Login, MACHINE_BASE};
 
 use super::Layered;
 use super::archive::Place;
@@ -33,7 +33,7 @@ impl Layered {
         }
         let impatient = Patience { survives_cancel: false, ..patience.clone() };
         let laid = tokio::select! {
-            laid = self.bring(job, image, credentials, voice) => laid.map_err(failed)?,
+            laid = self.bring(job, image, credentials, voice) => laid.and_then(|laid| whole(image, laid)).map_err(failed)?,
             why = impatient.interruption() => return Err(PlaceError::Interrupted(why)),
         };
         known.insert(image.to_owned(), laid.clone());
@@ -90,4 +90,15 @@ impl Layered {
         let say = |text: &str| voice.say(text);
         Store::new(&self.root(job), self.level()).unpack(&archive, &say).await
     }
+}
+
+/// An image over the machine's own root is no whole one.
+fn whole(image: &str, laid: Laid) -> Result<Laid, String> {
+    if laid.config.labels.get(BASE_LABEL).is_some_and(|base| base == MACHINE_BASE) {
+        return Err(format!(
+            "`{image}` lies over the root of whatever machine it runs on, so there is no system in it for a container: build \
+             it with a base"
+        ));
+    }
+    Ok(laid)
 }

@@ -104,10 +104,11 @@ impl Layered {
     fn volume(&self, job: &Job, text: &str, volumes: &Path, own: &str) -> Result<Bind, String> {
         let own_folder = |name: &str| volumes.join(name).to_string_lossy().into_owned();
         let source = text.split(':').next().map(Path::new).filter(|source| source.is_absolute());
-        let permitted = source.and_then(|source| source.canonicalize().ok()).is_some_and(|source| {
+        let real = source.and_then(|source| source.canonicalize().ok()).filter(|source| {
             let mut folders = self.settings.volumes.iter().filter_map(|folder| folder.canonicalize().ok());
             text.contains(':') && folders.any(|folder| source.starts_with(folder))
         });
+        let permitted = real.is_some();
         let mut named = false;
         let spelt = volume(text, permitted, &job.place.work(), |name| {
             named = true;
@@ -126,7 +127,8 @@ impl Layered {
         };
         let (inside, mode) =
             rest.split_once(':').map_or((rest.as_str(), ""), |(inside, mode)| (inside, mode));
-        let host = PathBuf::from(host);
+        // What was looked at is what is shown, whatever a link leads to by then.
+        let host = real.unwrap_or_else(|| PathBuf::from(host));
         if named || host.starts_with(volumes) {
             std::fs::create_dir_all(&host).map_err(|e| format!("the volume `{text}` cannot be made: {e}"))?;
         }

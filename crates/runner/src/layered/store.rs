@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,6 +177,9 @@ impl Store {
     async fn hold(&self, say: Say<'_>) -> Result<File, String> {
         let path = self.root.join("lock");
         std::fs::create_dir_all(&self.root).map_err(|e| self.refused(&e))?;
+        // Images may be private, and names of files are made of logins.
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&self.root, private).map_err(|e| self.refused(&e))?;
         let file = File::options().create(true).truncate(false).write(true).open(path);
         let file = file.map_err(|e| self.refused(&e))?;
         let mut told = false;

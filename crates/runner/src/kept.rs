@@ -58,7 +58,7 @@ pub fn evict(root: &Path, clock: &dyn Clock) {
             match remove(&item.path) {
                 Ok(()) => tracing::info!(kind, %path, bytes = item.bytes, why, "no longer kept"),
                 Err(error) => {
-                    tracing::warn!(kind, %path, %error, "cannot be removed, although it is no longer kept")
+                    tracing::warn!(kind, %path, %error, "cannot be removed, although it is no longer kept");
                 }
             }
         }

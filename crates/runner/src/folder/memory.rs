@@ -106,7 +106,7 @@ mod tests {
         std::fs::write(small.join("script"), "secret").unwrap();
         std::fs::create_dir(small.join("shut")).unwrap();
         std::fs::write(small.join("shut/file"), "").unwrap();
-        std::fs::set_permissions(small.join("shut"), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(small.join("shut"), std::fs::Permissions::from_mode(0o0)).unwrap();
         folder.make_small().unwrap();
         assert_eq!(std::fs::read_dir(&small).unwrap().count(), 0, "a new one is empty");
         std::fs::write(small.join("script"), "secret").unwrap();

@@ -47,10 +47,10 @@ impl Declared {
     /// Adds one. What was declared before may be declared again, as it was. True if it is new.
     fn add(&mut self, name: &str, digest: &str, kind: &'static str) -> Result<bool, String> {
         if let Some((known, _)) = self.0.get(name) {
-            return match known == digest {
-                true => Ok(false),
-                false => Err(format!("`{name}` was declared before as {known}, and is {digest} now")),
-            };
+            if known == digest {
+                return Ok(false);
+            }
+            return Err(format!("`{name}` was declared before as {known}, and is {digest} now"));
         }
         if self.0.len() >= MOST {
             return Err(format!("a job declares {MOST} artifacts at most"));
@@ -132,7 +132,7 @@ impl Job {
                 Declaration::File(path) => {
                     let digest = self.file_digest(&path, going).await.map_err(|e| match e {
                         PlaceError::Failed(why) => failed(at, &why),
-                        interrupted => interrupted,
+                        interrupted @ PlaceError::Interrupted(_) => interrupted,
                     })?;
                     let name =
                         Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -99,7 +99,9 @@ fn waits(folder: &Path) -> bool {
 /// The folders in memory that belong to a job's folder.
 fn in_memory(folder: &Path) -> Vec<PathBuf> {
     let all = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten().map(|entry| entry.path());
-    let of = |path: &PathBuf| std::fs::read_to_string(path.join("folder")).is_ok_and(|of| Path::new(&of) == folder);
+    let of = |path: &PathBuf| {
+        std::fs::read_to_string(path.join("folder")).is_ok_and(|of| Path::new(&of) == folder)
+    };
     all.filter(of).collect()
 }
 
@@ -170,10 +172,16 @@ async fn a_killed_unit_is_reported_as_lost_and_its_job_dies_with_it() {
     machine.dispatch();
     until("the job begins", || machine.says(" 42 begins")).await;
     let folder = machine.folders().remove(0);
-    assert!(!folder.join("assignment.json").exists(), "what the job is, secrets included, is told, not written");
+    assert!(
+        !folder.join("assignment.json").exists(),
+        "what the job is, secrets included, is told, not written"
+    );
     let in_memory = in_memory(&folder);
     if in_memory.is_empty() {
-        windlass_testkit::skip("small files in memory", "this machine has no control groups for jobs, or no /dev/shm");
+        windlass_testkit::skip(
+            "small files in memory",
+            "this machine has no control groups for jobs, or no /dev/shm",
+        );
     } else {
         until("a path is told", || machine.says("small/set_output")).await;
     }

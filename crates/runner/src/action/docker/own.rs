@@ -87,8 +87,7 @@ fn context(text: &str) -> Result<String, ActionError> {
 
 fn request(run: &ActionRun<'_>) -> Result<(BuildRequest, Vec<Export>), ActionError> {
     let mut request = BuildRequest::of(".");
-    let given = |name: &str| Some(run.input(name).to_owned()).filter(|value| !value.is_empty());
-    request.target = given("target");
+    request.target = Some(run.input("target").to_owned()).filter(|target| !target.is_empty());
     request.build_args = dockerfile::pairs(run, "build-args")?.into_iter().collect();
     request.labels = dockerfile::pairs(run, "labels")?.into_iter().collect();
     request.annotations = dockerfile::pairs(run, "annotations")?.into_iter().map(of_manifest).collect();

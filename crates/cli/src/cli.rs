@@ -7,7 +7,7 @@ use crate::connection::Global;
 use crate::failure::{EXIT_CODES, Exit};
 use crate::{
     account, approve, audit, bench, build, change, credential, deliver, demo, down, eval, except, image, key,
-    lint, local, logs, project, registry, run, service, setting, status, up, vulndb,
+    lint, local, logs, project, registry, report, run, service, setting, status, up, vulndb,
 };
 
 const EXAMPLES: &str = "\
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Workflow(run::Workflow),
     #[command(subcommand)]
     Change(change::Change),
+    #[command(subcommand)]
+    Report(report::Report),
     Logs(logs::Logs),
     Deploy(deliver::Deploy),
     Rollback(deliver::Rollback),
@@ -100,6 +102,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::RunList(c) => run::list(global, c).await,
         Command::Workflow(c) => run::workflow(global, c).await,
         Command::Change(c) => change::run(global, c).await,
+        Command::Report(c) => report::run(global, c).await,
         Command::Logs(c) => logs::run(global, c).await,
         Command::Deploy(c) => deliver::deploy(global, c).await,
         Command::Rollback(c) => deliver::rollback(global, c).await,

@@ -28,6 +28,7 @@ mod local;
 mod logs;
 mod project;
 mod registry;
+mod report;
 mod run;
 mod service;
 mod setting;

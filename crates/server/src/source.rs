@@ -11,7 +11,9 @@ use windlass_identity::{Action, Principal, Resource, authorize};
 use windlass_kernel::{
     Actor, Batch, Document, NewEvent, ProjectName, Secret, StoreError, StoreExt as _, Timestamp,
 };
-use windlass_source::{Gate, PushedRef, Reach, RefChange, RefState, Refusal, RepoPath, Sha, fold, spool};
+use windlass_source::{
+    Gate, PushedRef, Reach, RefChange, RefState, Refusal, RepoPath, Sha, change_of, fold, spool,
+};
 
 use crate::context::Context;
 use crate::runs::{Changes, Pushed, start_for_push};
@@ -250,7 +252,8 @@ async fn batch(ctx: &Context, project: &ProjectName, moves: &[PushedRef]) -> any
 fn in_a_crowd(moved: &PushedRef, moves: &[PushedRef]) -> bool {
     const TAGS: usize = 3;
     const BRANCHES: usize = 5_000;
-    if moved.push.is_none() {
+    // How many changes one push may bring, the hook has said.
+    if moved.push.is_none() || change_of(&moved.update.name).is_some() {
         return false;
     }
     let is_branch = |of: &PushedRef| of.update.name.as_branch().is_some();
@@ -299,5 +302,8 @@ mod tests {
             let kept_back = moves.iter().filter(|one| in_a_crowd(one, &moves)).count();
             assert_eq!(kept_back, wanted, "{count} tags, push {push:?}");
         }
+        let changes: Vec<PushedRef> =
+            (1..9).map(|n| moved(&format!("refs/changes/{n}/head"), Some("p"))).collect();
+        assert!(!changes.iter().any(|one| in_a_crowd(one, &changes)), "changes are no tags");
     }
 }

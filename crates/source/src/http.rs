@@ -62,6 +62,8 @@ impl From<Denied> for Refusal {
 pub struct HttpLimits {
     /// The largest pack of one push, in bytes.
     pub push_bytes: u64,
+    /// The same of somebody who may only propose changes.
+    pub proposed_bytes: u64,
     /// The largest body of a fetch's negotiation, in bytes.
     pub negotiation_bytes: u64,
     /// How many git processes serve at a time.
@@ -74,6 +76,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             push_bytes: 2 << 30,
+            proposed_bytes: 256 << 20,
             negotiation_bytes: 32 << 20,
             concurrent: 16,
             idle: Duration::from_mins(5),

@@ -10,6 +10,7 @@ mod limits;
 mod pipeline;
 mod platform;
 mod registry;
+mod reports;
 mod sandbox;
 mod secrets;
 mod services;

@@ -225,7 +225,7 @@ fn folders_header(tar: &mut tar::Builder<impl Write>, root: &Path, home: &Path) 
     for (key, path) in FOLDERS.iter().zip([root, home]) {
         // A record begins with its own length, which counts its own digits.
         let rest = format!(" {key}={}\n", path.display());
-        let digits = (1..).find(|digits| (rest.len() + digits).to_string().len() == *digits).unwrap_or(1);
+        let digits = (1..20).find(|digits| (rest.len() + digits).to_string().len() == *digits).unwrap_or(1);
         records += &format!("{}{rest}", rest.len() + digits);
     }
     let mut header = tar::Header::new_ustar();

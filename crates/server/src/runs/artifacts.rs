@@ -25,6 +25,8 @@ const MOST_DAYS: u32 = 400;
 const LARGEST: u64 = 10 << 30;
 /// The most artifacts of a run.
 const MOST_OF_RUN: usize = 1000;
+/// The most that the artifacts of one run of an untrusted change take together, in bytes.
+const LARGEST_OF_UNTRUSTED: u64 = 1 << 30;
 /// The most that the artifacts of a project take together, in bytes.
 const LARGEST_OF_PROJECT: u64 = 50 << 30;
 
@@ -145,6 +147,14 @@ impl Context {
             return Err(Problem::conflict(format!(
                 "this run has {MOST_OF_RUN} artifacts, which is the most: put several files into one"
             )));
+        }
+        let taken: u64 = of_run.iter().map(|a| a.size).sum();
+        if run.untrusted && taken.saturating_add(size) > LARGEST_OF_UNTRUSTED {
+            let text = format!(
+                "the artifacts of a run of a change that was proposed from outside take {} GiB together at most",
+                LARGEST_OF_UNTRUSTED >> 30
+            );
+            return Err(Problem::new(ErrorCode::TooLarge, text));
         }
         let all = self.store.list::<ArtifactDoc>(&Query::default()).await.map_err(stored)?;
         let of_project = all.iter().filter(|a| a.value.project == run.project);

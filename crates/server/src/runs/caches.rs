@@ -100,9 +100,10 @@ fn fitting(mut entries: Vec<CacheDoc>, scopes: &[String], keys: &[String]) -> Ve
     found
 }
 
-/// The entries that must go so that the rest fits: those that were not used for longest.
+/// The entries that must go so that the rest fits: those that were not used for longest; first of all those of changes,
+/// so that nobody who may only propose can push out what the branches have.
 fn excess(mut entries: Vec<CacheDoc>, largest: u64) -> Vec<CacheDoc> {
-    entries.sort_by_key(|c| std::cmp::Reverse((c.touched(), c.number)));
+    entries.sort_by_key(|c| std::cmp::Reverse((!c.scope.starts_with("refs/pull/"), c.touched(), c.number)));
     let mut kept = 0u64;
     entries.retain(|c| {
         kept = kept.saturating_add(c.size);

@@ -38,11 +38,19 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The largest pack that this pusher may send.
+    fn push_bytes(&self) -> u64 {
+        match self.reach {
+            Reach::Everything => self.limits.push_bytes,
+            Reach::Changes => self.limits.proposed_bytes,
+        }
+    }
+
     fn command(&self, request: &Request) -> Command {
         let project = self.repository.project();
         let config = [
             ("core.hooksPath", self.repositories.hooks().to_string_lossy().into_owned()),
-            ("receive.maxInputSize", self.limits.push_bytes.to_string()),
+            ("receive.maxInputSize", self.push_bytes().to_string()),
             ("receive.procReceiveRefs", "refs/for".to_owned()),
             // Ours alone: nobody pushes to them, and a push of everything does not try to delete them.
             ("receive.hideRefs", "refs/changes".to_owned()),
@@ -117,7 +125,7 @@ pub(super) async fn run(
     let moved = Arc::new(AtomicU64::new(0));
     let limit = match call.service {
         // Git itself refuses a pack that is too large, with a better message; this is the fence behind it.
-        Service::ReceivePack => call.limits.push_bytes.saturating_add(64 << 20),
+        Service::ReceivePack => call.push_bytes().saturating_add(64 << 20),
         Service::UploadPack => call.limits.negotiation_bytes,
     };
     tokio::spawn(feed(request.into_body().into_data_stream(), stdin, limit, call.limits.idle, moved.clone()));

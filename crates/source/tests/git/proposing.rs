@@ -1,9 +1,9 @@
 //! Changes: pushed to `refs/for/BRANCH` by somebody who may not write, merged without a work tree.
 
 use windlass_kernel::Actor;
-use windlass_source::{ChangeRecord, Merge, Origin, Repository, Sha, spool};
+use windlass_source::{ChangeRecord, HttpLimits, Merge, Origin, Repository, Sha, spool};
 
-use crate::world::{Copy, World};
+use crate::world::{Copy, World, hook_program};
 
 /// A project with one commit on `main`, its repository, and a clone of somebody who may only propose.
 async fn shop(world: &World) -> (Repository, Copy) {
@@ -104,6 +104,20 @@ async fn whoever_may_only_propose_moves_no_branch_no_tag_and_no_other_ref() {
     assert_eq!(repository.change(1).unwrap(), None);
     let viewer = eves.fails(&["push", &world.url("vera", "shop"), "HEAD:refs/for/main"]).await;
     assert!(viewer.contains("that needs the role"), "{viewer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_proposed_may_be_smaller_only() {
+    let limits = HttpLimits { proposed_bytes: 64 << 10, ..HttpLimits::default() };
+    let world = World::with(limits, &hook_program()).await;
+    let (_, eves) = shop(&world).await;
+    let mut noise = vec![0u8; 512 << 10];
+    windlass_kernel::Entropy::fill(&windlass_kernel::OsEntropy, &mut noise);
+    eves.write("noise", noise);
+    eves.commit_all("Too much").await;
+    let said = eves.fails(&["push", "origin", "HEAD:refs/for/main"]).await;
+    assert!(said.contains("exceeds maximum allowed size"), "{said}");
+    eves.ok(&["push", "-q", &world.url("ada", "shop"), "HEAD:main"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -410,11 +410,7 @@ impl Platform for Fake {
         Ok(self.data.deployment(ACTIVE))
     }
     async fn approvals(&self, _: &Principal, _: Option<&str>) -> Answer<Vec<api::ApprovalView>> {
-        Ok(vec![
-            self.data.approval("production", "pending"),
-            self.data.approval("validation", "pending"),
-            self.data.approval("staging", "approved"),
-        ])
+        Ok(self.data.approvals())
     }
     async fn decide(&self, _: &Principal, approval: &str, how: api::Decide) -> Answer<api::ApprovalView> {
         self.note(format!("decide {approval} {} {}", how.approve, how.comment));

@@ -44,6 +44,24 @@ impl Data {
         vec![one(9, true, "open"), one(8, false, "open"), one(7, true, "merged")]
     }
 
+    pub(crate) fn approvals(&self) -> Vec<ApprovalView> {
+        let change = ProposedChange {
+            number: 9,
+            author: self.t("eve"),
+            title: self.t("Search tasks by words in the title"),
+            head: Self::sha(2),
+            reason: self.t("waiting for approval: first change of eve"),
+        };
+        let whole = ApprovalView {
+            id: RUN.into(),
+            environment: String::new(),
+            change: Some(change),
+            ..self.approval("production", "pending")
+        };
+        let of = |environment, state| self.approval(environment, state);
+        vec![of("production", "pending"), of("validation", "pending"), whole, of("staging", "approved")]
+    }
+
     pub(crate) fn commits(&self) -> Vec<CommitView> {
         (1..6).map(|n| self.commit_view(n)).collect()
     }

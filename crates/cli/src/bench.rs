@@ -2,6 +2,7 @@
 //! run on one machine. `cargo xtask bench` calls it.
 
 mod build;
+mod contained;
 mod delivered;
 mod engine;
 mod first_line;
@@ -11,6 +12,7 @@ mod local;
 mod log;
 mod processes;
 mod push;
+mod registry;
 mod report;
 mod runs;
 mod sandbox;
@@ -28,7 +30,7 @@ use report::Section;
 /// Measure
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// sandbox, build, engine, first-line, local, lint, log, runs, sbom, idle, switch, push-to-live, tasks, or all
+    /// sandbox, build, engine, first-line, local, contained, lint, log, runs, registry, sbom, idle, switch, push-to-live, tasks, or all
     name: String,
     #[arg(hide = true, last = true)]
     words: Vec<String>,
@@ -40,16 +42,18 @@ pub(crate) struct Bench {
     count: usize,
 }
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 15] = [
     "sbom",
     "sandbox",
     "build",
     "engine",
     "first-line",
     "local",
+    "contained",
     "lint",
     "log",
     "runs",
+    "registry",
     "idle",
     "switch",
     "push-to-live",
@@ -98,8 +102,10 @@ async fn one(name: &str, count: usize) -> Result<Section> {
         "engine" => engine::measure(count).await,
         "first-line" => first_line::measure(count).await,
         "local" => local::measure(count).await,
+        "contained" => contained::measure(count).await,
         "lint" => lint::measure(count).await,
         "log" => log::measure().await,
+        "registry" => registry::measure(count).await,
         "runs" => runs::measure(count).await,
         "sbom" => sbom::measure(count).await,
         "idle" => idle::measure().await,

@@ -36,6 +36,13 @@ impl Hasher {
     }
 }
 
+/// The SHA-256 of all that can be read.
+pub fn digest_of(from: &mut dyn Read) -> io::Result<Digest> {
+    let mut hashing = Hashing::new(from);
+    io::copy(&mut hashing, &mut io::sink())?;
+    Ok(hashing.finish().1)
+}
+
 /// Passes bytes on and keeps their SHA-256 and their number.
 #[derive(Debug)]
 pub(crate) struct Hashing<T> {

@@ -32,6 +32,7 @@ pub use blob::{
     one_chunk,
 };
 pub use collect::{CollectError, Collected, Collection, Root, Taken};
+pub use hashing::digest_of;
 pub use layer_list::{ListLimits, Listed, Listing};
 pub use manifest::{
     ContainerConfig, Descriptor, History, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest,

@@ -52,6 +52,13 @@ async fn ship(world: &World, project: &str, services: &[(&str, &str)], sick: boo
     world.ctx.deployment(&person("ada", Role::Viewer), &deployment.id).await.unwrap()
 }
 
+/// Has a project `shop` with a service in its environment `staging`.
+pub(super) async fn ship_web(world: &World) {
+    set(world, None, true, "one").await;
+    let shipped = ship(world, "shop", &[("web", "web.test")], false).await;
+    assert_eq!(shipped.state, api::DeploymentState::Succeeded, "{}", shipped.reason);
+}
+
 async fn order(
     world: &World,
     job: &wire::Assignment,
@@ -94,6 +101,23 @@ async fn a_release_goes_live_a_sick_one_goes_back_and_a_rollback_is_at_hand() {
     assert_eq!((back.state, back.release.number), (api::DeploymentState::Succeeded, first.release.number));
     assert_eq!(world.gateway.behind("web.test").unwrap(), behind, "nothing was built or started for it");
     assert_eq!(world.instances.running(), instances(&world).await.len(), "no process without a document");
+}
+
+#[tokio::test]
+async fn a_job_whose_environment_has_no_deployments_makes_none() {
+    let world = World::new();
+    set(&world, None, true, "one").await;
+    let web = [("web", "web.test")];
+    let quiet = DEPLOY.1.replace("environment: staging", "environment: {name: staging, deployment: false}");
+    let text = manifest(&web);
+    world.pushed("shop", "ada", &[(DEPLOY.0, quiet.as_str()), ("windlass.yml", &text)]).await;
+    look(&world.ctx, true).await;
+    let job = world.lease().await.unwrap().expect("its environment's rules hold all the same");
+    world.tell(&job, 1, &[started()]).await.unwrap();
+    let refused = order(&world, &job, &web).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Invalid);
+    assert!(refused.detail.contains("`deployment: false`"), "{}", refused.detail);
+    assert!(world.store.list::<windlass_delivery::Deployment>(&Query::default()).await.unwrap().is_empty());
 }
 
 #[tokio::test]

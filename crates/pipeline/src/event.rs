@@ -250,6 +250,9 @@ pub enum InvalidTransition {
     /// A job of a re-run that has not ended, or that a workflow's call stands for.
     #[error("the job {0} cannot be done again by itself: {1}")]
     NotAgain(JobId, &'static str),
+    /// Only what failed was to be done again, and nothing did.
+    #[error("no job of the run failed: there is nothing to do again but all of it")]
+    NothingFailed,
     /// Fifty re-runs are the most.
     #[error("the run was done again {0} times, which is the most; start a new run")]
     TooManyAttempts(u32),

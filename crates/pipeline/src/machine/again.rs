@@ -66,7 +66,10 @@ impl Machine<'_> {
         let bad = |job: &&Job| !matches!(job.result(), Some(Conclusion::Success | Conclusion::Skipped));
         match which {
             Again::All => Ok(HashSet::new()),
-            Again::Failed => Ok(self.run.jobs.iter().filter(bad).map(|job| job.id).collect()),
+            Again::Failed => {
+                let failed: HashSet<JobId> = self.run.jobs.iter().filter(bad).map(|job| job.id).collect();
+                if failed.is_empty() { Err(InvalidTransition::NothingFailed) } else { Ok(failed) }
+            }
             Again::Job(id) => {
                 let job = self.run.job(id).ok_or(InvalidTransition::UnknownJob(id))?;
                 Ok(self.run.callers(job).map(|caller| caller.id).chain([id]).collect())

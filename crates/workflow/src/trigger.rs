@@ -132,6 +132,11 @@ impl Decision {
 }
 
 impl Triggers {
+    /// Whether `push` heeds which files changed: else nobody needs to know.
+    pub fn push_heeds_paths(&self) -> bool {
+        self.push.as_ref().is_some_and(|push| push.paths.is_some())
+    }
+
     /// Whether an event starts the workflow.
     pub fn decide(&self, event: &TriggerEvent<'_>) -> Decision {
         match *event {

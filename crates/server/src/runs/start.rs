@@ -153,7 +153,9 @@ async fn start_for_commit(
     let Moved { ctx, repository, pushed } = *moved;
     // A new branch is compared with where it left the default branch.
     let before = pushed.update.old.as_ref().or(against_default);
-    let files = changed(repository, before, &commit.sha).await;
+    let all = workflows(repository, &commit.sha).await?;
+    let heeded = all.iter().filter_map(WorkflowFile::workflow).any(|workflow| workflow.on.push_heeds_paths());
+    let files = if heeded { changed(repository, before, &commit.sha).await } else { None };
     let text = message(commit);
     let push = TriggerEvent::Push {
         git_ref: pushed.update.name.as_str(),
@@ -162,7 +164,6 @@ async fn start_for_commit(
         head_commit_message: &text,
     };
     let mut started = Vec::new();
-    let all = workflows(repository, &commit.sha).await?;
     let mut payload: Option<Value> = None;
     for file in &all {
         // An invalid file cannot say what it runs on: its failure is shown on every push to a branch.

@@ -67,7 +67,9 @@ fn paths() {
     ] {
         let decision = triggers(on).decide(&push(git_ref, changed.map(Vec::as_slice)));
         assert_eq!(decision.run, wanted, "{on} {changed:?}: {}", decision.reason);
+        assert!(triggers(on).push_heeds_paths(), "{on}");
     }
+    assert!(!triggers("  push: {branches: [x]}\n  pull_request: {paths: [x]}").push_heeds_paths());
 }
 
 #[test]

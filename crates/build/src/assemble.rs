@@ -51,7 +51,8 @@ pub(crate) async fn finish(
         diff_ids.push(packed.digest);
     }
     image.config.labels.extend(request.labels.clone());
-    let epoch = request.source_date_epoch.map(|at| Timestamp::from_millis(at.saturating_mul(1000)).to_string());
+    let epoch =
+        request.source_date_epoch.map(|at| Timestamp::from_millis(at.saturating_mul(1000)).to_string());
     let mut rest = Map::new();
     if let Some(author) = &image.config.author {
         rest.insert("author".into(), Value::String(author.clone()));
@@ -104,7 +105,8 @@ impl Finished {
             layers.push(blob(sources, layer, diff_id, compression, rules).await?);
         }
         let media_type = "application/vnd.oci.image.config.v1+json".to_owned();
-        let config = descriptor(media_type, sources.store.keep_bytes(&self.config)?, self.config.len() as u64);
+        let config =
+            descriptor(media_type, sources.store.keep_bytes(&self.config)?, self.config.len() as u64);
         let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::OciManifest.as_str().to_owned()),

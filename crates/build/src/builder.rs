@@ -60,12 +60,13 @@ impl Builder {
     ) -> Result<Self, BuildError> {
         let store = Arc::new(Store::open(&config.store, clock, entropy)?);
         let sandbox = |e: windlass_runtime::RuntimeError| BuildError::Sandbox(e.to_string());
-        let settings =
-            RuntimeConfig::new(&config.exe, store.root().join("work").join(store.session_name())).map_err(sandbox)?;
+        let settings = RuntimeConfig::new(&config.exe, store.root().join("work").join(store.session_name()))
+            .map_err(sandbox)?;
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let forced = settings.level.map(|level| level.to_string());
         let path = store.root().join(format!("sandbox-{}.json", nix::unistd::geteuid()));
-        let known = Store::read_json::<Known>(&path).filter(|known| known.boot == boot && known.forced == forced);
+        let known =
+            Store::read_json::<Known>(&path).filter(|known| known.boot == boot && known.forced == forced);
         let runtime: Arc<dyn Runtime> = match known {
             Some(known) => Arc::new(Linux::trusting(settings, known.capabilities)),
             None => {
@@ -149,7 +150,6 @@ impl Builder {
         self.put_out(&session, (*done.image).clone()).await
     }
 
-    #[expect(clippy::type_complexity, reason = "a file, its plan and what is ignored: used in one place")]
     fn read(
         &self,
         request: &BuildRequest,
@@ -188,8 +188,13 @@ impl Builder {
         let finished = finish(image, request, inline).await?;
         self.store.keep_bytes(&finished.config)?;
         let (steps, cached) = session.counts();
-        let mut outcome =
-            Outcome { id: Some(finished.digest.clone()), steps, cached, size: finished.size, ..Outcome::default() };
+        let mut outcome = Outcome {
+            id: Some(finished.digest.clone()),
+            steps,
+            cached,
+            size: finished.size,
+            ..Outcome::default()
+        };
         let shown = !request.outputs.is_empty() || (request.named_here && !request.tags.is_empty());
         if shown {
             let doing = session.reporter.start("exporting to image");

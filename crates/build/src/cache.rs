@@ -16,7 +16,7 @@ use crate::image::{Image, Layer};
 use crate::key::Key;
 use crate::request::CacheFrom;
 use crate::sources::Sources;
-use crate::store::{Record, Store, StepLayer};
+use crate::store::{Record, StepLayer, Store};
 
 /// The field of the configuration.
 pub(crate) const CACHE_FIELD: &str = "dev.windlass.build.cache";
@@ -36,14 +36,17 @@ struct Entry {
 
 /// What a build did, or found done.
 #[derive(Default)]
-pub(crate) struct Entries(Mutex<Vec<(Key, Timestamp, Option<Arc<Layer>>)>>);
+pub(crate) struct Entries(Mutex<Vec<Outcome>>);
+
+/// A step's key, when it was carried out, and the layer that it left.
+type Outcome = (Key, Timestamp, Option<Arc<Layer>>);
 
 impl Entries {
     pub(crate) fn add(&self, key: Key, created: Timestamp, layer: Option<Arc<Layer>>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((key, created, layer));
     }
 
-    fn all(&self) -> Vec<(Key, Timestamp, Option<Arc<Layer>>)> {
+    fn all(&self) -> Vec<Outcome> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         all.sort_by_key(|(key, ..)| key.hex());
         all.dedup_by_key(|(key, ..)| *key);

@@ -45,12 +45,12 @@ pub(crate) async fn find(store: &Arc<Store>, context: &Context) -> Result<Option
             let (folder, path) = (store.fresh("context"), path.clone());
             let at = folder.clone();
             let done = tokio::task::spawn_blocking(move || {
-                let why = |e: &dyn std::fmt::Display| BuildError::Context(format!("`{}`: {e}", path.display()));
+                let why =
+                    |e: &dyn std::fmt::Display| BuildError::Context(format!("`{}`: {e}", path.display()));
                 let mut file = fs::File::open(&path).map_err(|e| why(&e))?;
                 let archive = Archive::of(&mut file).map_err(|e| why(&e))?;
                 let archive = archive.ok_or_else(|| why(&"it is no tar"))?;
-                let mut writer =
-                    Writer::new(at, Arc::new(Stack::new(Vec::new()))).map_err(|e| why(&e))?;
+                let mut writer = Writer::new(at, Arc::new(Stack::new(Vec::new()))).map_err(|e| why(&e))?;
                 unpack(&mut writer, file, archive, "/", Some((0, 0))).map_err(|e| why(&e))?;
                 writer.done().map(drop).map_err(|e| why(&e))
             });
@@ -97,7 +97,8 @@ pub(crate) fn dockerfile(
     match &request.dockerfile {
         DockerfileSource::Text(text) => Ok(("Dockerfile".into(), text.clone())),
         DockerfileSource::File(path) => {
-            let name = path.file_name().map_or_else(|| "Dockerfile".into(), |n| n.to_string_lossy().into_owned());
+            let name =
+                path.file_name().map_or_else(|| "Dockerfile".into(), |n| n.to_string_lossy().into_owned());
             use std::io::Read as _;
             let mut read = Vec::new();
             let outcome = fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut read));
@@ -132,7 +133,8 @@ pub(crate) fn ignored(
         (node.kind == Kind::File).then(|| read_small(tree, &real, LARGEST).ok())?
     };
     let parse = |name: &str, bytes: &[u8]| {
-        Ignore::parse(&String::from_utf8_lossy(bytes)).map_err(|e| BuildError::Request(format!("{name}: {e}")))
+        Ignore::parse(&String::from_utf8_lossy(bytes))
+            .map_err(|e| BuildError::Request(format!("{name}: {e}")))
     };
     if let DockerfileSource::File(path) = &request.dockerfile {
         let mut own = path.clone().into_os_string();

@@ -127,7 +127,9 @@ impl Session {
         let planned = self.plan.stages().get(stage).ok_or_else(missing)?;
         if !planned.needed {
             let name = planned.name.clone().unwrap_or_else(|| stage.to_string());
-            let why = format!("the base image's ONBUILD copies from the stage `{name}`, which nothing else needs: name it in a COPY --from too");
+            let why = format!(
+                "the base image's ONBUILD copies from the stage `{name}`, which nothing else needs: name it in a COPY --from too"
+            );
             return Err(BuildError::Request(why));
         }
         let mut waiting = self.stages[stage].subscribe();

@@ -29,7 +29,7 @@ impl Repository {
         let address = text.split('#').next().unwrap_or_default();
         let by_scheme = ["git://", "ssh://"].iter().any(|scheme| address.starts_with(scheme));
         let over_http = address.starts_with("https://") || address.starts_with("http://");
-        by_scheme || address.starts_with("git@") || (over_http && address.ends_with(".git"))
+        by_scheme || address.starts_with("git@") || (over_http && address.strip_suffix(".git").is_some())
     }
 
     /// Only what a network address can be; nothing that `git` would take for an option or a program.
@@ -39,7 +39,8 @@ impl Repository {
             return Err(format!("`{}` is no address of a Git repository", self.remote));
         }
         if let Some(reference) = &self.reference
-            && (reference.starts_with('-') || reference.contains(|c: char| c.is_whitespace() || c.is_control()))
+            && (reference.starts_with('-')
+                || reference.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
             return Err(format!("`{reference}` is no branch, tag or commit"));
         }
@@ -60,9 +61,12 @@ pub(crate) async fn check_out(
     let fetch = ["fetch", "--quiet", "--depth", "1", "--no-tags", "--", &repository.remote, wanted];
     if let Err(first) = run(into, &fetch).await {
         // A server may refuse a single commit: then all of it is fetched.
-        let all = ["fetch", "--quiet", "--tags", "--", &repository.remote, "+refs/heads/*:refs/remotes/origin/*"];
+        let all =
+            ["fetch", "--quiet", "--tags", "--", &repository.remote, "+refs/heads/*:refs/remotes/origin/*"];
         run(into, &all).await.map_err(|_| first.clone())?;
-        run(into, &["update-ref", "FETCH_HEAD_WANTED", &format!("{wanted}^{{commit}}")]).await.map_err(|_| first)?;
+        run(into, &["update-ref", "FETCH_HEAD_WANTED", &format!("{wanted}^{{commit}}")])
+            .await
+            .map_err(|_| first)?;
         run(into, &["checkout", "--quiet", "--detach", "FETCH_HEAD_WANTED"]).await?;
     } else {
         run(into, &["checkout", "--quiet", "--detach", "FETCH_HEAD"]).await?;
@@ -77,7 +81,14 @@ pub(crate) async fn check_out(
 async fn run(folder: &Path, args: &[&str]) -> Result<String, String> {
     let mut command = Command::new("git");
     command
-        .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"])
+        .args([
+            "-c",
+            "protocol.ext.allow=never",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "advice.detachedHead=false",
+        ])
         .args(args)
         .current_dir(folder)
         .env("GIT_TERMINAL_PROMPT", "0")

@@ -198,7 +198,8 @@ mod tests {
         image.found = found.clone();
         assert_eq!(image.config.env[0], ("A".into(), "b=c".into()));
         assert_eq!(image.config.healthcheck.as_ref().unwrap().interval, Duration::from_secs(5));
-        let (a, b) = (serde_json::to_value(write_config(&image)).unwrap(), serde_json::to_value(found).unwrap());
+        let (a, b) =
+            (serde_json::to_value(write_config(&image)).unwrap(), serde_json::to_value(found).unwrap());
         assert_eq!(a, b);
     }
 }

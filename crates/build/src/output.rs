@@ -127,7 +127,8 @@ fn index(assembled: &Assembled, tags: &[ImageName]) -> Vec<u8> {
         let mut annotations = BTreeMap::new();
         if let Some(tag) = tag {
             annotations.insert(FULL_NAME, tag.to_string());
-            annotations.insert(REF_NAME, tag.tag.as_ref().map_or_else(|| "latest".into(), ToString::to_string));
+            annotations
+                .insert(REF_NAME, tag.tag.as_ref().map_or_else(|| "latest".into(), ToString::to_string));
         }
         json!({
             "mediaType": MediaType::OciManifest.as_str(),
@@ -270,7 +271,10 @@ async fn docker_load(path: &Path, say: Say<'_>) -> Result<(), BuildError> {
     let input = File::open(path).map_err(|e| failed(e.to_string()))?;
     let mut command = tokio::process::Command::new("docker");
     command.arg("load").stdin(Stdio::from(input)).kill_on_drop(true);
-    let out = command.output().await.map_err(|e| failed(format!("the program `docker` could not be started: {e}")))?;
+    let out = command
+        .output()
+        .await
+        .map_err(|e| failed(format!("the program `docker` could not be started: {e}")))?;
     if !out.status.success() {
         return Err(failed(String::from_utf8_lossy(&out.stderr).trim().to_owned()));
     }

@@ -19,7 +19,8 @@ pub(crate) struct Account {
 
 fn lines(tree: &dyn Tree, path: &str) -> Vec<Vec<String>> {
     let real = follow(tree, Path::new(path)).ok();
-    let there = |path: &std::path::PathBuf| matches!(tree.node(path), Ok(Some(node)) if node.kind == Kind::File);
+    let there =
+        |path: &std::path::PathBuf| matches!(tree.node(path), Ok(Some(node)) if node.kind == Kind::File);
     let bytes = real.filter(there).and_then(|path| read_small(tree, &path, LARGEST).ok()).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     text.lines().map(|line| line.trim().split(':').map(str::to_owned).collect()).collect()
@@ -102,7 +103,9 @@ pub(crate) fn account(tree: &dyn Tree, text: &str) -> Result<Account, String> {
             }
         }
         (None, None) => {
-            return Err(format!("unable to find user {user}: no matching entries in the image's passwd file"));
+            return Err(format!(
+                "unable to find user {user}: no matching entries in the image's passwd file"
+            ));
         }
     }
     if let Some(of) = of {
@@ -122,7 +125,8 @@ mod tests {
         std::fs::create_dir(temp.path().join("etc")).unwrap();
         let passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:100:101::/home/app:/bin/sh\nbroken\n";
         std::fs::write(temp.path().join("etc/passwd"), passwd).unwrap();
-        std::fs::write(temp.path().join("etc/group"), "root:x:0:\napp:x:101:\nextra:x:7:other,app\n").unwrap();
+        std::fs::write(temp.path().join("etc/group"), "root:x:0:\napp:x:101:\nextra:x:7:other,app\n")
+            .unwrap();
         let tree = Stack::new(vec![temp.path().to_owned()]);
         for (text, expected) in [
             ("app", Ok((100, 101))),
@@ -139,7 +143,10 @@ mod tests {
         assert_eq!(app, Account { uid: 100, gid: 101, groups: vec![101, 7], home: "/home/app".into() });
         assert_eq!(account(&tree, "100").unwrap(), app);
         assert_eq!(account(&tree, "app:extra").unwrap().groups, Vec::<u32>::new());
-        assert_eq!(account(&tree, "99").unwrap(), Account { uid: 99, home: "/".into(), ..Account::default() });
+        assert_eq!(
+            account(&tree, "99").unwrap(),
+            Account { uid: 99, home: "/".into(), ..Account::default() }
+        );
         assert_eq!(account(&tree, "").unwrap().home, "/root");
         assert!(account(&tree, "nobody").is_err());
     }

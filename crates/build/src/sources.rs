@@ -87,7 +87,8 @@ impl Sources {
             }
         }
         let why = || {
-            "this machine has no image of that name, and no registry is asked for names without a host".to_owned()
+            "this machine has no image of that name, and no registry is asked for names without a host"
+                .to_owned()
         };
         Err(BuildError::image(text, last.map_or_else(why, |error: BuildError| error.to_string())))
     }
@@ -114,7 +115,8 @@ impl Sources {
         remote: Option<&str>,
     ) -> Image {
         let layers = manifest.layers.iter().zip(&config.rootfs.diff_ids);
-        let layers = layers.map(|(blob, diff_id)| self.layer(diff_id, 0, Some(blob.clone()), remote)).collect();
+        let layers =
+            layers.map(|(blob, diff_id)| self.layer(diff_id, 0, Some(blob.clone()), remote)).collect();
         of_config(config, layers)
     }
 
@@ -142,7 +144,9 @@ impl Sources {
             let layer = self.layer(&known.diff_id, known.size, known.blob.clone(), known.image.as_deref());
             let step = known.step.as_ref().map(|step| (step, self.store.step_folder(step)));
             match step.filter(|(_, folder)| folder.is_dir()) {
-                Some((step, folder)) => Arc::new(Layer { folder, step: Some(step.clone()), ..(*layer).clone() }),
+                Some((step, folder)) => {
+                    Arc::new(Layer { folder, step: Some(step.clone()), ..(*layer).clone() })
+                }
                 None => layer,
             }
         });
@@ -186,7 +190,8 @@ impl Sources {
         };
         let path = self.store.blobs().path(&blob.digest);
         let outcome = tokio::task::spawn_blocking(move || {
-            let file = File::open(&path).map_err(|e| BuildError::io(format!("opening {}", path.display()), e))?;
+            let file =
+                File::open(&path).map_err(|e| BuildError::io(format!("opening {}", path.display()), e))?;
             lay_out(what, file).map_err(|e| BuildError::Store(e.to_string()))
         });
         let outcome = outcome.await.unwrap_or_else(|e| Err(BuildError::Store(e.to_string())));

@@ -175,16 +175,15 @@ impl Store {
     pub(crate) fn try_lock(&self, name: &str) -> Result<Option<Lock>, BuildError> {
         let path = self.path("locks", name);
         let what = || format!("locking {}", path.display());
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|e| BuildError::io(what(), e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(e)) => Err(BuildError::io(what(), e)),
+        loop {
+            let file = lock_file(&path).map_err(|e| BuildError::io(what(), e))?;
+            match file.try_lock() {
+                // It may have been removed between the two: then it guards nothing.
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => return Ok(Some(Lock { _file: file })),
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(e)) => return Err(BuildError::io(what(), e)),
+            }
         }
     }
 
@@ -193,9 +192,9 @@ impl Store {
         let path = self.path("locks", name);
         loop {
             let what = || format!("locking {}", path.display());
-            let options = File::options().write(true).create(true).truncate(false).open(&path);
-            let file = options.map_err(|e| BuildError::io(what(), e))?;
+            let file = lock_file(&path).map_err(|e| BuildError::io(what(), e))?;
             match file.try_lock_shared() {
+                Ok(()) if !is_at(&file, &path) => {}
                 Ok(()) => return Ok(Lock { _file: file }),
                 Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(AGAIN_SLOW).await,
                 Err(fs::TryLockError::Error(e)) => return Err(BuildError::io(what(), e)),
@@ -223,7 +222,8 @@ impl Store {
     /// Makes a blob of a file of this build's own.
     pub(crate) fn keep_file(&self, file: &Path, digest: &Digest) -> Result<PathBuf, BuildError> {
         let path = self.blobs.path(digest);
-        let kept = fs::create_dir_all(path.parent().unwrap_or(&self.root)).and_then(|()| fs::rename(file, &path));
+        let kept =
+            fs::create_dir_all(path.parent().unwrap_or(&self.root)).and_then(|()| fs::rename(file, &path));
         kept.map_err(|e| BuildError::io(format!("keeping {digest}"), e))?;
         Ok(path)
     }
@@ -257,6 +257,17 @@ impl Drop for Store {
             tracing::warn!(%error, "what a build wrote could not be removed; the next one does");
         }
     }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(false).open(path)
+}
+
+/// Whether a path still leads to this file.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let known = file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    known.is_some() && known == fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok()
 }
 
 fn private(path: &Path) -> io::Result<()> {

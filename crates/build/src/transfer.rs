@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::tree::{Attribute, Kind, Node, Tree, walk};
 
-pub(crate) use mode::{ModeChange, parse as parse_mode};
 pub(crate) use archive::{Archive, unpack};
+pub(crate) use mode::{ModeChange, parse as parse_mode};
 pub(crate) use place::{Placement, checked, place};
 pub(crate) use select::{Excludes, select};
 
@@ -36,10 +36,7 @@ pub(crate) enum TransferError {
     #[error("\"/{0}\": not found")]
     Missing(String),
     #[error("{path}: {source}")]
-    Io {
-        path: String,
-        source: io::Error,
-    },
+    Io { path: String, source: io::Error },
     #[error("{0}")]
     Refused(String),
 }

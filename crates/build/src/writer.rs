@@ -176,7 +176,11 @@ impl Writer {
         let link = matches!(node.kind, Kind::Link(_));
         if self.owners != Owners::Noted {
             if self.owners == Owners::Left {
-                let special = if link { Ok(()) } else { fs::set_permissions(&place, fs::Permissions::from_mode(node.mode & 0o777)) };
+                let special = if link {
+                    Ok(())
+                } else {
+                    fs::set_permissions(&place, fs::Permissions::from_mode(node.mode & 0o777))
+                };
                 return special;
             }
             lchown(&place, Some(node.uid), Some(node.gid))?;
@@ -205,6 +209,37 @@ impl Writer {
         }
         Ok(self.root)
     }
+}
+
+/// What a step of an ordinary user left and its owner may not read gets a note of its mode, and can be read: it has to be
+/// packed, and to be laid under the next step.
+pub(crate) fn make_readable(root: &Path) -> io::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let mut waiting = vec![root.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let (entry, path) = entry.map(|entry| (entry.metadata(), entry.path()))?;
+            let meta = entry?;
+            let needed = match meta.file_type() {
+                kind if kind.is_dir() => 0o700,
+                kind if kind.is_file() => 0o400,
+                _ => continue,
+            };
+            let mode = meta.permissions().mode() & 0o7777;
+            if mode & needed != needed {
+                // Attributes can be set only where writing is allowed.
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o777 | 0o600 | needed))?;
+                tree::set_attribute(&path, OsStr::new(OWNER), format!("0:0:{mode}").as_bytes())?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o777 | needed))?;
+            }
+            if meta.is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn not_a_folder(path: &Path) -> io::Error {

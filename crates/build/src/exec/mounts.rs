@@ -30,7 +30,7 @@ pub(super) struct Mounted {
     pub(super) files: Vec<PathBuf>,
     pub(super) folders: Vec<PathBuf>,
     /// Held until the step has ended.
-    pub(super) _locks: Vec<Lock>,
+    pub(super) locks: Vec<Lock>,
 }
 
 /// What a bind mount shows.
@@ -112,7 +112,7 @@ impl Session {
                     let (host, lock) = self.cache(&mount.kind).await?;
                     all.folders.push(target.clone());
                     all.binds.push(Bind { host, inside: target, read_only });
-                    all._locks.push(lock);
+                    all.locks.push(lock);
                 }
                 (MountKind::Tmpfs { size }, Some(target)) => {
                     all.folders.push(target.clone());
@@ -182,22 +182,20 @@ impl Session {
         Ok(path)
     }
 
-    fn secret(
-        &self,
-        kind: &MountKind,
-        target: Option<PathBuf>,
-        all: &mut Mounted,
-    ) -> Result<(), BuildError> {
+    fn secret(&self, kind: &MountKind, target: Option<PathBuf>, all: &mut Mounted) -> Result<(), BuildError> {
         let MountKind::Secret { id, required, env, mode, uid, gid } = kind else { return Ok(()) };
         let Some(value) = self.request.secrets.get(id) else {
             if *required {
-                return Err(BuildError::Request(format!("secret {id}: not found (--secret id={id},… gives it)")));
+                return Err(BuildError::Request(format!(
+                    "secret {id}: not found (--secret id={id},… gives it)"
+                )));
             }
             return Ok(());
         };
         if let Some(name) = env {
             let text = String::from_utf8(value.expose().clone());
-            let text = text.map_err(|_| BuildError::Request(format!("secret {id}: its bytes are no text")))?;
+            let text =
+                text.map_err(|_| BuildError::Request(format!("secret {id}: its bytes are no text")))?;
             all.env.push((name.clone(), text));
         }
         if let Some(target) = target {

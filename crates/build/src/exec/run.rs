@@ -95,9 +95,11 @@ impl Session {
         let upper = self.store.fresh_folder("upper")?;
         let scratch = self.store.fresh("sandbox");
         let stub = self.store.fresh("stub");
-        let (made, over, at) = (stub.clone(), below.clone(), places(&mounted));
+        let (made, over, at) = (stub.clone(), below.clone(), places(&mounted, &run.working_dir));
         let stubs = tokio::task::spawn_blocking(move || make_places(made, over, &at)).await;
-        stubs.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(|e| format!("preparing the step: {e}"))?;
+        stubs
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+            .map_err(|e| format!("preparing the step: {e}"))?;
         let mut layers = vec![stub.clone()];
         layers.extend(below.layers().iter().cloned());
         let id = format!("build-{}", scratch.file_name().unwrap_or_default().to_string_lossy());
@@ -120,6 +122,8 @@ impl Session {
         let exec = Exec::new(run.argv.clone()).envs(variables).cwd(&run.working_dir).merge_output();
         let outcome = self.watched(&sandbox, exec, &upper, doing).await;
         let ended = sandbox.kill().await;
+        // What only one step at a time may have is let go now.
+        drop(mounted.locks);
         let _ = crate::store::remove_tree(&stub);
         match outcome {
             Ok(()) => ended.map(|()| upper).map_err(|e| e.to_string().into()),
@@ -127,8 +131,10 @@ impl Session {
                 let _ = crate::store::remove_tree(&upper);
                 if let Some(code) = failed.exit {
                     let command = run.argv.join(" ");
-                    failed.message =
-                        format!("process \"{command}\" did not complete successfully: {}", said(&failed, code));
+                    failed.message = format!(
+                        "process \"{command}\" did not complete successfully: {}",
+                        said(&failed, code)
+                    );
                 }
                 Err(failed)
             }
@@ -170,7 +176,7 @@ impl Session {
     async fn disk(&self, upper: &Path) -> String {
         let free = || {
             nix::sys::statvfs::statvfs(self.store.root())
-                .map_or(u64::MAX, |stat| stat.blocks_available() as u64 * stat.fragment_size() as u64)
+                .map_or(u64::MAX, |stat| stat.blocks_available().saturating_mul(stat.fragment_size()))
         };
         let limits = &self.request.limits;
         let before = free();
@@ -189,7 +195,10 @@ impl Session {
                 let folder = upper.to_owned();
                 let written = tokio::task::spawn_blocking(move || size(&folder)).await.unwrap_or(0);
                 if written > limits.layer_bytes {
-                    return format!("the step wrote more than {} MiB, and was ended", limits.layer_bytes >> 20);
+                    return format!(
+                        "the step wrote more than {} MiB, and was ended",
+                        limits.layer_bytes >> 20
+                    );
                 }
             }
         }
@@ -254,8 +263,10 @@ impl Log<'_> {
 }
 
 /// Where something is attached: folders first, then files.
-fn places(mounted: &Mounted) -> (Vec<PathBuf>, Vec<PathBuf>) {
+fn places(mounted: &Mounted, working_dir: &str) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
+    // A base may name a working directory that it does not have.
+    folders.push(working_dir.into());
     folders.extend(mounted.folders.clone());
     let mut files: Vec<PathBuf> = FILES.iter().map(PathBuf::from).collect();
     files.extend(mounted.files.clone());
@@ -283,7 +294,8 @@ fn make_places(
         if let Some(parent) = real.parent() {
             writer.folders(parent, 0o755, (0, 0))?;
         }
-        let node = crate::tree::Node { kind: crate::tree::Kind::File, mode: 0o644, ..crate::tree::Node::folder() };
+        let node =
+            crate::tree::Node { kind: crate::tree::Kind::File, mode: 0o644, ..crate::tree::Node::folder() };
         writer.file(&real, &node, &[], &mut |_| Ok(()))?;
     }
     let root = writer.done()?;

@@ -83,9 +83,7 @@ impl Session {
     async fn base(&self, base: &Base, planned: &PlannedStage) -> Result<Image, BuildError> {
         match base {
             Base::Scratch | Base::Stage(_) => Ok(Image::scratch(planned.platform.clone())),
-            Base::Image(name) => {
-                Ok((*self.sources.image(name, &planned.platform).await?).clone())
-            }
+            Base::Image(name) => Ok((*self.sources.image(name, &planned.platform).await?).clone()),
             Base::Context(name) => match self.request.contexts.get(name) {
                 Some(NamedContext::Image(image)) => {
                     Ok((*self.sources.image(image, &planned.platform).await?).clone())

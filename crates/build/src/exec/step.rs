@@ -113,6 +113,7 @@ impl Session {
             let doing = format!("{doing} {}", folder.display());
             move |e| BuildError::io(doing, e)
         };
+        crate::writer::make_readable(&folder).map_err(io("reading"))?;
         let empty = fs::read_dir(&folder).map_err(io("reading"))?.next().is_none();
         if empty {
             let _ = fs::remove_dir(&folder);
@@ -193,7 +194,8 @@ impl Session {
                         Ok::<_, std::io::Error>(())
                     });
                     let made = made.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-                    let outcome = made.map(|()| folder).map_err(|e| Failed::from(format!("mkdir {path}: {e}")));
+                    let outcome =
+                        made.map(|()| folder).map_err(|e| Failed::from(format!("mkdir {path}: {e}")));
                     (doing, outcome)
                 };
                 self.perform(state, key, (name, step), work).await?

@@ -85,7 +85,8 @@ impl Session {
         match origin {
             Origin::Context => match &self.folder.folder {
                 Some(folder) => {
-                    let open = || async { context::open(&self.store, folder, &self.folder.ignore).map(Arc::new) };
+                    let open =
+                        || async { context::open(&self.store, folder, &self.folder.ignore).map(Arc::new) };
                     Ok((self.context.get_or_try_init(open).await?.clone(), true))
                 }
                 None => Ok((Arc::new(Nothing), false)),
@@ -169,7 +170,8 @@ impl Session {
         let origin = if paths.is_empty() { None } else { self.origin_key(&transfer.origin).await? };
         let fast = origin.map(|origin| {
             let list = |texts: &[String]| texts.join("\0");
-            let key = KeyMaker::new("selected").key(origin).text(&list(&paths)).text(&list(&transfer.exclude));
+            let key =
+                KeyMaker::new("selected").key(origin).text(&list(&paths)).text(&list(&transfer.exclude));
             key.text(&transfer.parents.to_string()).done()
         });
         let all_paths = paths.len() == transfer.sources.len();
@@ -235,8 +237,7 @@ impl Session {
         (items, mode): (Vec<Item>, Option<ModeChange>),
     ) -> Result<Left, BuildError> {
         let numeric = transfer.owner.as_deref().is_none_or(passwd::is_numeric);
-        let stack =
-            if transfer.link && numeric { None } else { Some(self.stack(state).await?) };
+        let stack = if transfer.link && numeric { None } else { Some(self.stack(state).await?) };
         let owner = match &transfer.owner {
             Some(text) => {
                 let nothing: Arc<dyn Tree> = Arc::new(Nothing);
@@ -275,8 +276,7 @@ fn write(
         if item.unpack {
             unpack_archives(&mut writer, &mut item, destination, owner)?;
         }
-        let placement =
-            Placement { destination, owner, mode: mode.as_ref(), parents, unsure: item.unsure };
+        let placement = Placement { destination, owner, mode: mode.as_ref(), parents, unsure: item.unsure };
         place(&mut writer, &*item.tree, &item.gathered, &placement)?;
     }
     writer.done().map(drop).map_err(crate::transfer::at(Path::new("")))
@@ -330,4 +330,3 @@ pub(super) fn all_of(tree: &dyn Tree, path: &Path) -> Result<Gathered, TransferE
     let selected = Selected { named: path.clone(), real: path, kept: PathBuf::new() };
     gather(tree, vec![selected], &Excludes::default())
 }
-

@@ -93,9 +93,9 @@ impl Pieces {
     fn send(&mut self, last: bool) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
         let (tell, hear) = mpsc::sync_channel(1);
-        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.order.send(hear).map_err(|_| gone(()))?;
-        self.jobs.send((piece, last, tell)).map_err(|_| gone(()))
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        self.order.send(hear).map_err(|_| gone())?;
+        self.jobs.send((piece, last, tell)).map_err(|_| gone())
     }
 }
 
@@ -135,7 +135,8 @@ fn gzip<W: Write + Send>(mut out: W, write: impl FnOnce(&mut dyn Write) -> io::R
         let mut pieces = Pieces { piece: Vec::with_capacity(PIECE), jobs, order };
         let written = write(&mut pieces).and_then(|()| pieces.send(true));
         drop(pieces);
-        let joined = joined.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the compression ended")));
+        let joined =
+            joined.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the compression ended")));
         match (written, joined) {
             (Err(e), Err(j)) if e.kind() == io::ErrorKind::BrokenPipe => Err(j),
             (Err(e), _) => Err(e),
@@ -202,7 +203,8 @@ mod tests {
         let mut noise = |n: usize| -> Vec<u8> {
             (0..n)
                 .map(|i| {
-                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    seed =
+                        seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     if i % 7 < 4 { b'a' } else { (seed >> 56) as u8 }
                 })
                 .collect()

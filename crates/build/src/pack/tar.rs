@@ -216,8 +216,9 @@ mod tests {
                 assert_eq!(entry.header().mode().unwrap(), 0o4755);
                 assert_eq!(entry.header().gid().unwrap(), 7);
                 let extensions = entry.pax_extensions().unwrap().unwrap();
-                let found: Vec<_> =
-                    extensions.map(|e| e.map(|e| (e.key_bytes().to_vec(), e.value_bytes().to_vec())).unwrap()).collect();
+                let found: Vec<_> = extensions
+                    .map(|e| e.map(|e| (e.key_bytes().to_vec(), e.value_bytes().to_vec())).unwrap())
+                    .collect();
                 assert!(found.contains(&(b"SCHILY.xattr.user.x".to_vec(), vec![0, 11, b'='])));
                 assert!(found.contains(&(b"uid".to_vec(), b"3000000".to_vec())));
                 let mut text = String::new();

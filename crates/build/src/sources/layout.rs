@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use windlass_kernel::Digest;
-use windlass_oci::{Descriptor, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest, MediaType};
+use windlass_oci::{
+    Descriptor, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest, MediaType,
+};
 
 use super::Sources;
 use crate::BuildError;
@@ -87,7 +89,11 @@ impl Folder {
     fn document(&self, digest: &Digest) -> Result<Vec<u8>, BuildError> {
         let bytes = self.small(&Self::blob(digest))?;
         let found = Digest::of(digest.algorithm(), &bytes);
-        if found == *digest { Ok(bytes) } else { Err(self.wrong(format!("the blob {digest} hashes to {found}"))) }
+        if found == *digest {
+            Ok(bytes)
+        } else {
+            Err(self.wrong(format!("the blob {digest} hashes to {found}")))
+        }
     }
 
     /// Copies a file into the store as a blob; its digest and size.
@@ -128,12 +134,15 @@ impl Sources {
             reference.is_none_or(|wanted| {
                 d.digest.to_string() == wanted
                     || [REF_NAME, FULL_NAME].iter().any(|name| {
-                        d.annotations.get(*name).is_some_and(|n| n == wanted || n.ends_with(&format!(":{wanted}")))
+                        d.annotations
+                            .get(*name)
+                            .is_some_and(|n| n == wanted || n.ends_with(&format!(":{wanted}")))
                     })
             })
         };
         let found = index.manifests.iter().find(fits);
-        let found = found.ok_or_else(|| folder.wrong(format!("it has no image `{}`", reference.unwrap_or(""))))?;
+        let found =
+            found.ok_or_else(|| folder.wrong(format!("it has no image `{}`", reference.unwrap_or(""))))?;
         let (image, _) = self.of_descriptor(&folder, found)?;
         Ok(image)
     }

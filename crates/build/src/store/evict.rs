@@ -85,13 +85,28 @@ impl Store {
                 evicted.left = evicted.left.saturating_sub(candidate.bytes);
             }
         }
+        self.sweep_locks();
         for path in list(&self.root.join("records")).collect::<Vec<_>>() {
-            let step = Self::read_json::<Record>(&path).and_then(|record| record.layer).and_then(|layer| layer.step);
+            let step =
+                Self::read_json::<Record>(&path).and_then(|record| record.layer).and_then(|layer| layer.step);
             if step.is_some_and(|step| !self.step_folder(&step).is_dir()) {
                 let _ = fs::remove_file(path);
             }
         }
         Ok(evicted)
+    }
+
+    /// Removes the files of locks that nobody has had for a day.
+    fn sweep_locks(&self) {
+        for path in list(&self.root.join("locks")) {
+            let idle = used(&path).elapsed().is_ok_and(|age| age > Duration::from_hours(24));
+            let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| idle) else {
+                continue;
+            };
+            if let Ok(Some(_held)) = self.try_lock(name) {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     /// What the images of this machine are made of.

@@ -99,7 +99,8 @@ impl Archive {
                 let mut command = Command::new(name);
                 command.arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
                 let mut child = command.spawn().map_err(|e| {
-                    let why = format!("this archive needs the program `{name}`, which could not be started: {e}");
+                    let why =
+                        format!("this archive needs the program `{name}`, which could not be started: {e}");
                     io::Error::new(e.kind(), why)
                 })?;
                 // A file handle that is shared would be moved on: the program gets its bytes through a pipe.
@@ -212,7 +213,8 @@ fn entry<R: Read>(
             let first = clean(&entry.link_name_bytes().unwrap_or_default())?;
             let first = follow(writer, &base.join(first))?;
             if writer.node(&first)?.is_none_or(|node| node.kind != Kind::File) {
-                let why = format!("it is a hard link to `{}`, which is no file of the archive", first.display());
+                let why =
+                    format!("it is a hard link to `{}`, which is no file of the archive", first.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
             writer.hard_link(&first, &target)

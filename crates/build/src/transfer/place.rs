@@ -60,11 +60,8 @@ impl Placing<'_> {
     fn one(&mut self, selected: &Selected, entries: &[Entry]) -> Result<(), TransferError> {
         let start = self.start(selected, entries)?;
         for entry in entries {
-            let target = if entry.inner.as_os_str().is_empty() {
-                start.clone()
-            } else {
-                start.join(&entry.inner)
-            };
+            let target =
+                if entry.inner.as_os_str().is_empty() { start.clone() } else { start.join(&entry.inner) };
             self.entry(entry, &target).map_err(|error| match error {
                 Stop::Io(source) => at(&target)(source),
                 Stop::Said(error) => error,
@@ -78,7 +75,8 @@ impl Placing<'_> {
         let destination = self.placement.destination;
         let named = relative(Path::new(destination));
         let wrong = at(&named);
-        let is_folder = entries.first().is_some_and(|entry| entry.inner.as_os_str().is_empty() && entry.node.is_folder());
+        let is_folder =
+            entries.first().is_some_and(|entry| entry.inner.as_os_str().is_empty() && entry.node.is_folder());
         let outcome = (|| {
             let ensured = if destination.ends_with('/') {
                 named.clone()

@@ -15,11 +15,8 @@ pub(crate) fn select(tree: &dyn Tree, source: &str, parents: bool) -> Result<Vec
     let clean = relative(Path::new(rest));
     let pivot = relative(Path::new(pivot));
     let full = pivot.join(&clean);
-    let matched = if is_pattern(&full.to_string_lossy()) {
-        matches(tree, &full, parents)?
-    } else {
-        vec![full.clone()]
-    };
+    let matched =
+        if is_pattern(&full.to_string_lossy()) { matches(tree, &full, parents)? } else { vec![full.clone()] };
     let mut selected = Vec::new();
     for named in matched {
         let real = follow(tree, &named).map_err(at(&named))?;
@@ -231,7 +228,8 @@ mod tests {
 
     #[test]
     fn excludes_go_by_the_last_word_and_cover_what_is_below() {
-        let list = |patterns: &[&str]| Excludes::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let list =
+            |patterns: &[&str]| Excludes::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>());
         let file = Node { kind: crate::tree::Kind::File, ..Node::folder() };
         for (patterns, path, taken) in [
             (&["*.txt"][..], "a.txt", false),
@@ -243,7 +241,11 @@ mod tests {
             (&["!d", "d"], "d/x", false),
             (&["/d/"], "d/x", false),
         ] {
-            assert_eq!(list(patterns).takes(Path::new(path), Path::new("src"), &file), taken, "{patterns:?} {path}");
+            assert_eq!(
+                list(patterns).takes(Path::new(path), Path::new("src"), &file),
+                taken,
+                "{patterns:?} {path}"
+            );
         }
         assert!(!list(&["*.txt"]).takes(Path::new(""), Path::new("src/a.txt"), &file));
         assert!(list(&["src"]).takes(Path::new(""), Path::new("src"), &Node::folder()));

@@ -145,7 +145,9 @@ impl Local {
             let path = path.as_os_str().as_bytes();
             bytes.extend((path.len() as u32).to_le_bytes());
             bytes.extend(path);
-            stamp.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+            for number in stamp {
+                bytes.extend(number.to_le_bytes());
+            }
             bytes.extend(digest);
         }
         // Only speed is lost when it cannot be kept.

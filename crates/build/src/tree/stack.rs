@@ -32,9 +32,7 @@ pub(crate) struct Stack {
 pub(crate) fn is_whiteout(path: &Path, meta: &Metadata) -> bool {
     let kind = meta.file_type();
     (kind.is_char_device() && meta.rdev() == 0)
-        || (kind.is_file()
-            && meta.len() == 0
-            && matches!(attribute(path, OsStr::new(WHITEOUT)), Ok(Some(_))))
+        || (kind.is_file() && meta.len() == 0 && matches!(attribute(path, OsStr::new(WHITEOUT)), Ok(Some(_))))
 }
 
 fn is_opaque(folder: &Path) -> bool {
@@ -58,9 +56,8 @@ impl Stack {
         if folder.as_os_str().is_empty() {
             return Ok(Some(Arc::new(self.layers.clone())));
         }
-        let known = |stack: &Self| {
-            stack.known.lock().unwrap_or_else(PoisonError::into_inner).get(folder).cloned()
-        };
+        let known =
+            |stack: &Self| stack.known.lock().unwrap_or_else(PoisonError::into_inner).get(folder).cloned();
         if let Some(known) = known(self) {
             return Ok(known);
         }
@@ -121,7 +118,8 @@ fn look(path: &Path) -> io::Result<Option<Metadata>> {
 /// Owner and mode as they were meant, where this user could not set them.
 pub(crate) fn meant(path: &Path, node: &mut Node) {
     let Ok(Some(value)) = attribute(path, OsStr::new(OWNER)) else { return };
-    let numbers: Vec<u32> = String::from_utf8_lossy(&value).split(':').filter_map(|n| n.parse().ok()).collect();
+    let numbers: Vec<u32> =
+        String::from_utf8_lossy(&value).split(':').filter_map(|n| n.parse().ok()).collect();
     if let [uid, gid, mode] = numbers[..] {
         (node.uid, node.gid, node.mode) = (uid, gid, mode & 0o7777);
     }

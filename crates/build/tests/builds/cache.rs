@@ -59,8 +59,7 @@ async fn two_builds_of_one_step_run_it_once() {
     let other = open(site.temp.path()).await;
     let request = site.request("FROM base\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /when\n");
     let (heard, also) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
-    let (a, b) =
-        tokio::join!(site.builder.build(request.clone(), heard), other.build(request.clone(), also));
+    let (a, b) = tokio::join!(site.builder.build(request.clone(), heard), other.build(request.clone(), also));
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a.cached + b.cached, 1);
     assert_eq!(a.id, b.id);
@@ -71,7 +70,8 @@ async fn the_same_digest_twice_without_a_cache() {
     let Some(site) = Site::with_steps("the_same_digest_twice").await else { return };
     site.file("d/a", "1");
     site.file("d/b", "2");
-    let mut request = site.request("FROM base\nWORKDIR /w\nCOPY d .\nRUN echo x > y && mkdir z\nCMD [\"/bin/sh\"]\n");
+    let mut request =
+        site.request("FROM base\nWORKDIR /w\nCOPY d .\nRUN echo x > y && mkdir z\nCMD [\"/bin/sh\"]\n");
     request.source_date_epoch = Some(1_700_000_000);
     request.no_cache = true;
     let first = site.run(request.clone()).await.unwrap();

@@ -9,7 +9,8 @@ use crate::fixture::Site;
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_follow_the_rules() {
     let site = Site::new().await;
-    for (name, text) in [("f1.txt", "1"), ("f2.txt", "2"), ("g.md", "g"), ("dir/a", "a"), ("dir/sub/b", "b")] {
+    for (name, text) in [("f1.txt", "1"), ("f2.txt", "2"), ("g.md", "g"), ("dir/a", "a"), ("dir/sub/b", "b")]
+    {
         site.file(name, text);
     }
     symlink("f1.txt", site.path("context/link")).unwrap();
@@ -123,7 +124,13 @@ async fn contexts_may_be_tars_named_folders_and_images() {
     let site = Site::new().await;
     site.file("a", "in a tar");
     let tar = site.path("context.tar.gz");
-    let made = std::process::Command::new("tar").args(["-czf"]).arg(&tar).args(["-C"]).arg(site.path("context")).arg(".").status();
+    let made = std::process::Command::new("tar")
+        .args(["-czf"])
+        .arg(&tar)
+        .args(["-C"])
+        .arg(site.path("context"))
+        .arg(".")
+        .status();
     assert!(made.unwrap().success());
     let mut request = site.request("FROM scratch\nCOPY a /\n");
     request.context = Context::Tar(tar);

@@ -24,7 +24,8 @@ impl Progress for Heard {
 impl Heard {
     pub(crate) fn lines(&self) -> Vec<String> {
         let events = self.0.lock().unwrap();
-        let line = |event: &Event| if let Event::Line { text, .. } = event { Some(text.clone()) } else { None };
+        let line =
+            |event: &Event| if let Event::Line { text, .. } = event { Some(text.clone()) } else { None };
         events.iter().filter_map(line).filter(|line| !line.starts_with("writing image sha256:")).collect()
     }
 }
@@ -97,12 +98,16 @@ impl Site {
         std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
         for name in [
             "sh", "true", "false", "cat", "echo", "ls", "mkdir", "rm", "touch", "chmod", "chown", "ln", "mv",
-            "cp", "id", "env", "stat", "sleep", "head", "printf", "test", "mkfifo", "find", "grep", "dd", "yes",
-            "wc", "sort", "pwd", "hostname", "df", "nc", "kill", "setsid", "date", "tr", "readlink",
+            "cp", "id", "env", "stat", "sleep", "head", "printf", "test", "mkfifo", "find", "grep", "dd",
+            "yes", "wc", "sort", "pwd", "hostname", "df", "nc", "kill", "setsid", "date", "tr", "readlink",
         ] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
         }
-        std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n").unwrap();
+        std::fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(root.join("etc/group"), "root:x:0:\napp:x:1001:\nstaff:x:50:app\n").unwrap();
         let mut request = BuildRequest::of(&root);
         request.dockerfile = DockerfileSource::Text(

@@ -57,7 +57,8 @@ async fn links_in_the_image_lead_nowhere_out_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_writes_too_much_is_ended() {
     let Some(site) = Site::with_steps("a_step_that_writes_too_much").await else { return };
-    let mut request = site.request("FROM base\nRUN dd if=/dev/zero of=/big bs=1048576 count=4000; sleep 30\n");
+    let mut request =
+        site.request("FROM base\nRUN dd if=/dev/zero of=/big bs=1048576 count=4000; sleep 30\n");
     request.limits.layer_bytes = 64 << 20;
     let Err(BuildError::Step(failed)) = site.run(request).await else { panic!("it must fail") };
     assert!(failed.message.contains("64 MiB"), "{}", failed.message);

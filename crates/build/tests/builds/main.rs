@@ -4,5 +4,7 @@ mod cache;
 mod context;
 mod fixture;
 mod hostile;
+mod killed;
 mod outputs;
+mod registry;
 mod steps;

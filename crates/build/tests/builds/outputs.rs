@@ -46,7 +46,8 @@ async fn archives_are_read_by_skopeo_and_by_ourselves() {
         let (kind, name) = source.split_once(':').unwrap();
         let target = format!("dir:{}", site.path(&format!("copied-{kind}")).display());
         let from = format!("{kind}:{}", site.path(name).display());
-        let out = Command::new("skopeo").args(["copy", "--insecure-policy", &from, &target]).output().unwrap();
+        let out =
+            Command::new("skopeo").args(["copy", "--insecure-policy", &from, &target]).output().unwrap();
         assert!(out.status.success(), "{source}: {}", String::from_utf8_lossy(&out.stderr));
     }
 }

@@ -91,7 +91,8 @@ async fn mounts_are_seen_while_a_step_runs_and_not_in_the_image() {
     request.secrets.clear();
     let without = site.run(request).await.unwrap();
     assert!(!without.heard.lines().contains(&"***".to_owned()));
-    let missing = site.build("FROM base\nRUN --mount=type=secret,id=q,required=true true\n").await.err().unwrap();
+    let missing =
+        site.build("FROM base\nRUN --mount=type=secret,id=q,required=true true\n").await.err().unwrap();
     assert!(missing.to_string().contains("secret q: not found"), "{missing}");
     assert!(missing.to_string().contains("Dockerfile:2"), "{missing}");
 }

@@ -1,10 +1,10 @@
 //! The same Dockerfiles built here and by others: the trees and configurations must be the same. Docker builds with its
 //! own builder (its BuildKit needs a plugin that Debian does not have), Buildah as it is.
 
-mod peers;
 #[path = "../builds/fixture.rs"]
 #[expect(dead_code, reason = "shared with the other tests, which use more of it")]
 mod fixture;
+mod peers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,18 @@ async fn image_of(builder: &Builder, request: BuildRequest, tar: &Path) -> Image
 fn settled(config: &Value) -> Value {
     let mut settled = serde_json::Map::new();
     let names = [
-        "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "Volumes", "StopSignal",
-        "Shell", "OnBuild", "Healthcheck",
+        "User",
+        "ExposedPorts",
+        "Env",
+        "Entrypoint",
+        "Cmd",
+        "WorkingDir",
+        "Labels",
+        "Volumes",
+        "StopSignal",
+        "Shell",
+        "OnBuild",
+        "Healthcheck",
     ];
     for name in names {
         let value = &config[name];
@@ -121,7 +131,13 @@ fn compare(name: &str, peer: &str, ours: &Image, theirs: &Image) -> Vec<String> 
         }
         if a != b {
             let short = |file: Option<&File>| match file {
-                Some(file) => format!("{} {:o} {:?} {:?}", file.kind, file.mode, file.owner, file.text.chars().take(160).collect::<String>()),
+                Some(file) => format!(
+                    "{} {:o} {:?} {:?}",
+                    file.kind,
+                    file.mode,
+                    file.owner,
+                    file.text.chars().take(160).collect::<String>()
+                ),
                 None => "nothing".to_owned(),
             };
             found.push(format!("{name}: /{path}: here {}, {peer} {}", short(a), short(b)));

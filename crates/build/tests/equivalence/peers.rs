@@ -137,10 +137,21 @@ impl Peer for Buildah {
     fn build(&self, name: &str, dockerfile: &Path, context: &Path, to: &Path) -> Result<(), String> {
         let tag = format!("built-{}", name.replace('_', "-"));
         let mut command = self.command();
-        command.args(["bud", "--layers", "--format", "docker", "--isolation", "chroot", "--pull-never", "--tag", &tag]);
+        command.args([
+            "bud",
+            "--layers",
+            "--format",
+            "docker",
+            "--isolation",
+            "chroot",
+            "--pull-never",
+            "--tag",
+            &tag,
+        ]);
         command.arg("--file").arg(dockerfile).arg(context);
         run(&mut command)?;
-        run(self.command().arg("push").arg(&tag).arg(format!("docker-archive:{}:{tag}", to.display()))).map(drop)
+        run(self.command().arg("push").arg(&tag).arg(format!("docker-archive:{}:{tag}", to.display())))
+            .map(drop)
     }
 }
 

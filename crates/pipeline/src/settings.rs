@@ -116,9 +116,12 @@ fn environment(job: &Job, scope: &dyn Scope) -> Result<(Option<String>, bool), S
     let (name, deployment) = match &value {
         Value::Object(given) => {
             if let Some(other) = given.keys().find(|key| !["name", "deployment"].contains(key)) {
-                return Err(format!("`environment` gave an object with '{other}': write that as a key of its own"));
+                return Err(format!(
+                    "`environment` gave an object with '{other}': write that as a key of its own"
+                ));
             }
-            let deployment = given.get("deployment").map_or(Ok(true), |value| truth("environment.deployment", value))?;
+            let deployment =
+                given.get("deployment").map_or(Ok(true), |value| truth("environment.deployment", value))?;
             (given.get("name").unwrap_or(&Value::Null).to_text(), deployment)
         }
         name => (name.to_text(), boolean("environment.deployment", &environment.deployment, scope)?),
@@ -148,14 +151,20 @@ pub(crate) fn group(concurrency: &Concurrency, scope: &dyn Scope) -> Result<Grou
         Some(given) => {
             let known = ["group", "cancel-in-progress", "queue"];
             if let Some(other) = given.keys().find(|key| !known.contains(key)) {
-                return Err(format!("`concurrency` gave an object with '{other}': it may have {}", known.join(", ")));
+                return Err(format!(
+                    "`concurrency` gave an object with '{other}': it may have {}",
+                    known.join(", ")
+                ));
             }
             let cancels = given.get("cancel-in-progress");
-            let cancels = cancels.map_or(Ok(false), |value| truth("concurrency.cancel-in-progress", value))?;
+            let cancels =
+                cancels.map_or(Ok(false), |value| truth("concurrency.cancel-in-progress", value))?;
             let queued = match given.get("queue").map(Value::to_text).as_deref() {
                 None | Some("single") => false,
                 Some("max") => true,
-                Some(other) => return Err(format!("`concurrency.queue` must be single or max, not '{other}'")),
+                Some(other) => {
+                    return Err(format!("`concurrency.queue` must be single or max, not '{other}'"));
+                }
             };
             (cancels, queued)
         }
@@ -200,11 +209,7 @@ fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
         }
     }
     labels.retain(|label| !label.trim().is_empty());
-    if labels.is_empty() && !of_group {
-        Err("`runs-on` gave no label".into())
-    } else {
-        Ok(labels)
-    }
+    if labels.is_empty() && !of_group { Err("`runs-on` gave no label".into()) } else { Ok(labels) }
 }
 
 /// The labels of an object that one expression gave for the whole of `runs-on`. As where it is written out, a group has

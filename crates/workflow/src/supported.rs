@@ -80,14 +80,12 @@ pub const ACTIONS: &[&str] = &[
 ];
 
 /// The keys that are refused for now, and what they would ask for.
-pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[
-    (
-        Place::Job,
-        "snapshot",
-        "an image made of the machine that the job ran on: jobs here run in a sandbox on the runner's machine, which has no image of \
+pub const KEYS_NOT_YET: &[(Place, &str, &str)] = &[(
+    Place::Job,
+    "snapshot",
+    "an image made of the machine that the job ran on: jobs here run in a sandbox on the runner's machine, which has no image of \
          its own; build one with a Dockerfile, and name it as the job's 'container'",
-    ),
-];
+)];
 
 /// A form of the language that no single key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -156,8 +156,18 @@ pub(crate) fn all(repository: &Repository, file: &str) -> Vec<Happening> {
             add(event, Some("labeled"), "main", change(&["run-extra-tests"], false));
             add(event, Some("closed"), "main", change(&[], true));
         }
-        add("release", Some("published"), "refs/tags/v1.2.3", json!({"release": {"tag_name": "v1.2.3", "prerelease": false}}));
-        add("issues", Some("labeled"), "main", json!({"issue": {"number": 3, "labels": [{"name": "bug"}]}, "label": {"name": "bug"}}));
+        add(
+            "release",
+            Some("published"),
+            "refs/tags/v1.2.3",
+            json!({"release": {"tag_name": "v1.2.3", "prerelease": false}}),
+        );
+        add(
+            "issues",
+            Some("labeled"),
+            "main",
+            json!({"issue": {"number": 3, "labels": [{"name": "bug"}]}, "label": {"name": "bug"}}),
+        );
         let comment = json!({"issue": {"number": 3, "pull_request": {}}, "comment": {"body": "/run tests", "author_association": "MEMBER"}});
         add("issue_comment", Some("created"), "main", comment);
         add("merge_group", Some("checks_requested"), "main", json!({}));
@@ -172,7 +182,13 @@ pub(crate) fn all(repository: &Repository, file: &str) -> Vec<Happening> {
     }
     for name in on.workflow_run.iter().flat_map(|on| &on.workflows) {
         let run = json!({"name": name.value, "conclusion": "success", "event": "pull_request", "head_branch": "main"});
-        let event = Happening::new("workflow_run", Some("completed"), "main", &repository.name, json!({"workflow_run": run}));
+        let event = Happening::new(
+            "workflow_run",
+            Some("completed"),
+            "main",
+            &repository.name,
+            json!({"workflow_run": run}),
+        );
         found.push(Happening { workflow: name.value.clone(), ..event });
     }
     if let Some(inputs) = on.dispatch_inputs() {

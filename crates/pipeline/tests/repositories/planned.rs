@@ -30,15 +30,24 @@ impl Repository {
     pub(crate) fn with_stubs(mut self) -> Self {
         for (file, text) in &self.files {
             let parsed = parse_admitting(file, text, Admit::Everything);
-            for call in parsed.workflow.iter().flat_map(|workflow| &workflow.jobs).filter_map(|job| job.call()) {
+            for call in
+                parsed.workflow.iter().flat_map(|workflow| &workflow.jobs).filter_map(|job| job.call())
+            {
                 if !matches!(call.workflow.value, WorkflowRef::Repository { .. }) {
                     continue;
                 }
                 let mut takes = json!({"inputs": {}, "secrets": {}});
                 if let Tree::Mapping(pairs) = &call.with {
                     for (name, tree) in pairs {
-                        let value = if let Tree::Literal(value) = tree { value.value.to_json() } else { Value::Null };
-                        let kind = if value.is_boolean() { "boolean" } else if value.is_number() { "number" } else { "string" };
+                        let value =
+                            if let Tree::Literal(value) = tree { value.value.to_json() } else { Value::Null };
+                        let kind = if value.is_boolean() {
+                            "boolean"
+                        } else if value.is_number() {
+                            "number"
+                        } else {
+                            "string"
+                        };
                         takes["inputs"][&name.value] = json!({"type": kind});
                     }
                 }
@@ -58,7 +67,9 @@ impl Repository {
         let mut loading = Loading::new(file, &self.files[file]);
         while let Some(wanted) = loading.wanted() {
             let text = match (&wanted.repository, &wanted.git_ref) {
-                (Some(repository), Some(git_ref)) => self.stubs.get(&format!("{repository}/{}@{git_ref}", wanted.path)),
+                (Some(repository), Some(git_ref)) => {
+                    self.stubs.get(&format!("{repository}/{}@{git_ref}", wanted.path))
+                }
                 _ => self.files.get(&wanted.path),
             };
             let found = text.map(|text| Found { sha: "0".repeat(40), text: text.clone() });
@@ -87,7 +98,8 @@ impl Going<'_> {
     /// The file that a job is of.
     fn file(&self, job: &Job) -> String {
         let caller = job.parent.and_then(|id| self.run.job(id)).and_then(|caller| caller.call.as_ref());
-        caller.map_or_else(|| self.run.workflow.file.clone(), |call| self.run.called[call.source].file.clone())
+        caller
+            .map_or_else(|| self.run.workflow.file.clone(), |call| self.run.called[call.source].file.clone())
     }
 
     fn succeed(&mut self, id: JobId) {
@@ -116,7 +128,9 @@ impl Going<'_> {
         loop {
             let next = self.run.jobs.iter().find_map(|job| match &job.state {
                 JobState::Queued { .. } => Some((job.id, None)),
-                JobState::Waiting { for_what: WaitingFor::Gate { .. } } => Some((job.id, Some(RunEvent::GatePassed { job: job.id }))),
+                JobState::Waiting { for_what: WaitingFor::Gate { .. } } => {
+                    Some((job.id, Some(RunEvent::GatePassed { job: job.id })))
+                }
                 JobState::Waiting { for_what: WaitingFor::Group { group } } => {
                     Some((job.id, Some(RunEvent::GroupAdmitted { job: Some(job.id), group: group.clone() })))
                 }

@@ -49,16 +49,20 @@ const PROPOSED: [&str; 5] = [
 ];
 
 /// What conditions name that let a change through only once somebody who may write has looked at it.
-const GUARDS: [&str; 5] =
-    ["github.event.label", "pull_request.labels", "author_association", "pull_request.user.login", "github.actor"];
+const GUARDS: [&str; 5] = [
+    "github.event.label",
+    "pull_request.labels",
+    "author_association",
+    "pull_request.user.login",
+    "github.actor",
+];
 
 /// Whether a job begins, or a step runs, only for those who were let through: by a label, by who they are, by an
 /// environment that may ask for approval.
 fn is_guarded(job: &Job, step: &Step) -> bool {
     let conditions = [&job.condition, &step.condition];
-    let names_one = |condition: &Spanned<Condition>| {
-        GUARDS.iter().any(|guard| condition.text().contains(guard))
-    };
+    let names_one =
+        |condition: &Spanned<Condition>| GUARDS.iter().any(|guard| condition.text().contains(guard));
     job.environment.is_some() || conditions.into_iter().flatten().any(names_one)
 }
 

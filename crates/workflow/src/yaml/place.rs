@@ -188,8 +188,9 @@ mod tests {
 
     /// Every `@` in the value of `k` is found at an `@` of the source, in order.
     fn check(text: &str) {
-        let root =
-            load(&Source::new(text), &Limits::WORKFLOW).unwrap_or_else(|found| panic!("{text:?}: {found:?}")).root;
+        let root = load(&Source::new(text), &Limits::WORKFLOW)
+            .unwrap_or_else(|found| panic!("{text:?}: {found:?}"))
+            .root;
         let node = root.get("k").expect("a key k");
         let value = &node.as_scalar().expect("a scalar").text;
         let source = Source::new(text);

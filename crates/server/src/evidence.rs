@@ -11,6 +11,7 @@ mod known;
 mod predicates;
 mod views;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use windlass_evidence::Database;
-use windlass_kernel::{Actor, Event, RunId, StoreError, StoreExt as _};
+use windlass_kernel::{Actor, Event, Query, RunId, StoreError, StoreExt as _};
 use windlass_oci::RepositoryName;
 
 use crate::context::Context;
@@ -31,6 +32,8 @@ pub(crate) use known::facts;
 const READER: &str = "evidence";
 /// How many entries are read at a time.
 const ENTRIES: usize = 500;
+/// How many images are looked through for those without statements, at the start.
+const LEFT_OVER: usize = 200;
 /// How long a push is left alone before its statements are made: what is told right after it belongs to it.
 const QUIET: Duration = Duration::from_secs(2);
 /// How long a gate waits for reports that were uploaded just now.
@@ -44,6 +47,8 @@ pub(crate) struct Evidence {
     contents: std::path::PathBuf,
     /// The reader's place, once it is known. Whoever holds it reads.
     place: Mutex<Option<u64>>,
+    /// Images about which something may still have to be stated.
+    pending: std::sync::Mutex<BTreeSet<String>>,
     /// One image at a time: looking into one takes memory.
     settling: Mutex<()>,
     keys: Mutex<Option<Arc<keys::Keys>>>,
@@ -64,11 +69,16 @@ impl Evidence {
             database: Database::at(&data.path("vulndb"), fresh),
             contents: data.path("cache/evidence"),
             place: Mutex::default(),
+            pending: std::sync::Mutex::default(),
             settling: Mutex::default(),
             keys: Mutex::default(),
             reports: AtomicBool::new(false),
             reports_at: AtomicU64::new(0),
         })
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.pending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The reader of reports has come this far.
@@ -87,24 +97,27 @@ impl std::fmt::Debug for Evidence {
 /// Makes statements about what the ledger tells of, until `stop`.
 pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut told = ctx.ledger.subscribe();
+    if let Err(e) = left_over(&ctx).await {
+        tracing::warn!(error = %e, "images without statements could not be looked for");
+    }
     loop {
-        match take_in(&ctx).await {
-            Ok(pushed) if !pushed.is_empty() => {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(QUIET) => {}
-                }
-                if let Err(e) = take_in(&ctx).await {
-                    tracing::warn!(error = %e, "evidence could not be taken in; it is tried again");
-                }
-                for id in pushed {
-                    if let Err(e) = settle(&ctx, &id).await {
-                        tracing::warn!(error = %format!("{e:#}"), image = id, "statements about an image could not be made");
-                    }
+        if let Err(e) = take_in(&ctx).await {
+            tracing::warn!(error = %e, "evidence could not be taken in; it is tried again");
+        }
+        if !ctx.evidence.pending().is_empty() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(QUIET) => {}
+            }
+            if let Err(e) = take_in(&ctx).await {
+                tracing::warn!(error = %e, "evidence could not be taken in; it is tried again");
+            }
+            let pending = std::mem::take(&mut *ctx.evidence.pending());
+            for id in pending {
+                if let Err(e) = settle(&ctx, &id).await {
+                    tracing::warn!(error = %format!("{e:#}"), image = id, "statements about an image could not be made");
                 }
             }
-            Ok(_) => {}
-            Err(e) => tracing::warn!(error = %e, "evidence could not be taken in; it is tried again"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -114,33 +127,41 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     }
 }
 
-/// Reads the ledger to its end; gives the images that there is something new about.
-pub(crate) async fn take_in(ctx: &Context) -> Result<Vec<String>, StoreError> {
+/// Images that were taken in before control died, without having had anything stated about them.
+async fn left_over(ctx: &Context) -> Result<(), StoreError> {
+    let query = Query { newest_first: true, limit: LEFT_OVER, ..Query::default() };
+    let found = ctx.store.list::<EvidenceDoc>(&query).await?;
+    let without = found.into_iter().filter(|doc| doc.value.made.is_empty() && doc.value.problem.is_none());
+    ctx.evidence.pending().extend(without.map(|doc| doc.value.key()));
+    Ok(())
+}
+
+/// Reads the ledger to its end; notes the images that there is something new about.
+pub(crate) async fn take_in(ctx: &Context) -> Result<(), StoreError> {
     let mut held = ctx.evidence.place.lock().await;
     let mut place = match *held {
         Some(place) => place,
         None => ctx.store.cursor(READER).await?,
     };
-    let mut pushed = Vec::new();
     loop {
         let entries = ctx.store.events(place, ENTRIES).await?;
-        let before = pushed.len();
+        let mut any = false;
         for entry in &entries {
-            match entry.body.kind.as_str() {
-                "image.pushed" => pushed.extend(seen(ctx, entry, How::Pushed).await?),
-                "image.built" => pushed.extend(seen(ctx, entry, How::Built).await?),
-                _ => {}
-            }
+            let image = match entry.body.kind.as_str() {
+                "image.pushed" => seen(ctx, entry, How::Pushed).await?,
+                "image.built" => seen(ctx, entry, How::Built).await?,
+                _ => None,
+            };
+            any |= image.is_some();
+            ctx.evidence.pending().extend(image);
             place = entry.seq;
         }
         *held = Some(place);
-        if pushed.len() > before || entries.len() >= ENTRIES {
+        if any || entries.len() >= ENTRIES {
             ctx.store.set_cursor(READER, place).await?;
         }
         if entries.len() < ENTRIES {
-            pushed.sort();
-            pushed.dedup();
-            return Ok(pushed);
+            return Ok(());
         }
     }
 }

@@ -76,15 +76,28 @@ pub(crate) async fn facts(
         let mut known = Known::default();
         for doc in ctx.store.list::<EvidenceDoc>(&query).await? {
             super::bring_up_to_date(ctx, &doc.value.repository, digest).await?;
-            for found in statements(ctx, &doc.value.repository, digest).await? {
-                if let Ok((statement, _)) = &found.verified {
-                    learn(&mut known, statement, ctx.now(), ctx.evidence.database.fresh());
-                }
+            for statement in own(ctx, &doc.value.repository, digest).await? {
+                learn(&mut known, &statement, ctx.now(), ctx.evidence.database.fresh());
             }
         }
         images.insert(digest.clone(), known);
     }
     Ok(Evidence { images, exceptions: exceptions(ctx, project, environment).await? })
+}
+
+/// The verified statements that control itself put beside an image, in the order in which it did. What somebody copied
+/// there from elsewhere, or put there once more to make it look new, is genuine but does not count.
+async fn own(ctx: &Context, repository: &RepositoryName, digest: &Digest) -> anyhow::Result<Vec<Statement>> {
+    let (doc, _) = EvidenceDoc::load(ctx, repository, digest).await?;
+    let mut own = Vec::new();
+    for found in statements(ctx, repository, digest).await? {
+        let place = doc.made.iter().position(|made| made.referrer == found.record.digest);
+        if let (Some(place), Ok((statement, _))) = (place, found.verified) {
+            own.push((place, statement));
+        }
+    }
+    own.sort_by_key(|(place, _)| *place);
+    Ok(own.into_iter().map(|(_, statement)| statement).collect())
 }
 
 /// The exceptions that people have granted.

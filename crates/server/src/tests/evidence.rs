@@ -140,7 +140,7 @@ async fn what_a_run_built_and_tested_passes_and_every_statement_says_what_contro
     assert_eq!(sbom["components"][0]["purl"], "pkg:pypi/flask@1.0");
 }
 
-/// Puts a statement beside an image, as anybody may who may push.
+/// Puts a statement of one's own beside an image.
 async fn push_statement(
     world: &World,
     digest: &str,
@@ -148,11 +148,16 @@ async fn push_statement(
     claim: Claim,
     says: serde_json::Value,
 ) {
+    let about: Digest = digest.parse().unwrap();
+    let bundle = Statement::new("shop", &about, claim, says).sign(key).unwrap();
+    put_beside(world, digest, Bytes::from(serde_json::to_vec(&bundle).unwrap())).await;
+}
+
+/// Puts a bundle beside an image, as anybody may who may push.
+async fn put_beside(world: &World, digest: &str, bundle: Bytes) {
     let registry = &world.ctx.images.registry;
     let repository: RepositoryName = "shop".parse().unwrap();
     let digest: Digest = digest.parse().unwrap();
-    let bundle = Statement::new("shop", &digest, claim, says).sign(key).unwrap();
-    let bundle = Bytes::from(serde_json::to_vec(&bundle).unwrap());
     let size = bundle.len();
     let layer = registry.blobs().put(bundle).await.unwrap();
     let config = registry.blobs().put(Bytes::from_static(b"{}")).await.unwrap();
@@ -180,6 +185,22 @@ async fn what_others_signed_does_not_count() {
     let evidence = known(&world, &format!("shop@{digest}")).await;
     let problems: Vec<&str> = evidence.statements.iter().filter_map(|s| s.problem.as_deref()).collect();
     assert_eq!(problems, ["its signature is by none of the known keys"]);
+}
+
+#[tokio::test]
+async fn a_genuine_statement_that_was_put_there_once_more_is_not_news() {
+    let world = World::new();
+    let job = job(&world, "[tests]").await;
+    upload_tests(&world, &job, false).await;
+    let digest = built(&world, &job, &[("app", "good")]).await;
+    let passed = known(&world, &format!("shop@{digest}")).await;
+    let passed = passed.statements.into_iter().find(|s| s.word == "tests").unwrap();
+    world.clock.advance(Duration::from_secs(5));
+    upload_tests(&world, &job, true).await;
+    assert!(deploy(&world, &job, &digest).await.unwrap_err().detail.contains("1 test failed"));
+    world.clock.advance(Duration::from_secs(5));
+    put_beside(&world, &digest, Bytes::from(passed.bundle.to_string())).await;
+    assert!(deploy(&world, &job, &digest).await.unwrap_err().detail.contains("1 test failed"));
 }
 
 #[tokio::test]

@@ -240,3 +240,23 @@ steps:
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn powershell_stops_at_an_error_and_its_last_program_says_how_it_ended() {
+    let path = std::env::var("PATH").unwrap_or_default();
+    if !path.split(':').any(|folder| std::path::Path::new(folder).join("pwsh").is_file()) {
+        let why = "there is no pwsh on this machine, and neither npm nor PyPI nor Debian has it";
+        return windlass_testkit::skip("powershell_stops_at_an_error_and_its_last_program_says_how_it_ended", why);
+    }
+    let ran = job(r#"
+steps:
+  - { shell: pwsh, run: 'Write-Output "sum $(40 + 2)"' }
+  - { shell: pwsh, id: error, continue-on-error: true, run: "Get-Item /none\nWrite-Output 'not reached'" }
+  - { shell: pwsh, id: code, continue-on-error: true, run: "bash -c 'exit 7'" }
+  - run: echo ${{ steps.error.outcome }} ${{ steps.code.outcome }}
+"#)
+    .run()
+    .await;
+    ran.succeeded().says("sum 42").says("failure failure");
+    assert!(!ran.log.contains("\nnot reached"), "{}", ran.log);
+}

@@ -1,5 +1,6 @@
 //! The same on a terminal: lines pass above, and below them stands the tree of jobs.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use windlass_api::{JobView, RunDetail, StepView};
@@ -14,6 +15,8 @@ use crate::{show, tree};
 pub(super) struct Terminal {
     screen: Arc<Screen>,
     live: Mutex<Live>,
+    /// How many shells want the terminal for themselves: then lines wait, and nothing is drawn.
+    lent: AtomicUsize,
 }
 
 impl Terminal {
@@ -24,7 +27,7 @@ impl Terminal {
             return None;
         }
         screen.hold();
-        Some(Self { screen: screen.clone(), live: Mutex::new(live) })
+        Some(Self { screen: screen.clone(), live: Mutex::new(live), lent: AtomicUsize::new(0) })
     }
 
     fn put(&self) {
@@ -68,14 +71,21 @@ impl Audience for Terminal {
     }
 
     fn look(&self, runs: &[RunDetail]) {
+        if self.lent.load(Ordering::Relaxed) > 0 {
+            return;
+        }
         self.put();
         let lines: Vec<String> = runs.iter().flat_map(|run| tree::lines(run, show::now())).collect();
         let _ = self.live.lock().unwrap_or_else(PoisonError::into_inner).draw(&lines);
     }
 
     async fn failed(&self, job: &str, step: FailedStep) -> AfterFailure {
-        self.put();
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).leave();
-        self.screen.failed(job, step).await
+        if self.lent.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.put();
+            self.live.lock().unwrap_or_else(PoisonError::into_inner).leave();
+        }
+        let answer = self.screen.failed(job, step).await;
+        self.lent.fetch_sub(1, Ordering::Relaxed);
+        answer
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
         if !done.status.success() {
             bail!("it failed: {}", String::from_utf8_lossy(&done.stderr).trim());
         }
-        found = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+        String::from_utf8_lossy(&done.stdout).trim().clone_into(&mut found);
     }
     let ourselves = std::env::current_exe()?;
     let mut wrapped = Command::new(&ourselves);

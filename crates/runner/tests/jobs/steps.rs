@@ -246,7 +246,10 @@ async fn powershell_stops_at_an_error_and_its_last_program_says_how_it_ended() {
     let path = std::env::var("PATH").unwrap_or_default();
     if !path.split(':').any(|folder| std::path::Path::new(folder).join("pwsh").is_file()) {
         let why = "there is no pwsh on this machine, and neither npm nor PyPI nor Debian has it";
-        return windlass_testkit::skip("powershell_stops_at_an_error_and_its_last_program_says_how_it_ended", why);
+        return windlass_testkit::skip(
+            "powershell_stops_at_an_error_and_its_last_program_says_how_it_ended",
+            why,
+        );
     }
     let ran = job(r#"
 steps:

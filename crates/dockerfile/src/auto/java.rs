@@ -13,7 +13,7 @@ pub(super) fn read(files: &Files) -> Read {
     let mains: Vec<&String> = files
         .texts
         .iter()
-        .filter(|(path, text)| path.ends_with(".java") && has_main(text))
+        .filter(|(path, text)| source(path) && has_main(text))
         .map(|(path, _)| path)
         .collect();
     match mains.as_slice() {
@@ -28,6 +28,10 @@ pub(super) fn read(files: &Files) -> Read {
             )))
         }
     }
+}
+
+fn source(path: &str) -> bool {
+    path.strip_suffix(".java").is_some()
 }
 
 fn has_main(text: &str) -> bool {
@@ -51,12 +55,8 @@ fn sources(files: &Files, main: &str) -> Project {
     project.found(format!("the class '{name}'"), "it is the one with a main");
     project.tools = vec!["javac"];
     let mut argv = vec!["javac", "-encoding", "UTF-8", "-d", "{out}/classes"];
-    let all: Vec<&str> = files
-        .paths
-        .iter()
-        .map(String::as_str)
-        .filter(|path| path.ends_with(".java") && plain(path))
-        .collect();
+    let all: Vec<&str> =
+        files.paths.iter().map(String::as_str).filter(|path| source(path) && plain(path)).collect();
     argv.extend(all.iter().copied().filter(|path| !path.contains("test/")));
     project.step(&argv, &[]);
     project.layer("classes", "classes", "/app/classes", &[]);

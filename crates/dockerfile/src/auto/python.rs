@@ -6,7 +6,7 @@ pub(super) fn read(files: &Files) -> Read {
     let known = ["requirements.txt", "pyproject.toml", "manage.py", "app.py", "main.py", "wsgi.py"];
     let marker = files.first(&known)?;
     // A pyproject.toml alone may be for tools of another kind of project.
-    if marker == "pyproject.toml" && !files.paths.iter().any(|path| path.ends_with(".py")) {
+    if marker == "pyproject.toml" && !files.paths.iter().any(|path| path.strip_suffix(".py").is_some()) {
         return None;
     }
     Some(project(files, marker))

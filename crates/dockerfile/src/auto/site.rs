@@ -19,7 +19,7 @@ pub(super) fn read(files: &Files) -> Read {
 /// Serves a folder: by busybox, or by Python where the machine has no busybox.
 pub(super) fn serve(project: &mut Project, files: &Files, from: &str, stages: &str, source: &str) {
     project.layer("files", from, "/site", &[]);
-    project.folder = "/site".to_owned();
+    "/site".clone_into(&mut project.folder);
     project.port = Some(8080);
     let busybox = ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"];
     let python = ["python3", "-m", "http.server", "8080", "--directory", "/site"];

@@ -41,9 +41,16 @@ fn check_host(host: &str) -> Option<()> {
     let (address, port) = host.rsplit_once(':').unwrap_or(("", host));
     if !address.is_empty() {
         let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-        bare.parse::<std::net::IpAddr>().ok()?;
+        address_of(bare).then_some(())?;
     }
     if port.is_empty() { Some(()) } else { bounds(port).map(|_| ()) }
+}
+
+/// Whether a text looks like an address: four numbers, or groups of hexadecimal digits.
+fn address_of(text: &str) -> bool {
+    let numbers: Vec<&str> = text.split('.').collect();
+    let four = numbers.len() == 4 && numbers.iter().all(|number| number.parse::<u8>().is_ok());
+    four || (text.contains(':') && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.'))
 }
 
 fn bounds(range: &str) -> Option<(u16, u16)> {

@@ -41,98 +41,98 @@ fn refused(text: &str, wanted: &str) {
     assert_eq!(found, wanted, "{text:?}");
 }
 
+/// Files that can be read, and what is said of their builds.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "ARG verison=1\nFROM a:$version",
+        "f:2:6: error: 'a:' is no image's name: what follows : is no tag ('version' is not set: did you mean 'verison'?)",
+    ),
+    ("FROM Alpine", "f:1:6: error: 'Alpine' is no image's name: it has capital letters"),
+    ("FROM a@sha256:xyz", "f:1:6: error: 'a@sha256:xyz' is no image's name: what follows @ is no digest"),
+    (
+        "ARG v\nFROM ${v}",
+        "f:2:6: error: the base '${v}' is empty ('v' is not set: declare it with ARG before the first FROM)",
+    ),
+    (
+        "FROM --platform=a/b/c/d x",
+        "f:1:6: error: 'a/b/c/d' is not a platform: it is written os/architecture or os/architecture/variant, such as linux/arm64",
+    ),
+    ("FROM ${a:?missing}", "f:1:6: error: a: missing"),
+    (
+        "FROM a AS x\nCOPY --from=x a b",
+        "f:1:1: error: the stage 'x' needs itself (a stage takes files only from those above it)",
+    ),
+    (
+        "FROM a AS x\nCOPY --from=y a b\nFROM a AS y\nCOPY --from=x a b",
+        "f:1:1: error: the stage 'x' needs itself (a stage takes files only from those above it)",
+    ),
+    ("FROM a\nCOPY --from=5 a b", "f:2:6: error: there is no stage 5: the last one is 0"),
+    (
+        "FROM a\nCOPY --from=$x a b",
+        "f:2:6: error: --from cannot have variables (name a stage of its own with the variable in its FROM, and take that)",
+    ),
+    (
+        "FROM a AS builder\nFROM a\nCOPY --from=Buildr a b",
+        "f:3:6: error: 'Buildr' is no image's name: it has capital letters (did you mean 'builder'?)",
+    ),
+    (
+        "FROM scratch\nEXPOSE x",
+        "f:2:8: error: 'x' is no port: it is a number up to 65535, or two with - between them",
+    ),
+    ("FROM scratch\nSTOPSIGNAL SIGTREM", "f:2:12: error: 'SIGTREM' is no signal (did you mean 'TERM'?)"),
+    ("FROM scratch\nVOLUME $x", "f:2:8: error: a VOLUME is empty"),
+    ("FROM scratch\nENV a=${b", "f:2:7: error: a '}' is missing at the end of a substitution"),
+    ("FROM scratch\nCOPY https://x/y z", "f:2:6: error: COPY cannot fetch from an address: ADD can"),
+    ("FROM scratch\nCOPY git@x:y z", "f:2:6: error: COPY cannot fetch from Git: ADD can"),
+    (
+        "FROM scratch\nADD --checksum=sha256:1 https://x/y z",
+        "f:2:5: error: 'sha256:1' is no digest: it is written sha256: and 64 hexadecimal digits",
+    ),
+    (
+        "FROM scratch\nADD --checksum=sha256:1 y z",
+        "f:2:5: error: --checksum is for an address or a Git source",
+    ),
+    ("FROM scratch\nADD --checksum=sha256:1 y w z", "f:2:5: error: --checksum is for exactly one source"),
+    (
+        "FROM scratch\nCOPY --chmod=888 a b",
+        "f:2:6: error: '888' is no mode: octal digits up to 7777, or such as u=rwX,go=rX",
+    ),
+    (
+        "FROM scratch\nCOPY --chmod=u+q a b",
+        "f:2:6: error: 'u+q' is no mode: octal digits up to 7777, or such as u=rwX,go=rX",
+    ),
+    (
+        "FROM scratch\nRUN --mount=type=cach,target=/x y",
+        "f:2:13: error: there is no mount of type 'cach' (did you mean 'cache'?)",
+    ),
+    ("FROM scratch\nRUN --mount=type=cache y", "f:2:5: error: a cache mount needs a target: target=/path"),
+    (
+        "FROM scratch\nRUN --mount=type=tmpfs,target=/ y",
+        "f:2:5: error: a mount cannot have the root as its target",
+    ),
+    ("FROM scratch\nRUN --mount=type=secret y", "f:2:5: error: a secret mount needs an id: id=name"),
+    ("FROM scratch\nRUN --mount=type=bind,target=/x,mode=1 y", "f:2:5: error: a bind mount has no mode"),
+    (
+        "FROM scratch\nRUN --mount=type=bind,target=/x,sharing=locked y",
+        "f:2:5: error: a bind mount has no sharing",
+    ),
+    (
+        "FROM scratch\nRUN --mount=type=cache,target=/x,sharing=all y",
+        "f:2:34: error: 'all' is no sharing: it is shared, private or locked",
+    ),
+    (
+        "FROM scratch\nRUN --mount=type=cache,target=/x,uid=root y",
+        "f:2:34: error: 'root' is no uid: it is a number",
+    ),
+    (
+        "FROM scratch\nRUN --mount=type=secret,id=a,source=b y",
+        "f:2:5: error: a secret mount has an id or a source, not both",
+    ),
+];
+
 #[test]
 fn what_cannot_be_built_is_told_with_its_place() {
-    for (text, wanted) in [
-        (
-            "ARG verison=1\nFROM a:$version",
-            "f:2:6: error: 'a:' is no image's name: what follows : is no tag ('version' is not set: did you mean 'verison'?)",
-        ),
-        ("FROM Alpine", "f:1:6: error: 'Alpine' is no image's name: it has capital letters"),
-        ("FROM a@sha256:xyz", "f:1:6: error: 'a@sha256:xyz' is no image's name: what follows @ is no digest"),
-        (
-            "ARG v\nFROM ${v}",
-            "f:2:6: error: the base '${v}' is empty ('v' is not set: declare it with ARG before the first FROM)",
-        ),
-        (
-            "FROM --platform=a/b/c/d x",
-            "f:1:6: error: 'a/b/c/d' is not a platform: it is written os/architecture or os/architecture/variant, such as linux/arm64",
-        ),
-        ("FROM ${a:?missing}", "f:1:6: error: a: missing"),
-        (
-            "FROM a AS x\nCOPY --from=x a b",
-            "f:1:1: error: the stage 'x' needs itself (a stage takes files only from those above it)",
-        ),
-        (
-            "FROM a AS x\nCOPY --from=y a b\nFROM a AS y\nCOPY --from=x a b",
-            "f:1:1: error: the stage 'x' needs itself (a stage takes files only from those above it)",
-        ),
-        ("FROM a\nCOPY --from=5 a b", "f:2:6: error: there is no stage 5: the last one is 0"),
-        (
-            "FROM a\nCOPY --from=$x a b",
-            "f:2:6: error: --from cannot have variables (name a stage of its own with the variable in its FROM, and take that)",
-        ),
-        (
-            "FROM a AS builder\nFROM a\nCOPY --from=Buildr a b",
-            "f:3:6: error: 'Buildr' is no image's name: it has capital letters (did you mean 'builder'?)",
-        ),
-        (
-            "FROM scratch\nEXPOSE x",
-            "f:2:8: error: 'x' is no port: it is a number up to 65535, or two with - between them",
-        ),
-        ("FROM scratch\nSTOPSIGNAL SIGTREM", "f:2:12: error: 'SIGTREM' is no signal (did you mean 'TERM'?)"),
-        ("FROM scratch\nVOLUME $x", "f:2:8: error: a VOLUME is empty"),
-        ("FROM scratch\nENV a=${b", "f:2:7: error: a '}' is missing at the end of a substitution"),
-        ("FROM scratch\nCOPY https://x/y z", "f:2:6: error: COPY cannot fetch from an address: ADD can"),
-        ("FROM scratch\nCOPY git@x:y z", "f:2:6: error: COPY cannot fetch from Git: ADD can"),
-        (
-            "FROM scratch\nADD --checksum=sha256:1 https://x/y z",
-            "f:2:5: error: 'sha256:1' is no digest: it is written sha256: and 64 hexadecimal digits",
-        ),
-        (
-            "FROM scratch\nADD --checksum=sha256:1 y z",
-            "f:2:5: error: --checksum is for an address or a Git source",
-        ),
-        ("FROM scratch\nADD --checksum=sha256:1 y w z", "f:2:5: error: --checksum is for exactly one source"),
-        (
-            "FROM scratch\nCOPY --chmod=888 a b",
-            "f:2:6: error: '888' is no mode: octal digits up to 7777, or such as u=rwX,go=rX",
-        ),
-        (
-            "FROM scratch\nCOPY --chmod=u+q a b",
-            "f:2:6: error: 'u+q' is no mode: octal digits up to 7777, or such as u=rwX,go=rX",
-        ),
-        (
-            "FROM scratch\nRUN --mount=type=cach,target=/x y",
-            "f:2:13: error: there is no mount of type 'cach' (did you mean 'cache'?)",
-        ),
-        (
-            "FROM scratch\nRUN --mount=type=cache y",
-            "f:2:5: error: a cache mount needs a target: target=/path",
-        ),
-        (
-            "FROM scratch\nRUN --mount=type=tmpfs,target=/ y",
-            "f:2:5: error: a mount cannot have the root as its target",
-        ),
-        ("FROM scratch\nRUN --mount=type=secret y", "f:2:5: error: a secret mount needs an id: id=name"),
-        ("FROM scratch\nRUN --mount=type=bind,target=/x,mode=1 y", "f:2:5: error: a bind mount has no mode"),
-        (
-            "FROM scratch\nRUN --mount=type=bind,target=/x,sharing=locked y",
-            "f:2:5: error: a bind mount has no sharing",
-        ),
-        (
-            "FROM scratch\nRUN --mount=type=cache,target=/x,sharing=all y",
-            "f:2:34: error: 'all' is no sharing: it is shared, private or locked",
-        ),
-        (
-            "FROM scratch\nRUN --mount=type=cache,target=/x,uid=root y",
-            "f:2:34: error: 'root' is no uid: it is a number",
-        ),
-        (
-            "FROM scratch\nRUN --mount=type=secret,id=a,source=b y",
-            "f:2:5: error: a secret mount has an id or a source, not both",
-        ),
-    ] {
+    for &(text, wanted) in REFUSED {
         refused(text, wanted);
     }
 }

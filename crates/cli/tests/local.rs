@@ -2,6 +2,8 @@
 
 #[path = "local/choosing.rs"]
 mod choosing;
+#[path = "local/contained.rs"]
+mod contained;
 #[path = "local/fixture.rs"]
 mod fixture;
 #[path = "local/giving.rs"]

@@ -75,6 +75,13 @@ impl Section {
         }
     }
 
+    /// Adds a field to the last row.
+    pub(crate) fn end_row(&mut self, field: String) {
+        if let Some(row) = self.rows.last_mut() {
+            row.push(field);
+        }
+    }
+
     /// Adds a sentence below the table.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());

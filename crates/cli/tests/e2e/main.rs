@@ -3,6 +3,7 @@
 //! One module per domain; `cargo test -p windlass-cli --test e2e faults::` runs one. `WINDLASS_SKIP_E2E=1` skips all.
 
 mod command_line;
+mod containers;
 mod delivery;
 mod evidence;
 mod faults;

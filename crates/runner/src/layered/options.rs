@@ -135,9 +135,8 @@ impl Options {
             }
             "--user" => self.user = Some(owned),
             "--workdir" => {
-                self.workdir = Some(
-                    value.starts_with('/').then_some(owned).ok_or_else(|| wrong("a folder from the root"))?,
-                )
+                let folder = value.starts_with('/').then_some(owned);
+                self.workdir = Some(folder.ok_or_else(|| wrong("a folder from the root"))?);
             }
             "--hostname" => self.hostname = Some(host(value).ok_or_else(|| wrong("the name of a host"))?),
             "--network-alias" => self.aliases.push(host(value).ok_or_else(|| wrong("the name of a host"))?),
@@ -216,7 +215,7 @@ fn bytes(text: &str) -> Option<u64> {
     };
     let number: f64 = number.parse().ok().filter(|n: &f64| *n >= 0.0 && n.is_finite())?;
     let bytes = number * f64::from(shift).exp2();
-    (bytes >= 1.0 && bytes < 1e18).then_some(bytes as u64)
+    (1.0..1e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// A time as Go writes it: `1m30s`, `500ms`.

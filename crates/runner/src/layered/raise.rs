@@ -59,7 +59,9 @@ impl Layered {
                 {
                     let Shared { addresses, on_machine, .. } = &mut *self.shared();
                     *on_machine = true;
-                    addresses.iter_mut().for_each(|(address, _)| *address = super::Address::of_machine());
+                    for (address, _) in addresses {
+                        *address = super::Address::of_machine();
+                    }
                 }
                 self.hosts_file(&plan, &folder, true).map_err(failed)?;
                 let sandbox = sandboxes.start(spec).await.map_err(|_| failed(why.to_string()))?;

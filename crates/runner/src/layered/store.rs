@@ -52,7 +52,7 @@ struct Kept {
 
 /// Where blobs come from.
 enum Origin<'a> {
-    Registry(Pull<'a>),
+    Registry(Box<Pull<'a>>),
     Archive(&'a Archive),
 }
 
@@ -91,7 +91,7 @@ impl Store {
         let hex = pull.digest.hex().to_owned();
         let laid = match self.kept(&hex) {
             Some(laid) => laid,
-            None => self.lay(&hex, Origin::Registry(pull), say).await?,
+            None => self.lay(&hex, Origin::Registry(Box::new(pull)), say).await?,
         };
         let put = || write(&name, hex.as_bytes());
         put().map_err(|e| self.refused(&e))?;

@@ -54,8 +54,8 @@ pub fn ask_node(folder: &Path, arguments: &[&str], questions: &[Value]) -> Resul
         .spawn()
         .map_err(|e| format!("node cannot be started: {e}"))?;
     let mut input = child.stdin.take().expect("piped");
-    let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+    let lines: Vec<String> = questions.iter().map(Value::to_string).collect();
+    let writer = std::thread::spawn(move || lines.iter().try_for_each(|line| writeln!(input, "{line}")));
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
     let written = writer.join().expect("no panic");
     assert!(output.status.success() && written.is_ok(), "node failed: {written:?}");

@@ -59,7 +59,9 @@ pub(crate) fn read_workflow(file: &str, source: &Source<'_>, admit: Admit) -> (O
         Err(diagnostics) => return (None, Parsed { workflow: None, diagnostics }),
     };
     let mut reader = Reader::new(source, admit);
-    warnings.into_iter().for_each(|warning| reader.report(warning));
+    for warning in warnings {
+        reader.report(warning);
+    }
     let workflow = reader.workflow(file, &root);
     let workflow = if reader.has_errors() { None } else { workflow };
     let diagnostics = reader.finish();
@@ -80,7 +82,9 @@ pub(crate) fn read_action(source: &Source<'_>) -> ParsedAction {
         Err(diagnostics) => return ParsedAction { action: None, diagnostics },
     };
     let mut reader = Reader::new(source, Admit::Supported);
-    warnings.into_iter().for_each(|warning| reader.report(warning));
+    for warning in warnings {
+        reader.report(warning);
+    }
     let action = reader.action_meta(&root);
     if let Some(action) = action.as_ref().filter(|_| !reader.has_errors()) {
         for found in crate::check::action(action, source) {

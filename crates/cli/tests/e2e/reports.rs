@@ -4,7 +4,7 @@ use windlass_api::{Conclusion, TestHistoryView};
 
 use crate::platform::{Platform, Repository, told, wait_for};
 
-const CI: &str = r#"on: push
+const CI: &str = r"on: push
 jobs:
   test:
     runs-on: ubuntu-latest
@@ -16,7 +16,7 @@ jobs:
         with: { name: coverage, path: lcov.info }
       - uses: actions/upload-artifact@v4
         with: { name: sarif, path: out.sarif }
-"#;
+";
 
 const RESULTS: &str = "<testsuite name='shop'><testcase name='adds'/><testcase name='pays'>\
     <failure message='3 is not 4'>at line 7</failure></testcase></testsuite>";

@@ -316,4 +316,17 @@ mod tests {
         assert_eq!(gone(8), ["c", "b"]);
         assert_eq!(gone(0).len(), 4);
     }
+
+    #[test]
+    fn what_changes_cache_pushes_out_nothing_of_the_branches() {
+        let all = vec![
+            entry("refs/heads/main", "old", 1, None),
+            entry("refs/pull/7/merge", "new", 2, Some(900)),
+            entry("refs/pull/7/merge", "newer", 3, Some(1000)),
+        ];
+        let gone =
+            |largest| -> Vec<String> { excess(all.clone(), largest).into_iter().map(|c| c.key).collect() };
+        assert_eq!(gone(8), ["new"]);
+        assert_eq!(gone(4), ["newer", "new"]);
+    }
 }

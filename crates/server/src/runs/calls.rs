@@ -121,8 +121,10 @@ impl Context {
         ];
         let mut full = None;
         for name in names {
-            // A commit's id is no place to start from: a run is of a branch or a tag.
-            if name.starts_with("refs/") && repository.resolve(&name).await.map_err(read)?.is_some() {
+            // A commit's id is no place to start from: a run is of a branch or a tag. Nor is what somebody proposed, which
+            // would run with all trust then.
+            let own = ["refs/heads/", "refs/tags/"].iter().any(|kind| name.starts_with(kind));
+            if own && repository.resolve(&name).await.map_err(read)?.is_some() {
                 full = Some(name);
                 break;
             }

@@ -367,6 +367,20 @@ async fn what_nobody_approved_starts_no_other_run() {
 }
 
 #[tokio::test]
+async fn what_is_proposed_is_no_place_to_start_a_workflow_from() {
+    let by_hand = workflow("workflow_dispatch", "");
+    let world = shop(&[(".github/workflows/hand.yml", by_hand.as_str())]).await;
+    let head = propose(&world, 1, "eve", &[("b.txt", "b\n")]).await;
+    for git_ref in ["refs/pull/1/merge", "refs/pull/1/head", "refs/changes/1/head", &head] {
+        let how = api::Dispatch { git_ref: git_ref.to_owned(), inputs: std::collections::BTreeMap::new() };
+        let refused = world.ctx.dispatch(&ada(), "shop", "hand.yml", how).await.unwrap_err();
+        assert!(refused.detail.contains("is not a branch or tag"), "{git_ref}: {refused:?}");
+    }
+    let how = api::Dispatch { git_ref: "refs/heads/main".into(), inputs: std::collections::BTreeMap::new() };
+    world.ctx.dispatch(&ada(), "shop", "hand.yml", how).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_rejected_run_is_done_again_only_by_somebody_who_answers_for_it() {
     let world = shop(&[]).await;
     propose(&world, 1, "eve", &[("b.txt", "b\n")]).await;

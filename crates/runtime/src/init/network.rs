@@ -28,7 +28,7 @@ pub(super) fn hand_out(owner: &OwnedFd, seq: u64, v6: bool) {
 /// The ports that somebody listens on, the lowest first. What is bound to another loopback address than the first is not the
 /// sandbox's: its owner listens there for others.
 pub(super) fn listening() -> Vec<u16> {
-    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(|table| std::fs::read_to_string(table));
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(std::fs::read_to_string);
     let ports: BTreeSet<u16> = tables.iter().flatten().flat_map(|table| ports(table)).collect();
     ports.into_iter().take(MOST).collect()
 }

@@ -180,12 +180,12 @@ steps:
     std::fs::create_dir_all(&folder).unwrap();
     let meta = "inputs: { who: { required: true } }\nruns: { using: node20, main: main.js, post: post.js }\n";
     std::fs::write(folder.join("action.yml"), meta).unwrap();
-    let main = r#"
+    let main = r"
 const fs = require('fs');
 console.log(`action ${process.env.INPUT_WHO} ${process.env.OF_CONTAINER} ${process.cwd()} ${fs.existsSync('/bin/busybox')}`);
 fs.appendFileSync(process.env.GITHUB_OUTPUT, 'said=hello\n');
 console.log(require('child_process').execSync('busybox echo child').toString());
-"#;
+";
     std::fs::write(folder.join("main.js"), main).unwrap();
     std::fs::write(folder.join("post.js"), "console.log('after it')").unwrap();
     let ran = fixture.run().await;

@@ -13,7 +13,7 @@ use crate::git::{self, Repository};
 use crate::request::{BuildRequest, Context, DockerfileSource};
 use crate::store::Store;
 use crate::transfer::{Archive, unpack};
-use crate::tree::{Ignored, Kind, Local, Stack, Tree as _, follow, read_small, relative};
+use crate::tree::{Ignored, Kind, Local, Tree as _, follow, read_small, relative};
 use crate::writer::Writer;
 
 /// Dockerfiles and lists of what is ignored are no larger.
@@ -50,7 +50,7 @@ pub(crate) async fn find(store: &Arc<Store>, context: &Context) -> Result<Option
                 let mut file = fs::File::open(&path).map_err(|e| why(&e))?;
                 let archive = Archive::of(&mut file).map_err(|e| why(&e))?;
                 let archive = archive.ok_or_else(|| why(&"it is no tar"))?;
-                let mut writer = Writer::new(at, Arc::new(Stack::new(Vec::new()))).map_err(|e| why(&e))?;
+                let mut writer = Writer::plain(at).map_err(|e| why(&e))?;
                 unpack(&mut writer, file, archive, "/", Some((0, 0))).map_err(|e| why(&e))?;
                 writer.done().map(drop).map_err(|e| why(&e))
             });

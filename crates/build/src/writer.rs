@@ -176,12 +176,10 @@ impl Writer {
         let link = matches!(node.kind, Kind::Link(_));
         if self.owners != Owners::Noted {
             if self.owners == Owners::Left {
-                let special = if link {
-                    Ok(())
-                } else {
-                    fs::set_permissions(&place, fs::Permissions::from_mode(node.mode & 0o777))
-                };
-                return special;
+                // A folder is written into after this, by whoever owns it.
+                let keep = if node.is_folder() { 0o700 } else { 0 };
+                let mode = fs::Permissions::from_mode(node.mode | keep);
+                return if link { Ok(()) } else { fs::set_permissions(&place, mode) };
             }
             lchown(&place, Some(node.uid), Some(node.gid))?;
             if !link {

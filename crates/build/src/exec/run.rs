@@ -17,6 +17,7 @@ use super::mounts::Mounted;
 use super::stage::{Left, State};
 use super::step::{Failed, TAIL};
 use crate::BuildError;
+use crate::key::KeyMaker;
 use crate::passwd;
 use crate::progress::Doing;
 use crate::request::Network;
@@ -67,7 +68,10 @@ impl Session {
                 self.perform(state, key, (name, step), work).await?
             }
         };
-        state.key = key;
+        // A program may do something else each time: what follows belongs to this time. A step that was done again, because
+        // it was asked for or its layer was removed, is no longer what others were done over.
+        let ran = left.created.as_millis().to_string();
+        state.key = KeyMaker::new("ran").key(key).text(&ran).done();
         Ok(left)
     }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Deserialize;
 use windlass_kernel::Digest;
@@ -16,7 +15,7 @@ use crate::BuildError;
 use crate::image::Image;
 use crate::pack::Hashed;
 use crate::transfer::{Archive, unpack};
-use crate::tree::{Kind, Local, Stack, Tree as _, follow, relative};
+use crate::tree::{Kind, Local, Tree as _, follow, relative};
 use crate::writer::Writer;
 
 /// The annotation with a name within a layout, and the one with the whole name.
@@ -197,8 +196,7 @@ impl Sources {
         let archive = Archive::of(&mut file).map_err(|e| wrong(e.to_string()))?;
         let archive = archive.ok_or_else(|| wrong("it is no tar".into()))?;
         let folder = self.store.fresh("archive");
-        let mut writer = Writer::new(folder.clone(), Arc::new(Stack::new(Vec::new())))
-            .map_err(|e| wrong(e.to_string()))?;
+        let mut writer = Writer::plain(folder.clone()).map_err(|e| wrong(e.to_string()))?;
         unpack(&mut writer, file, archive, "/", Some((0, 0))).map_err(|e| wrong(e.to_string()))?;
         Ok(folder)
     }

@@ -37,6 +37,25 @@ async fn what_was_done_is_not_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_again_is_done_again_by_those_who_build_on_it() {
+    let Some(site) = Site::with_steps("what_is_done_again").await else { return };
+    let uuid = "cat /proc/sys/kernel/random/uuid";
+    let dockerfile = format!(
+        "FROM base AS one\nRUN {uuid} > /one\nFROM one AS over\nRUN cat /one > /over\nFROM base\nCOPY --from=one /one /copied\nCOPY --from=over /over /over\n"
+    );
+    let first = site.build(&dockerfile).await.unwrap();
+    assert_eq!(first.text("copied"), first.text("over"));
+    let mut request = site.request(&dockerfile);
+    request.no_cache_filter = vec!["one".into()];
+    let second = site.run(request).await.unwrap();
+    assert_ne!(second.text("copied"), first.text("copied"));
+    assert_eq!(second.text("copied"), second.text("over"));
+    // And whoever comes afterwards finds the newer one, whole.
+    let third = site.build(&dockerfile).await.unwrap();
+    assert_eq!((third.outcome.cached, third.text("over")), (4, second.text("over")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_laid_out_for_what_is_known() {
     let Some(site) = Site::with_steps("nothing_is_laid_out").await else { return };
     site.file("a", "1");

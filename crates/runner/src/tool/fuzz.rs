@@ -53,7 +53,7 @@ fn archive_of(bytes: &[u8]) -> Vec<u8> {
             field[..length].copy_from_slice(&text[..length]);
         }
         header.set_mode(if rest.len() % 2 == 0 { 0o755 } else { 0o4600 });
-        header.set_size(if *kind == b'0' { 1 } else { 0 });
+        header.set_size(u64::from(*kind == b'0'));
         header.set_entry_type(tar::EntryType::new(*kind));
         header.set_cksum();
         archive.extend(header.as_bytes());
@@ -99,9 +99,13 @@ fn cache_archive() {
     let before = modes();
     Fuzz { name: "tar", words: &words, longest: 4 << 10 }.run(|bytes| {
         let folders = ["work", "home", "elsewhere"].map(|name| dir.path().join(name));
-        folders.iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        for folder in &folders {
+            std::fs::create_dir(folder).unwrap();
+        }
         let outcome = unpack(&*archive_of(bytes), &folders[0], &folders[1], &folders[2]);
-        folders.iter().for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
+        for folder in &folders {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something lies outside");
         assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1, "something lies outside, by a link");
         assert_eq!(std::fs::read_to_string(out.join("file")).unwrap(), "as it was");

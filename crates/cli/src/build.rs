@@ -36,6 +36,7 @@ use crate::failure::{Exit, Failure};
   windlass build --auto --dry-run .                      no Dockerfile: what the project is, and how it is built
 
 Exit codes: 0 built, 1 a step or the Dockerfile failed, 2 wrong command line.")]
+#[expect(clippy::struct_field_names, reason = "options are called what Docker calls them")]
 pub(crate) struct Build {
     /// The folder that COPY and ADD see, a Git address, or `-`: a tar or a Dockerfile from standard input
     context: String,

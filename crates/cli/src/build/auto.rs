@@ -27,7 +27,7 @@ pub(super) enum Begun {
     /// It was only to be told.
     Told,
     /// The project is built; an image can be made of it.
-    Built(Built),
+    Built(Box<Built>),
 }
 
 /// A project that was built, with the folder that its layers are taken from, which is ours as long as this is there.
@@ -39,7 +39,7 @@ pub(super) struct Built {
 
 impl Built {
     /// What is built is the image of the layers.
-    pub(super) fn into_request(self, request: &mut BuildRequest) -> Result<Self> {
+    pub(super) fn into_request(self: Box<Self>, request: &mut BuildRequest) -> Result<Box<Self>> {
         let arch = std::env::consts::ARCH;
         request.context = Context::Folder(self.out.clone());
         request.dockerfile = DockerfileSource::Text(self.project.assembly().replace("{arch}", arch));
@@ -69,9 +69,9 @@ pub(super) async fn begin(build: &Build, json: bool) -> Result<Begun> {
     }
     if build.dry_run {
         if json {
-            crate::show::json(&told(&project))?
+            crate::show::json(&told(&project))?;
         } else {
-            crate::show::print(project.report().trim_end())?
+            crate::show::print(project.report().trim_end())?;
         }
         return Ok(Begun::Told);
     }
@@ -93,7 +93,7 @@ pub(super) async fn begin(build: &Build, json: bool) -> Result<Begun> {
     for step in &project.steps {
         run(step, &out, build.quiet).await?;
     }
-    Ok(Begun::Built(Built { project, out, _lock: lock }))
+    Ok(Begun::Built(Box::new(Built { project, out, _lock: lock })))
 }
 
 fn told(project: &Project) -> Value {
@@ -162,11 +162,10 @@ fn walk(
         }
         let wanted = auto::WANTED.iter().any(|wanted| path.ends_with(wanted));
         let size = entry.metadata().map_or(u64::MAX, |metadata| metadata.len());
-        if wanted && kind.is_file() && size <= LARGEST_TEXT && *read + size <= MOST_TEXT {
-            if let Ok(text) = std::fs::read_to_string(entry.path()) {
-                *read += size;
-                files.texts.insert(path.clone(), text);
-            }
+        let read_it = wanted && kind.is_file() && size <= LARGEST_TEXT && *read + size <= MOST_TEXT;
+        if read_it && let Ok(text) = std::fs::read_to_string(entry.path()) {
+            *read += size;
+            files.texts.insert(path.clone(), text);
         }
         files.paths.insert(path);
     }

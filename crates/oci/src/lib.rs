@@ -24,6 +24,7 @@ mod rule;
 mod scrub;
 mod token;
 mod unpack;
+mod user;
 
 pub use access::{Access, Action, Credential, Grant, RegistryToken};
 pub use assemble::{AssembleError, AssembleSpec, Assembled, Assembler, BASE_LABEL, Base, MACHINE_BASE};
@@ -48,3 +49,4 @@ pub use rule::{Pattern, RegistryRule, RuleKind};
 pub use scrub::{Rotten, Scrubbed};
 pub use token::{Claims, TokenSealer};
 pub use unpack::{LayOut, UnpackError, UnpackLimits, Unpacked, Unpacker, WhiteoutStyle, lay_out};
+pub use user::ImageUser;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use windlass_identity::{Action as Doing, Principal, Resource, authorize};
 use windlass_kernel::{Actor, Clock, Entropy, ProjectName, Store};
 use windlass_oci::{
-    Access, Action, Assembler, BlobStore, Credential, Grant, MIRROR, Puller, Reference, Registry,
+    Access, Action, Assembler, BlobStore, Credential, Grant, ImageUser, MIRROR, Puller, Reference, Registry,
     RegistryToken, RepositoryName, StoreIndex, TokenSealer, UnpackLimits, Unpacker, WhiteoutStyle,
 };
 use windlass_runtime::{Capabilities, Level};
@@ -21,6 +21,8 @@ use crate::data_dir::DataDir;
 
 /// The largest image that a job may build from files, in bytes.
 const LARGEST_BUILD: u64 = 4 << 30;
+/// The first component of the names of images that all projects stand on: people push them, every job may pull them.
+pub(crate) const SHARED: &str = "shared";
 /// How long a registry token lasts.
 const TOKEN_LIFE: Duration = Duration::from_mins(5);
 
@@ -43,6 +45,8 @@ pub(crate) struct Prepared {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) workdir: Option<String>,
     pub(crate) user: Option<(u32, u32)>,
+    /// The home folder of that user, as the image's password file has it.
+    pub(crate) home: Option<String>,
     /// It stands on the machine's own root.
     pub(crate) machine: bool,
 }
@@ -87,6 +91,9 @@ impl Images {
         let unpacked = self.unpacker.unpack(&repository, &reference).await?;
         let machine = unpacked.on_machine();
         let config = unpacked.config;
+        let mut trees = unpacked.layers.clone();
+        trees.extend(machine.then(|| PathBuf::from("/")));
+        let user = ImageUser::of(&config.user, &trees).map_err(anyhow::Error::msg)?;
         let argv = [config.entrypoint.clone(), config.cmd.clone()].concat();
         let pairs = config.env.iter().filter_map(|pair| pair.split_once('='));
         Ok(Prepared {
@@ -94,25 +101,10 @@ impl Images {
             argv,
             env: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             workdir: Some(config.working_dir.clone()).filter(|dir| !dir.is_empty()),
-            user: numeric_user(&config.user)?,
+            user: user.ids,
+            home: user.home,
             machine,
         })
-    }
-}
-
-/// `uid` or `uid:gid`. A name would need the image's own password file; to run such an image as root instead would give
-/// it more than it asks for.
-fn numeric_user(text: &str) -> anyhow::Result<Option<(u32, u32)>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
-    let number = |part: &str| if part == "root" { Some(0) } else { part.parse().ok() };
-    match (number(uid), number(gid)) {
-        (Some(uid), Some(gid)) => Ok(Some((uid, gid))),
-        _ => anyhow::bail!(
-            "the image is to run as `{text}`, but only numbers are understood here: build it with `USER 65532` or the like"
-        ),
     }
 }
 
@@ -126,6 +118,15 @@ pub(crate) fn split_reference(text: &str) -> Option<(RepositoryName, windlass_ke
         _ => name,
     };
     Some((name.parse().ok()?, digest))
+}
+
+/// What a name stands for that no project can have, since images of no project lie below it.
+pub(crate) fn reserved(name: &ProjectName) -> Option<&'static str> {
+    match name.as_str() {
+        MIRROR => Some("where images of other registries are mirrored"),
+        SHARED => Some("where images lie that all projects may pull"),
+        _ => None,
+    }
 }
 
 /// The registry's question who may do what, answered by accounts and roles.
@@ -154,8 +155,12 @@ impl Access for RegistryAccess {
 
     async fn may(&self, principal: &Principal, action: Action, repository: &RepositoryName) -> bool {
         let Some(project) = project_of(repository) else { return false };
-        if project.as_str() == MIRROR {
-            return may_mirror(principal, action);
+        if project.as_str() == MIRROR && action != Action::Pull {
+            // An administrator may remove what was fetched; the registry itself refuses pushes.
+            return authorize(principal, Doing::ManageRegistry, &Resource::Platform).is_ok();
+        }
+        if project.as_str() == MIRROR || project.as_str() == SHARED && action == Action::Pull {
+            return may_pull_what_is_for_all(principal);
         }
         let doing = match action {
             Action::Pull => Doing::PullImage,
@@ -190,13 +195,9 @@ impl Access for RegistryAccess {
     }
 }
 
-/// What other registries have can be pulled by everybody who may pull something here; nothing is pushed there.
-fn may_mirror(principal: &Principal, action: Action) -> bool {
+/// What other registries have, and what people put below `shared/`, can be pulled by everybody who may pull something here.
+fn may_pull_what_is_for_all(principal: &Principal) -> bool {
     use windlass_identity::Scope;
-    if action != Action::Pull {
-        // An administrator may remove what was fetched; the registry itself refuses pushes.
-        return authorize(principal, Doing::ManageRegistry, &Resource::Platform).is_ok();
-    }
     match &principal.scope {
         Scope::Platform => authorize(principal, Doing::ReadPlatform, &Resource::Platform).is_ok(),
         Scope::Project(project) | Scope::Job { project, .. } => {

@@ -49,8 +49,8 @@ pub(crate) async fn create_project(
     if let Some(found) = ctx.store.get::<ProjectDoc>(name.as_str()).await? {
         return Ok(found.value);
     }
-    if name.as_str() == windlass_oci::MIRROR {
-        anyhow::bail!("`{name}` is where images of other registries are mirrored: choose another name");
+    if let Some(what) = crate::images::reserved(name) {
+        anyhow::bail!("`{name}` is {what}: choose another name");
     }
     // The repository first: a project whose repository is missing would be half a thing.
     ctx.repositories.get_or_create(name).await?;

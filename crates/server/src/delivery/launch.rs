@@ -101,6 +101,12 @@ async fn environment(
         let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
         env.entry("PATH".into()).or_insert(path);
     }
+    // As every engine does for an image that says nothing of them.
+    env.entry("PATH".into())
+        .or_insert_with(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+    if let Some(home) = &image.home {
+        env.entry("HOME".into()).or_insert_with(|| home.clone());
+    }
     env.extend(service.service.env.clone());
     for name in &service.service.secrets {
         let value = secret(ctx, release, instance, name).await?;

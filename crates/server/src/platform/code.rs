@@ -60,10 +60,8 @@ impl Context {
     ) -> Answer<api::ProjectView> {
         may(who, Action::CreateProject, &Resource::Platform)?;
         let name: ProjectName = parse(&wanted.name)?;
-        if name.as_str() == windlass_oci::MIRROR {
-            let why =
-                format!("`{name}` is where images of other registries are mirrored: choose another name");
-            return Err(Problem::invalid(why));
+        if let Some(what) = crate::images::reserved(&name) {
+            return Err(Problem::invalid(format!("`{name}` is {what}: choose another name")));
         }
         if self.store.get::<ProjectDoc>(name.as_str()).await.map_err(stored)?.is_some() {
             return Err(Problem::conflict(format!("there is a project {name} already")));

@@ -90,6 +90,8 @@ const CALLS: &[(&str, &str, &str, u8)] = &[
     ("GET", "/v2/shop/../other/manifests/none", "", NOBODY),
     ("GET", "/v2/shop%2F..%2Fother/manifests/none", "", NOBODY),
     ("GET", "/v2/mirror/none/a/manifests/v1", "", PEOPLE | JOB),
+    ("GET", "/v2/shared/base/manifests/v1", "", PEOPLE | JOB),
+    ("POST", "/v2/shared/base/blobs/uploads/", "", WRITERS),
     ("POST", "/v2/mirror/none/a/blobs/uploads/", "", NOBODY),
     ("GET", "/api/v1/projects/shop/repositories", "", PEOPLE | JOB),
     ("GET", "/api/v1/registry/repository?name=other", "", PEOPLE),

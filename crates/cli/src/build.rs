@@ -149,7 +149,7 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     if build.docker {
         return docker::run();
     }
-    let mut request = request(&build)?;
+    let mut request = request(global, &build)?;
     // What its layers are taken from stays ours until the image is there.
     let mut built = None;
     if build.auto {
@@ -282,7 +282,7 @@ fn as_json(finding: &Diagnostic, file: &str) -> serde_json::Value {
     })
 }
 
-fn request(build: &Build) -> Result<BuildRequest> {
+fn request(global: &Global, build: &Build) -> Result<BuildRequest> {
     let mut request = BuildRequest::of(".");
     (request.context, request.dockerfile) = sources(build)?;
     request.target.clone_from(&build.target);
@@ -323,7 +323,7 @@ fn request(build: &Build) -> Result<BuildRequest> {
     if let Some(memory) = &build.memory {
         request.limits.sandbox.memory_bytes = Some(values::bytes(memory)?);
     }
-    request.logins = login::logins();
+    request.logins = login::logins(global);
     Ok(request)
 }
 

@@ -62,6 +62,14 @@ impl Global {
         Ok(Client::new(&url, Some(token)))
     }
 
+    /// The registry of the Windlass that runs on this machine, as images name it, and the token for it; if one runs that
+    /// this user owns.
+    pub(crate) fn own_registry(&self) -> Option<(String, Secret<String>)> {
+        let (url, token) = self.local().ok()?;
+        let host = url.strip_prefix("http://")?.trim_end_matches('/').to_owned();
+        Some((host, token))
+    }
+
     fn local(&self) -> Result<(String, Secret<String>)> {
         let data = self.existing_data()?;
         let endpoint = data.endpoint().map_err(|e| Failure::new(Exit::Unreachable, format!("{e:#}")))?;

@@ -1,4 +1,4 @@
-//! Logins to registries: those that `docker login` and its kin keep in `config.json`.
+//! Logins to registries: those that `docker login` and its kin keep in `config.json`, and that of this machine's Windlass.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,21 @@ use serde_json::Value;
 use windlass_build::Login;
 use windlass_kernel::Secret;
 
-/// The logins of this user that are kept in the file itself; helpers are not asked.
-pub(super) fn logins() -> Vec<Login> {
+use crate::connection::Global;
+
+/// All that this user has. Who owns the Windlass of this machine needs no login to its registry.
+pub(super) fn logins(global: &Global) -> Vec<Login> {
+    let mut logins = kept();
+    if let Some((host, password)) = global.own_registry()
+        && !logins.iter().any(|login| login.host == host)
+    {
+        logins.push(Login { host, user: "admin".into(), password });
+    }
+    logins
+}
+
+/// The logins that are kept in the file itself; helpers are not asked.
+fn kept() -> Vec<Login> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")));
     let text = folder.and_then(|folder| std::fs::read(folder.join("config.json")).ok());

@@ -8,7 +8,9 @@ use windlass_api::runner::JobHappening;
 use windlass_kernel::{Actor, JobId, Timestamp};
 use windlass_pipeline::{Conclusion, Report, RunEvent};
 use windlass_runner::unit::UnitSettings;
-use windlass_runner::{ActionSources, ContainerSettings, Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job};
+use windlass_runner::{
+    ActionSources, ContainerSettings, Docker, JobStop, LocalEnd, LocalJob, SourceTrees, run_local_job,
+};
 use windlass_workflow::Workflow;
 use windlass_workflow::model::StepKind;
 

@@ -105,7 +105,7 @@ async fn once(engine: &Engine, mut command: Command, folder: &Path) -> Result<Du
     let took = begin.elapsed();
     if !done.status.success() {
         let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        bail!("{:?} failed: {} {}", command.as_std().get_program(), out.trim(), err.trim());
+        bail!("{} failed: {} {}", command.as_std().get_program().display(), out.trim(), err.trim());
     }
     Ok(took)
 }

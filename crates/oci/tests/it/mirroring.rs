@@ -192,7 +192,7 @@ async fn debians_registry_is_mirrored() {
     };
     let mut server = Server(child);
     let there = Bench::new();
-    let digest = there.tagged("app", "v1", &[5; 2_000_000]).await;
+    let digest = there.tagged("app", "v1", &vec![5; 2_000_000]).await;
     let (ours, _) = serve(&there).await;
     let copy = format!(
         "copy --preserve-digests --src-tls-verify=false --dest-tls-verify=false --src-creds ada:ada-token docker://{ours}/app:v1 docker://{host}/team/app:v1"
@@ -215,7 +215,7 @@ async fn debians_registry_is_mirrored() {
     here.registry.set_mirrors(vec![mirror(&host, false)]).unwrap();
     let got = here.get("/v2/mirror/up/team/app/manifests/v1").await;
     assert_eq!(got.is(200).header("docker-content-digest"), digest.to_string());
-    let layer = format!("/v2/mirror/up/team/app/blobs/{}", Digest::sha256(&[5; 2_000_000]));
+    let layer = format!("/v2/mirror/up/team/app/blobs/{}", Digest::sha256(&vec![5; 2_000_000]));
     assert_eq!(here.get(&layer).await.is(200).body.len(), 2_000_000);
     server.0.kill().unwrap();
     here.clock.advance(Duration::from_hours(2));

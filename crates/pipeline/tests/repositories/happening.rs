@@ -132,6 +132,16 @@ fn change(labels: &[&str], merged: bool) -> Value {
     })
 }
 
+/// What somebody may have typed.
+fn some_value(kind: &InputKind) -> Value {
+    match kind {
+        InputKind::Boolean => json!(true),
+        InputKind::Number => json!(3),
+        InputKind::Choice(options) => json!(options[0]),
+        InputKind::String | InputKind::Environment => json!("x"),
+    }
+}
+
 /// All that is tried with a workflow.
 pub(crate) fn all(repository: &Repository, file: &str) -> Vec<Happening> {
     let mut found = Vec::new();
@@ -193,15 +203,7 @@ pub(crate) fn all(repository: &Repository, file: &str) -> Vec<Happening> {
     }
     if let Some(inputs) = on.dispatch_inputs() {
         let given = inputs.iter().filter(|input| input.required && input.default.is_none());
-        let given = given.map(|input| {
-            let value = match &input.kind {
-                InputKind::Boolean => json!(true),
-                InputKind::Number => json!(3),
-                InputKind::Choice(options) => json!(options[0]),
-                InputKind::String | InputKind::Environment => json!("x"),
-            };
-            (input.name.value.clone(), value)
-        });
+        let given = given.map(|input| (input.name.value.clone(), some_value(&input.kind)));
         let checked = on.check_inputs(&given.collect()).unwrap();
         let inputs: serde_json::Map<String, Value> =
             checked.iter().map(|(name, value)| (name.clone(), value.to_json())).collect();

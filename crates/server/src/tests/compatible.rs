@@ -89,7 +89,7 @@ async fn runs_are_started_cancelled_and_done_again_by_githubs_calls() {
     let ended = windlass_api::runner::JobHappening::Finished {
         conclusion: windlass_api::Conclusion::Cancelled,
         reason: None,
-        outputs: Default::default(),
+        outputs: std::collections::BTreeMap::default(),
         environment_url: None,
     };
     scene.world.tell(&job, 2, &[ended]).await.unwrap();

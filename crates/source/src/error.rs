@@ -12,7 +12,7 @@ pub enum SourceError {
     #[error("the repository {0} exists already")]
     Exists(String),
     /// The `git` program is missing.
-    #[error("the git program is missing: install git (2.36 or newer) and make sure it is on the PATH")]
+    #[error("the git program is missing: install git (2.38 or newer) and make sure it is on the PATH")]
     NoGit,
     /// `git` failed.
     #[error("git {command} failed: {why}")]

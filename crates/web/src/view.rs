@@ -222,6 +222,11 @@ pub(crate) fn manifest_kind(manifest: &windlass_api::ManifestView) -> String {
     }
 }
 
+/// Whether some of them say something about others.
+pub(crate) fn says_something(manifests: &[windlass_api::ManifestView]) -> bool {
+    manifests.iter().any(|manifest| manifest.subject.is_some())
+}
+
 /// Permissions as `chmod` takes them.
 pub(crate) fn octal(mode: &u32) -> String {
     format!("{mode:04o}")

@@ -282,15 +282,21 @@ impl Builder {
     pub async fn save(&self, name: &ImageName, to: &Output) -> Result<(), BuildError> {
         let missing = || BuildError::image(&name.to_string(), "this machine has no image of that name");
         let image = self.store.image(name).ok_or_else(missing)?;
+        let (sources, finished) = self.stored(&image).await?;
         let mut request = BuildRequest::of(".");
         request.tags = vec![name.clone()];
+        output::save(&sources, &request, &finished, to).await.map(drop)
+    }
+
+    /// An image of the store, as if it had just been built.
+    pub(crate) async fn stored(&self, image: &LocalImage) -> Result<(Sources, Finished), BuildError> {
         let reporter = Reporter::new(Arc::new(crate::Quiet), Secrets::default());
-        let sources = self.sources(&request, reporter)?;
-        let found = sources.local(&image).await?;
+        let sources = self.sources(&BuildRequest::of("."), reporter)?;
+        let found = sources.local(image).await?;
         let config = self.store.bytes(&image.config).await?;
         let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let finished = Finished { image: found, config, digest: image.config.clone(), diff_ids, size: 0 };
-        output::save(&sources, &request, &finished, to).await.map(drop)
+        Ok((sources, finished))
     }
 }
 

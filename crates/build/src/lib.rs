@@ -31,6 +31,7 @@ mod progress;
 mod request;
 mod sources;
 mod store;
+mod taken;
 mod transfer;
 mod tree;
 mod writer;
@@ -44,6 +45,7 @@ pub use request::{
     Output, StepLimits,
 };
 pub use store::{Evicted, LocalImage, LocalLayer, Store};
+pub use taken::Taken;
 pub use windlass_oci::{ImageName, Login};
 
 /// Whether a text names a Git repository rather than a folder, as a context.

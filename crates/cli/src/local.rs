@@ -98,7 +98,8 @@ pub(crate) struct Local {
     /// A folder that stands for a repository, in `uses` and in checkouts
     #[arg(long = "local-repository", value_name = "OWNER/REPO@REF=PATH", help_heading = "What it is given")]
     pub(crate) stand_in: Vec<String>,
-    /// Where jobs of a label run; ubuntu-*, linux and self-hosted are served by the sandbox unless said otherwise
+    /// Where jobs of a label run; ubuntu-*, linux and self-hosted are served by the sandbox unless said otherwise. An IMAGE is one of
+    /// `windlass image list`, else of a registry, or oci:PATH
     #[arg(
         short = 'P',
         long = "place",

@@ -22,13 +22,7 @@ fn repo(test: &str, workflow: &str) -> Option<Repo> {
     }
     std::fs::write(context.join("mark"), "of the image\n").unwrap();
     std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY . /\nENV PATH=/bin\n").unwrap();
-    let built = Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args(["build", "--progress", "plain", "-o", "type=oci,dest=../box.tar", "."])
-        .current_dir(&context)
-        .env("WINDLASS_BUILD_STORE", repo.cache().join("build"))
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    build(&repo, &["-t", "box:1", "-o", "type=oci,dest=../box.tar", "."]);
     let probe = repo.run(&["--dry-run"]);
     if probe.code != Some(0) {
         return Some(repo);
@@ -39,6 +33,19 @@ fn repo(test: &str, workflow: &str) -> Option<Repo> {
         return None;
     }
     Some(repo)
+}
+
+/// `windlass build` of `../box`, with the cache that the repository's runs have.
+fn build(repo: &Repo, args: &[&str]) {
+    let built = Command::new(env!("CARGO_BIN_EXE_windlass"))
+        .args(["build", "--progress", "plain"])
+        .args(args)
+        .current_dir(repo.root().with_file_name("box"))
+        .env("XDG_CACHE_HOME", repo.cache())
+        .env_remove("WINDLASS_BUILD_STORE")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
 #[test]
@@ -78,6 +85,59 @@ fn plain_processes_have_services_and_containers_beside_them() {
     let test = "plain_processes_have_services_and_containers_beside_them";
     let Some(repo) = repo(test, &on_push(jobs)) else { return };
     repo.here(&[]).ended(0).says("of the image").says("from the step");
+}
+
+#[test]
+fn what_was_built_on_this_machine_goes_before_registries() {
+    let jobs = r#"  a:
+    runs-on: ubuntu-latest
+    services:
+      web:
+        image: box:1
+        ports: [8080]
+        command: httpd -f -p 8080 -h /
+    steps:
+      - run: |
+          exec 3<> "/dev/tcp/127.0.0.1/${{ job.services.web.ports['8080'] }}"
+          printf 'GET /mark HTTP/1.0\r\n\r\n' >&3
+          sed 's/^/served: /' <&3
+        shell: bash
+      - uses: docker://docker.io/library/box:1
+        with: { entrypoint: sh, args: -c "cat /mark; echo from the step" }
+  b:
+    runs-on: ubuntu-latest
+    container: box:1
+    steps:
+      - run: cat /mark; test ! -e /usr
+  c:
+    runs-on: boxed
+    steps:
+      - run: cat /mark; test ! -e /usr
+"#;
+    let test = "what_was_built_on_this_machine_goes_before_registries";
+    let Some(repo) = repo(test, &on_push(jobs)) else { return };
+    let said = repo.here(&["-P", "boxed=docker:box:1"]).ended(0);
+    let said = said
+        .says("box:1 is an image of this machine: sha256:")
+        .says("served: of the image")
+        .says("│ from the step");
+    assert_eq!(said.out.matches("is an image of this machine").count(), 4, "{}", said.out);
+    // Once laid out for runs, it is not made again from what builds keep.
+    for kept in ["steps", "layers", "packed"] {
+        let _ = std::fs::remove_dir_all(repo.cache().join("windlass/build").join(kept));
+    }
+    repo.run(&["-j", "b"]).ended(0).says("of the image");
+    // Another image of that name is another image.
+    let context = repo.root().with_file_name("box");
+    std::fs::write(context.join("mark"), "of another image\n").unwrap();
+    build(&repo, &["-t", "box:1", "."]);
+    repo.run(&["-j", "b"]).ended(0).says("of another image");
+    // A name that nobody has here is asked of its registry.
+    repo.write(
+        ".github/workflows/ci.yml",
+        &on_push(&jobs.replace("container: box:1", "container: 127.0.0.1:1/box:1")),
+    );
+    repo.run(&["-j", "b"]).ended(1).says("127.0.0.1:1 cannot be reached for 127.0.0.1:1/box:1");
 }
 
 #[test]

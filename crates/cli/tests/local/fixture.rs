@@ -59,7 +59,9 @@ impl Repo {
     /// `windlass run` with these arguments.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        for name in ["WINDLASS_URL", "WINDLASS_TOKEN", "WINDLASS_DATA", "WINDLASS_SANDBOX"] {
+        for name in
+            ["WINDLASS_URL", "WINDLASS_TOKEN", "WINDLASS_DATA", "WINDLASS_SANDBOX", "WINDLASS_BUILD_STORE"]
+        {
             command.env_remove(name);
         }
         command.arg("run").args(args).current_dir(self.root()).env("XDG_CACHE_HOME", self.cache());

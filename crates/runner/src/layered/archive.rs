@@ -202,7 +202,7 @@ impl Place {
 }
 
 impl Archive {
-    fn new(
+    pub(super) fn new(
         digest: Digest,
         manifest: ImageManifest,
         config: ImageConfig,

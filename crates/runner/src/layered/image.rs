@@ -1,12 +1,15 @@
-//! Where an image comes from: a registry by its name, or a file of this machine for a run at a person's own terminal.
+//! Where an image comes from: a registry by its name; for a run at a person's own terminal also what this person has built on
+//! this machine, or a file of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use windlass_kernel::Secret;
+use windlass_build::{Builder, Store as Built};
+use windlass_kernel::{OsEntropy, Secret, SystemClock};
 use windlass_oci::{BASE_LABEL, ImageName, Login, MACHINE_BASE};
 
 use super::Layered;
-use super::archive::Place;
+use super::archive::{Archive, Place};
 use super::store::{Laid, Store};
 use crate::action::{ActionError, failed};
 use crate::job::Job;
@@ -53,6 +56,11 @@ impl Layered {
             return self.unpack_place(job, place, voice).await;
         }
         let mut name: ImageName = image.parse().map_err(|e| format!("{e}"))?;
+        if job.local.is_some()
+            && let Some(laid) = self.own(job, &name, voice).await?
+        {
+            return Ok(laid);
+        }
         let host = name.host.get_or_insert_with(|| DEFAULT_HOST.to_owned()).clone();
         let login = match credentials {
             Some((user, password)) => {
@@ -62,6 +70,34 @@ impl Layered {
         };
         let say = |text: &str| voice.say(text);
         Store::new(&self.root(job), self.level()).fetch(&name, login, &say).await
+    }
+
+    /// An image that this user named on this machine, with `windlass build -t` or `windlass image load`. It goes before a
+    /// registry's of that name, as it does in `FROM`. Only for runs at a person's own terminal: what a person has built is
+    /// nothing to the jobs of a server.
+    async fn own(&self, job: &Job, name: &ImageName, voice: &Voice) -> Result<Option<Laid>, String> {
+        let root = Built::usual();
+        // Where nobody has built anything, nothing is made.
+        if !root.join("images").is_dir() {
+            return Ok(None);
+        }
+        let built =
+            Built::open(&root, Arc::new(SystemClock), Arc::new(OsEntropy)).map_err(|e| e.to_string())?;
+        let Some(image) = built.image(name) else { return Ok(None) };
+        voice.say(&format!("{name} is an image of this machine: {}", image.config));
+        let store = Store::new(&self.root(job), self.level());
+        if let Some(laid) = store.kept(image.config.hex()) {
+            return Ok(Some(laid));
+        }
+        let sandboxes = self.sandboxes.as_ref().map_err(Clone::clone)?;
+        let taken = Builder::new(Arc::new(built), sandboxes.clone()).take(&image).await;
+        let taken = taken.map_err(|e| e.to_string())?;
+        let layers = taken.manifest.layers.iter().map(|layer| layer.digest.to_string());
+        let files = layers.zip(taken.layers.iter().cloned()).collect();
+        // It has no manifest of its own: it is known by its configuration, which names all layers.
+        let archive = Archive::new(taken.id.clone(), taken.manifest.clone(), taken.config.clone(), files)?;
+        let say = |text: &str| voice.say(text);
+        store.unpack(&archive, &say).await.map(Some)
     }
 
     /// The registry of this very server knows the job.

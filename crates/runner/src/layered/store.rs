@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// An image of which everything is there.
-    fn kept(&self, hex: &str) -> Option<Laid> {
+    pub(super) fn kept(&self, hex: &str) -> Option<Laid> {
         let text = std::fs::read(self.image_file(hex)).ok()?;
         let kept: Kept = serde_json::from_slice(&text).ok()?;
         let layers: Vec<PathBuf> =

@@ -1,5 +1,7 @@
 //! `windlass image`: what is known of an image.
 
+mod own;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -13,7 +15,7 @@ use crate::connection::{Global, part};
 use crate::failure::{Exit, Failure};
 use crate::show::{self, Field, Tone};
 
-/// What is known of images: packages, vulnerabilities, where they come from, who signed it
+/// What is known of images, of a server's and of this machine's own: packages, vulnerabilities, where they come from, who signed it
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Image {
     #[command(flatten)]
@@ -134,7 +136,14 @@ pub(crate) async fn run(global: &Global, command: Image) -> Result<Exit> {
                 Format::Spdx => "spdx",
             };
             let path = format!("/api/v1/evidence/sbom?image={}&format={format}", part(&sbom.image));
-            show::json(&global.client()?.get::<Value>(&path).await?)?;
+            let asked = async { Ok(global.client()?.get::<Value>(&path).await?) };
+            match own::answer(global, &sbom.image, asked).await? {
+                Ok(list) => show::json(&list)?,
+                Err(own) => {
+                    eprintln!("windlass: {}", own.title());
+                    show::json(&own.sbom(matches!(sbom.format, Format::Spdx)))?;
+                }
+            }
             Ok(Exit::Done)
         }
         Image::Vulns(vulns) => self::vulns(global, &vulns).await,
@@ -149,12 +158,30 @@ async fn evidence(client: &Client, image: &str) -> Result<ImageEvidence> {
 }
 
 async fn inspect(global: &Global, image: &str) -> Result<Exit> {
-    let known = evidence(&global.client()?, image).await?;
+    let asked = async { evidence(&global.client()?, image).await };
+    let found = own::answer(global, image, asked).await?;
+    let (known, title) = match found {
+        Ok(known) => {
+            let title = format!("{}@{}", known.repository, known.digest);
+            (known, title)
+        }
+        Err(own) if global.json => {
+            show::json(&own::marked(&own.evidence())?)?;
+            return Ok(Exit::Done);
+        }
+        Err(own) => (own.evidence(), own.title()),
+    };
     if global.json {
         show::json(&known)?;
         return Ok(Exit::Done);
     }
-    show::print(&format!("{}@{}", known.repository, known.digest))?;
+    told(&known, &title)?;
+    Ok(Exit::Done)
+}
+
+/// Everything that is known of an image, for people.
+fn told(known: &ImageEvidence, title: &str) -> Result<()> {
+    show::print(title)?;
     if let Some(problem) = &known.problem {
         show::print(&format!("it cannot be looked into: {}", show::clean(problem)))?;
     }
@@ -176,8 +203,7 @@ async fn inspect(global: &Global, image: &str) -> Result<Exit> {
         };
         [s.word.clone().into(), state, show::clean(&s.says).into(), Field::dim(show::ago(s.at))]
     });
-    show::table(["statement", "", "says", "since"], rows.collect(), "nothing is stated about it")?;
-    Ok(Exit::Done)
+    show::table(["statement", "", "says", "since"], rows.collect(), "nothing is stated about it")
 }
 
 /// Vulnerabilities in a line: never that there are none where nobody looked.
@@ -199,17 +225,31 @@ fn summary(found: &Vulnerabilities) -> String {
 }
 
 async fn vulns(global: &Global, vulns: &Vulns) -> Result<Exit> {
-    let client = global.client()?;
     let path = format!("/api/v1/evidence/vulns?image={}", part(&vulns.image));
-    let found: Vulnerabilities = client.get(&path).await?;
-    match vulns.format {
-        Told::Sarif => {
+    let asked = async { Ok(global.client()?.get::<Vulnerabilities>(&path).await?) };
+    let answer = own::answer(global, &vulns.image, asked).await?;
+    let (found, own) = match answer {
+        Ok(found) => (found, None),
+        Err(own) => (own.vulnerabilities(), Some(own)),
+    };
+    let format = if global.json && vulns.format == Told::Text { Told::Json } else { vulns.format };
+    match (format, &own) {
+        (Told::Sarif, None) => {
             let path = format!("/api/v1/evidence/vulns.sarif?image={}", part(&vulns.image));
-            show::json(&client.get::<Value>(&path).await?)?;
+            show::json(&global.client()?.get::<Value>(&path).await?)?;
         }
-        Told::Json => show::json(&found)?,
-        Told::Text if global.json => show::json(&found)?,
-        Told::Text => list(&found)?,
+        (Told::Sarif, Some(own)) => {
+            eprintln!("windlass: {}", own.title());
+            show::json(&own.sarif())?;
+        }
+        (Told::Json, None) => show::json(&found)?,
+        (Told::Json, Some(_)) => show::json(&own::marked(&found)?)?,
+        (Told::Text, own) => {
+            if let Some(own) = own {
+                show::print(&own.title())?;
+            }
+            list(&found)?;
+        }
     }
     let rank = |word: &str| Severity::from_str(word, true).ok();
     let bad = |limit: Severity| {

@@ -104,7 +104,7 @@ fn imported(global: &Global, done: &Imported) -> Result<()> {
 }
 
 /// How old advisories may be: as control reads it from its environment.
-fn fresh() -> Result<Duration> {
+pub(crate) fn fresh() -> Result<Duration> {
     match std::env::var("WINDLASS_VULNDB_DAYS") {
         Err(_) => Ok(FRESH),
         Ok(text) => {

@@ -117,11 +117,9 @@ fn what_was_built_on_this_machine_goes_before_registries() {
     let test = "what_was_built_on_this_machine_goes_before_registries";
     let Some(repo) = repo(test, &on_push(jobs)) else { return };
     let said = repo.here(&["-P", "boxed=docker:box:1"]).ended(0);
-    let said = said
-        .says("box:1 is an image of this machine: sha256:")
+    said.says("box:1 is an image of this machine: sha256:")
         .says("served: of the image")
         .says("│ from the step");
-    assert_eq!(said.out.matches("is an image of this machine").count(), 4, "{}", said.out);
     // Once laid out for runs, it is not made again from what builds keep.
     for kept in ["steps", "layers", "packed"] {
         let _ = std::fs::remove_dir_all(repo.cache().join("windlass/build").join(kept));

@@ -92,8 +92,8 @@ impl Context {
             view.created = looked.created;
             view.packages = looked.contents.packages.len() as u64;
             view.notes.clone_from(&looked.contents.notes);
-            view.leaks = looked.contents.leaks.iter().map(leak).collect();
-            view.vulnerabilities = told(&report);
+            view.leaks = looked.contents.leaks.iter().map(leak_told).collect();
+            view.vulnerabilities = vulnerabilities_told(&report);
         }
         Ok(view)
     }
@@ -120,7 +120,7 @@ impl Context {
     pub(crate) async fn image_vulns(&self, who: &Principal, image: &str) -> Answer<api::Vulnerabilities> {
         let (repository, digest) = self.image_named(who, image).await?;
         let looked = self.looked(&repository, &digest).await?;
-        Ok(told(&self.checked(&looked).await?))
+        Ok(vulnerabilities_told(&self.checked(&looked).await?))
     }
 
     /// The same as SARIF.
@@ -172,7 +172,8 @@ fn statement(found: Found) -> api::StatementView {
     }
 }
 
-fn leak(leak: &windlass_evidence::Leak) -> api::LeakView {
+/// A secret in a layer, as it is told.
+pub fn leak_told(leak: &windlass_evidence::Leak) -> api::LeakView {
     api::LeakView {
         path: leak.path.clone(),
         line: leak.line,
@@ -183,7 +184,8 @@ fn leak(leak: &windlass_evidence::Leak) -> api::LeakView {
     }
 }
 
-fn told(report: &VulnReport) -> api::Vulnerabilities {
+/// Known vulnerabilities, as they are told.
+pub fn vulnerabilities_told(report: &VulnReport) -> api::Vulnerabilities {
     let found = report.found.iter().map(|f| api::VulnerabilityView {
         id: f.id.clone(),
         aliases: f.aliases.clone(),

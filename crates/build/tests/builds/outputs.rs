@@ -51,3 +51,26 @@ async fn archives_are_read_by_skopeo_and_by_ourselves() {
         assert!(out.status.success(), "{source}: {}", String::from_utf8_lossy(&out.stderr));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_stays_whoever_makes_room() {
+    let site = Site::new().await;
+    site.file("a", "hello");
+    let mut request = site.request("FROM scratch\nCOPY a /a\nCMD [\"x\"]\n");
+    let name = "name:1".parse().unwrap();
+    request.tags = vec!["name:1".parse().unwrap()];
+    let built = site.builder.build(request, Arc::new(Heard::default())).await.unwrap();
+    let store = site.builder.store();
+    let taken = site.builder.take(&store.image(&name).unwrap()).await.unwrap();
+    assert_eq!(
+        (Some(&taken.id), taken.config.config.cmd.as_slice()),
+        (built.id.as_ref(), &["x".to_owned()][..])
+    );
+    assert!(store.remove_image(&name).unwrap() && store.evict(0).unwrap().entries > 0);
+    let layer = std::fs::read(&taken.layers[0]).unwrap();
+    assert_eq!(windlass_kernel::Digest::sha256(&layer), taken.manifest.layers[0].digest);
+    assert_eq!(taken.config.rootfs.diff_ids, [taken.manifest.layers[0].digest.clone()]);
+    let path = taken.layers[0].clone();
+    drop(taken);
+    assert!(!path.exists(), "what was taken is left behind");
+}

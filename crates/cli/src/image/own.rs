@@ -62,7 +62,11 @@ pub(super) async fn answer<T>(
     }
     match find(global, image).await? {
         Some(own) => Ok(Err(own)),
-        None => Err(why.context(format!("this machine's builds left no image `{image}`, and elsewhere"))),
+        None => {
+            let known =
+                format!("`{image}` is none of this machine's images (`windlass image list`); beyond those");
+            Err(why.context(known))
+        }
     }
 }
 

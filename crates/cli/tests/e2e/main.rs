@@ -5,6 +5,7 @@
 mod command_line;
 mod containers;
 mod delivery;
+mod dockerfile;
 mod evidence;
 mod faults;
 mod limits;

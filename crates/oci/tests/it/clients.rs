@@ -223,3 +223,156 @@ async fn docker_logs_in_pulls_and_pushes() {
     let anonymous = docker(&bench.path("nobody"), &format!("pull {host}/tasks:v1"), "").await;
     assert!(!anonymous.status.success(), "nobody may pull without a login");
 }
+
+/// A program with containers' storage of its own, below the bench's folder.
+async fn contained(bench: &Bench, program: &str, arguments: &str) -> Output {
+    let mut command = Command::new(program);
+    for (option, folder) in [("--root", "containers"), ("--runroot", "containers-run")] {
+        command.arg(option).arg(bench.path(folder));
+    }
+    command.args(["--storage-driver", "vfs"]).args(words(arguments)).env("NO_PROXY", "*");
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// Pulls, names anew, pushes and compares: what podman and buildah have in common.
+async fn round_trip(program: &str) {
+    let there = Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
+    if !there {
+        return windlass_testkit::skip(&format!("{program}_pulls_and_pushes"), "it is not installed");
+    }
+    let bench = Bench::new();
+    let host = serve(&bench).await;
+    assembled(&bench, "tasks").await;
+    let login = "--tls-verify=false --creds ada:ada-token";
+    let pulled = contained(&bench, program, &format!("pull {login} {host}/tasks:v1")).await;
+    let told = String::from_utf8_lossy(&pulled.stderr).into_owned();
+    if !pulled.status.success()
+        && (told.contains("user namespace") || told.contains("operation not permitted"))
+    {
+        return windlass_testkit::skip(
+            &format!("{program}_pulls_and_pushes"),
+            "it cannot keep images as this user",
+        );
+    }
+    good(&pulled);
+    good(&contained(&bench, program, &format!("tag {host}/tasks:v1 {host}/team/copy:v2")).await);
+    good(
+        &contained(
+            &bench,
+            program,
+            &format!("push {login} {host}/team/copy:v2 docker://{host}/team/copy:v2"),
+        )
+        .await,
+    );
+    let image = async |name: &str, tag: &str| {
+        bench.registry.image(&name.parse().unwrap(), &tag.parse().unwrap()).await.unwrap().2
+    };
+    let (sent, came) = (image("tasks", "v1").await, image("team/copy", "v2").await);
+    assert_eq!(came.rootfs, sent.rootfs);
+    assert_eq!(came.config.entrypoint, sent.config.entrypoint);
+    // What is here already is not asked for again.
+    good(&contained(&bench, program, &format!("rmi {host}/tasks:v1 {host}/team/copy:v2")).await);
+    let wrong = format!("pull --tls-verify=false --creds bob:no {host}/tasks:v1");
+    let refused = contained(&bench, program, &wrong).await;
+    let told = String::from_utf8_lossy(&refused.stderr).to_lowercase();
+    assert!(!refused.status.success() && told.contains("invalid username/password"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn podman_pulls_and_pushes() {
+    round_trip("podman").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buildah_pulls_and_pushes() {
+    round_trip("buildah").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn umoci_unpacks_what_skopeo_fetched() {
+    const NAME: &str = "umoci_unpacks_what_skopeo_fetched";
+    if !has_skopeo(NAME) {
+        return;
+    }
+    if !Command::new("umoci").arg("--version").output().is_ok_and(|out| out.status.success()) {
+        return windlass_testkit::skip(NAME, "umoci is not installed");
+    }
+    let bench = Bench::new();
+    let host = serve(&bench).await;
+    assembled(&bench, "tasks").await;
+    let (layout, bundle) = (bench.path("layout"), bench.path("bundle"));
+    let copy = format!(
+        "copy --src-tls-verify=false --src-creds ada:ada-token docker://{host}/tasks:v1 oci:{}:v1",
+        layout.display()
+    );
+    good(&skopeo(words(&copy)).await);
+    let image = format!("{}:v1", layout.display());
+    let unpacked = Command::new("umoci")
+        .args(["unpack", "--rootless", "--image", &image])
+        .arg(&bundle)
+        .output()
+        .unwrap();
+    good(&unpacked);
+    assert_eq!(std::fs::read(bundle.join("rootfs/etc/config")).unwrap(), b"x");
+}
+
+/// What the ORAS client for Python does: an artifact in one piece and in chunks, there and back.
+const ORAS: &str = r#"
+import os, sys
+from oras.client import OrasClient
+
+host, folder = sys.argv[1:]
+os.chdir(folder)
+content = bytes(n % 251 for n in range(300_000))
+with open("report.bin", "wb") as file:
+    file.write(content)
+
+def client(backend):
+    made = OrasClient(hostname=host, insecure=True, auth_backend=backend)
+    made.auth.set_basic_auth("ada", "ada-token")
+    return made
+
+# With tokens this client keeps the first that it gets, which is one to pull with: it cannot push to a registry whose
+# tokens are for what was asked.
+ada, reader = client("basic"), client("token")
+for tag, chunked in (("whole", False), ("chunked", True)):
+    target = f"{host}/team/report:{tag}"
+    sent = ada.push(target, files=["report.bin:application/x-report"], manifest_annotations={"made": tag},
+                    do_chunked=chunked, chunk_size=100_000, quiet=True)
+    assert sent.status_code == 201, sent.status_code
+    manifest = ada.get_manifest(target)
+    assert manifest["annotations"]["made"] == tag, manifest
+    assert manifest["layers"][0]["mediaType"] == "application/x-report", manifest
+    [pulled] = reader.pull(target, outdir=f"back-{tag}")
+    with open(pulled, "rb") as file:
+        assert file.read() == content, "it came back otherwise"
+assert sorted(ada.get_tags(f"{host}/team/report")) == ["chunked", "whole"]
+"#;
+
+/// A Python that has the ORAS client, kept below the target folder.
+fn python_with_oras() -> Result<std::path::PathBuf, String> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oras");
+    let python = home.join("bin/python");
+    let does = |program: &Path, arguments: &[&str]| {
+        Command::new(program).args(arguments).output().is_ok_and(|out| out.status.success())
+    };
+    let made = does(&python, &["-c", "import oras.client"])
+        || does(Path::new("python3"), &["-m", "venv", home.to_str().ok_or("no text")?])
+            && does(&python, &["-m", "pip", "install", "-q", "oras"]);
+    made.then_some(python).ok_or_else(|| "oras cannot be had from PyPI".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oras_keeps_artifacts() {
+    let python = match tokio::task::spawn_blocking(python_with_oras).await.unwrap() {
+        Ok(python) => python,
+        Err(why) => return windlass_testkit::skip("oras_keeps_artifacts", &why),
+    };
+    let bench = Bench::new();
+    let host = serve(&bench).await;
+    let folder = bench.path("oras");
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = Command::new(python);
+    command.args(["-c", ORAS, &host]).arg(&folder).env("HOME", &folder).env("NO_PROXY", "*");
+    good(&tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap());
+}

@@ -164,7 +164,11 @@ impl Engine for Layered {
     async fn well(&self, job: &Job, name: &str, service: &Running, voice: &Voice) -> Result<(), ActionError> {
         let found = self.find(service);
         match found {
-            Some(service) => service.well(job, name, voice).await,
+            Some(service) => {
+                service.well(job, name, voice).await?;
+                self.mesh.caught_up().await;
+                Ok(())
+            }
             None => Err(failed(format!("the service `{name}` is gone"))),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use windlass_runtime::Sandbox;
@@ -28,6 +28,8 @@ const MOST_CONNECTIONS: usize = 1024;
 const SOON: Duration = Duration::from_millis(25);
 const LATER: Duration = Duration::from_millis(250);
 const STARTS: Duration = Duration::from_secs(15);
+/// The longest wait for what listens to be listened on for.
+const CATCHES_UP: Duration = Duration::from_secs(2);
 
 /// An address of this machine's loopback network that is one service's alone.
 #[derive(Debug)]
@@ -175,6 +177,10 @@ struct Member {
     declared: BTreeSet<u16>,
     /// Where it listens.
     listening: Arc<Mutex<BTreeSet<u16>>>,
+    /// How often it was looked where it listens, to the end.
+    looked: watch::Receiver<u64>,
+    /// Has it looked at once.
+    hurry: Arc<Notify>,
 }
 
 impl Member {
@@ -201,7 +207,10 @@ impl Mesh {
         say: Say,
     ) {
         let (own, listening) = (Realm::Own(service.clone()), Arc::<Mutex<BTreeSet<u16>>>::default());
-        let member = Member { ip, realm: own.clone(), declared, listening: listening.clone() };
+        let (told, looked) = watch::channel(0);
+        let hurry = Arc::<Notify>::default();
+        let hurried = hurry.clone();
+        let member = Member { ip, realm: own.clone(), declared, listening: listening.clone(), looked, hurry };
         self.members.lock().unwrap_or_else(PoisonError::into_inner).push(member);
         let mesh = Arc::downgrade(self);
         let watching = tokio::spawn(async move {
@@ -213,10 +222,26 @@ impl Mesh {
                 let members = mesh.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 drop(mesh);
                 watch.follow(&ports, &members).await;
-                tokio::time::sleep(if begin.elapsed() < STARTS { SOON } else { LATER }).await;
+                told.send_modify(|times| *times += 1);
+                let pause = if begin.elapsed() < STARTS { SOON } else { LATER };
+                let _ = tokio::time::timeout(pause, hurried.notified()).await;
             }
         });
         self.carriers.keep(watching.abort_handle());
+    }
+
+    /// Returns once what listens now is listened on for: what was found well a moment ago can be reached.
+    pub(super) async fn caught_up(&self) {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for mut member in members {
+            // One look may be on its way, begun too early: the next one counts.
+            for _ in 0..2 {
+                let before = *member.looked.borrow_and_update();
+                member.hurry.notify_one();
+                let next = member.looked.wait_for(|times| *times > before);
+                let _ = tokio::time::timeout(CATCHES_UP, next).await;
+            }
+        }
     }
 
     /// Listens on a port of 127.0.0.1 for a port of a service; any free one if none is given. Gives the port.

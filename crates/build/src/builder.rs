@@ -98,11 +98,11 @@ impl Builder {
         }
     }
 
-    fn sources(&self, request: &BuildRequest, reporter: Reporter) -> Result<Sources, BuildError> {
-        let puller = Puller::new(request.logins.clone()).map_err(|e| BuildError::Store(e.to_string()))?;
+    fn sources(&self, request: &BuildRequest, reporter: Reporter) -> Sources {
+        let puller = Puller::new(request.logins.clone());
         let limits = UnpackLimits { bytes: request.limits.layer_bytes, ..UnpackLimits::default() };
         let names = (request.default_hosts.clone(), request.pull);
-        Ok(Sources::new(self.store.clone(), puller, self.style(), reporter, names, limits))
+        Sources::new(self.store.clone(), puller, self.style(), reporter, names, limits)
     }
 
     /// Builds. Dropping the future ends the steps that run; nothing half done stays in the cache.
@@ -114,7 +114,7 @@ impl Builder {
         check(&request)?;
         let secrets = Secrets::new(request.secrets.values().map(|secret| secret.expose().as_slice()));
         let reporter = Reporter::new(progress, secrets);
-        let sources = self.sources(&request, reporter.clone())?;
+        let sources = self.sources(&request, reporter.clone());
         let folder = context::find(&self.store, &request.context).await?;
         let doing = reporter.start("[internal] load build definition from Dockerfile");
         let read = self.read(&request, folder.as_deref());
@@ -237,7 +237,7 @@ impl Builder {
     pub async fn load(&self, path: &Path) -> Result<Vec<LocalImage>, BuildError> {
         let request = BuildRequest::of(".");
         let reporter = Reporter::new(Arc::new(crate::Quiet), Secrets::default());
-        let sources = self.sources(&request, reporter)?;
+        let sources = self.sources(&request, reporter);
         let mut taken = Vec::new();
         for loaded in sources.load(path).await? {
             let mut layers = Vec::new();
@@ -291,7 +291,7 @@ impl Builder {
     /// An image of the store, as if it had just been built.
     pub(crate) async fn stored(&self, image: &LocalImage) -> Result<(Sources, Finished), BuildError> {
         let reporter = Reporter::new(Arc::new(crate::Quiet), Secrets::default());
-        let sources = self.sources(&BuildRequest::of("."), reporter)?;
+        let sources = self.sources(&BuildRequest::of("."), reporter);
         let found = sources.local(image).await?;
         let config = self.store.bytes(&image.config).await?;
         let diff_ids: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id.clone()).collect();

@@ -136,7 +136,7 @@ impl Found {
 
 impl Registry {
     /// Puts these mirrors in force, in place of those that were.
-    pub fn set_mirrors(&self, mirrors: Vec<Mirror>) -> Result<(), PullError> {
+    pub fn set_mirrors(&self, mirrors: Vec<Mirror>) {
         let mut all = BTreeMap::new();
         for mirror in mirrors {
             let login = mirror.login.clone().map(|(user, password)| Login {
@@ -144,12 +144,11 @@ impl Registry {
                 user,
                 password,
             });
-            let puller = Puller::new(login.into_iter().collect())?;
+            let puller = Puller::new(login.into_iter().collect());
             let upstream = Upstream { mirror, puller, authorized: Mutex::default() };
             all.insert(upstream.mirror.name.clone(), Arc::new(upstream));
         }
         *self.mirrors.all.write().unwrap_or_else(PoisonError::into_inner) = all;
-        Ok(())
     }
 
     /// A manifest as [`manifest`](Self::manifest) gives it; of a mirrored repository, as the other registry has it now.

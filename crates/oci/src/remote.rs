@@ -5,6 +5,7 @@ mod push;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -37,7 +38,8 @@ pub use push::PushedBlob;
 /// Pulls from other registries, and pushes to them.
 #[derive(Clone, Debug)]
 pub struct Puller {
-    http: Client,
+    /// Made when it is first needed: it reads the machine's certificates.
+    http: Arc<OnceLock<Client>>,
     logins: Vec<Login>,
 }
 
@@ -109,14 +111,21 @@ struct TokenAnswer {
 
 impl Puller {
     /// A puller with these logins.
-    pub fn new(logins: Vec<Login>) -> Result<Self, PullError> {
-        let http = Client::builder()
+    pub fn new(logins: Vec<Login>) -> Self {
+        Self { http: Arc::default(), logins }
+    }
+
+    fn http(&self) -> Result<&Client, PullError> {
+        if let Some(made) = self.http.get() {
+            return Ok(made);
+        }
+        let made = Client::builder()
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_mins(1))
             .build()
             .map_err(|e| PullError::Client(innermost(&e)))?;
-        Ok(Self { http, logins })
+        Ok(self.http.get_or_init(|| made))
     }
 
     /// Pulls the image for this machine: its layers and configuration become blobs that `into` holds.
@@ -323,7 +332,7 @@ impl<'a> Session<'a> {
         let scheme = if self.loopback { "http" } else { "https" };
         let url = format!("{scheme}://{}/v2/{}/{rest}", self.host, self.path);
         for attempt in 0..2 {
-            let mut request = self.puller.http.request(method.clone(), &url);
+            let mut request = self.puller.http()?.request(method.clone(), &url);
             if let Some(accept) = accept {
                 request = request.header(header::ACCEPT, accept);
             }
@@ -368,7 +377,7 @@ impl<'a> Session<'a> {
                 realm.query_pairs_mut().append_pair(name, value);
             }
         }
-        let mut request = self.puller.http.get(realm);
+        let mut request = self.puller.http()?.get(realm);
         if let Some(basic) = &basic {
             request = request.header(header::AUTHORIZATION, basic.expose());
         }
@@ -474,7 +483,7 @@ mod tests {
 
     #[test]
     fn hub_images_are_found_where_they_are_served() {
-        let puller = Puller::new(Vec::new()).unwrap();
+        let puller = Puller::new(Vec::new());
         let image: ImageName = "docker.io/alpine:3".parse().unwrap();
         let session = Session::new(&puller, &image).unwrap();
         assert_eq!(

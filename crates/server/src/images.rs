@@ -76,7 +76,7 @@ impl Images {
         let limits = UnpackLimits::default();
         let unpacker =
             Unpacker::open(registry.clone(), &data.path("layers"), style, limits, entropy.clone())?;
-        let puller = Puller::new(Vec::new())?;
+        let puller = Puller::new(Vec::new());
         let spool = data.path("scratch");
         let assembler = Assembler::new(registry.clone(), puller, spool, entropy.clone(), LARGEST_BUILD);
         let sealer = TokenSealer::new(&*entropy, clock, TOKEN_LIFE);

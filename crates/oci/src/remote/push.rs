@@ -112,7 +112,7 @@ impl Session<'_> {
                 image: self.image.to_string(),
                 why: format!("a blob of it cannot be read: {e}"),
             })?;
-            let mut request = self.puller.http.request(method.clone(), url).body(body);
+            let mut request = self.puller.http()?.request(method.clone(), url).body(body);
             if method != Method::HEAD {
                 request = request.header(header::CONTENT_LENGTH, length);
             }

@@ -89,7 +89,7 @@ impl Bench {
     }
 
     pub(crate) fn assembler(&self) -> Assembler {
-        let puller = Puller::new(Vec::new()).unwrap();
+        let puller = Puller::new(Vec::new());
         Assembler::new(self.registry.clone(), puller, self.path("spool"), Arc::new(OsEntropy), 64 << 20)
     }
 

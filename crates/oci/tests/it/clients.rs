@@ -150,7 +150,7 @@ async fn a_base_is_pulled_from_another_registry() {
     let pulling = |logins| {
         windlass_oci::Assembler::new(
             here.registry.clone(),
-            Puller::new(logins).unwrap(),
+            Puller::new(logins),
             here.path("spool"),
             std::sync::Arc::new(windlass_kernel::OsEntropy),
             1 << 20,

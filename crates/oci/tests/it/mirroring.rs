@@ -61,7 +61,7 @@ async fn what_is_asked_for_is_fetched_once_and_kept() {
     let digest = there.tagged("team/app", "v1", b"layer").await;
     let (host, asked) = serve(&there).await;
     let here = Bench::new();
-    here.registry.set_mirrors(vec![mirror(&host, true)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, true)]);
     let layer = Digest::sha256(b"layer");
     let (tag, blob) =
         ("/v2/mirror/up/team/app/manifests/v1", format!("/v2/mirror/up/team/app/blobs/{layer}"));
@@ -97,7 +97,7 @@ async fn what_is_here_can_be_had_while_the_other_is_away() {
     let digest = there.tagged("app", "v1", b"layer").await;
     let (host, asked) = serve(&there).await;
     let here = Bench::new();
-    here.registry.set_mirrors(vec![mirror(&host, true)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, true)]);
     here.get("/v2/mirror/up/app/manifests/v1").await.is(200);
     asked.go_away();
     here.clock.advance(Duration::from_hours(48));
@@ -117,7 +117,7 @@ async fn many_who_want_the_same_wait_for_one_fetch() {
     there.tagged("app", "v1", &bytes).await;
     let (host, asked) = serve(&there).await;
     let here = Bench::new();
-    here.registry.set_mirrors(vec![mirror(&host, true)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, true)]);
     let blob = format!("/v2/mirror/up/app/blobs/{}", Digest::sha256(&bytes));
     let pulls = (0..20).map(|_| async {
         here.get("/v2/mirror/up/app/manifests/v1").await.is(200);
@@ -137,11 +137,11 @@ async fn what_the_other_does_not_have_or_give_is_said() {
     there.tagged("secret/app", "v1", b"layer").await;
     let (host, _) = serve(&there).await;
     let here = Bench::new();
-    here.registry.set_mirrors(vec![mirror(&host, false)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, false)]);
     let refused = here.get("/v2/mirror/up/secret/app/manifests/v1").await;
     let message = refused.is(502).json()["errors"][0]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("login"), "{message}");
-    here.registry.set_mirrors(vec![mirror(&host, true)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, true)]);
     assert_eq!(here.get("/v2/mirror/up/app/manifests/v9").await.is(404).code(), "MANIFEST_UNKNOWN");
     let blob = format!("/v2/mirror/up/app/blobs/{}", Digest::sha256(b"x"));
     assert_eq!(here.get(&blob).await.is(404).code(), "BLOB_UNKNOWN");
@@ -156,7 +156,7 @@ async fn bytes_that_others_have_here_are_not_given_away_by_their_digest() {
     there.tagged("app", "v1", b"layer").await;
     let (host, _) = serve(&there).await;
     let here = Bench::new();
-    here.registry.set_mirrors(vec![mirror(&host, true)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, true)]);
     let hidden = here.push_blob("secret/mine", b"hidden").await;
     let bob = ("authorization", "Bearer bob-token");
     let path = format!("/v2/mirror/up/app/blobs/{hidden}");
@@ -212,7 +212,7 @@ async fn debians_registry_is_mirrored() {
     }
     assert!(done, "skopeo could not copy");
     let here = Bench::new();
-    here.registry.set_mirrors(vec![mirror(&host, false)]).unwrap();
+    here.registry.set_mirrors(vec![mirror(&host, false)]);
     let got = here.get("/v2/mirror/up/team/app/manifests/v1").await;
     assert_eq!(got.is(200).header("docker-content-digest"), digest.to_string());
     let layer = format!("/v2/mirror/up/team/app/blobs/{}", Digest::sha256(&vec![5; 2_000_000]));

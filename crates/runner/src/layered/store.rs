@@ -77,7 +77,7 @@ impl Store {
         say: Say<'_>,
     ) -> Result<Laid, String> {
         let name = self.name_file(image, login.as_ref());
-        let puller = Puller::new(login.into_iter().collect()).map_err(|e| e.to_string())?;
+        let puller = Puller::new(login.into_iter().collect());
         let pull = match puller.begin(image).await {
             Ok(pull) => pull,
             Err(why @ PullError::Unreachable { .. }) => {

@@ -41,7 +41,7 @@ impl LocalImages {
         let registry = Registry::new(blobs.clone(), index, clock);
         let spool = folder.join("scratch");
         std::fs::create_dir_all(&spool)?;
-        let puller = Puller::new(Vec::new())?;
+        let puller = Puller::new(Vec::new());
         let assembler = Assembler::new(registry.clone(), puller, spool, entropy, LARGEST);
         Ok(Self { blobs, registry, assembler, layout: folder.join("layout") })
     }

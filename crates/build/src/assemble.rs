@@ -14,7 +14,7 @@ use crate::cache::{CACHE_FIELD, Entries};
 use crate::image::{Image, Layer, write_config};
 use crate::pack::{Compression, Hashed, Rules, compress, pack};
 use crate::request::BuildRequest;
-use crate::sources::{Sources, descriptor};
+use crate::sources::Sources;
 use crate::store::{LocalImage, LocalLayer, Store};
 
 /// An image's configuration, and what it is of.
@@ -106,7 +106,7 @@ impl Finished {
         }
         let media_type = "application/vnd.oci.image.config.v1+json".to_owned();
         let config =
-            descriptor(media_type, sources.store.keep_bytes(&self.config)?, self.config.len() as u64);
+            Descriptor::new(media_type, sources.store.keep_bytes(&self.config)?, self.config.len() as u64);
         let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(MediaType::OciManifest.as_str().to_owned()),
@@ -137,7 +137,7 @@ pub(crate) async fn blob(
             "application/vnd.docker.image.rootfs.diff.tar.gzip",
             "application/vnd.oci.image.layer.v1.tar+gzip",
         );
-        let described = descriptor(media_type, found.digest.clone(), found.size);
+        let described = Descriptor::new(media_type, found.digest.clone(), found.size);
         return Ok((described, store.blobs().path(&found.digest)));
     }
     let name = format!("{}.{}", diff_id.hex(), compression.name());
@@ -169,7 +169,7 @@ pub(crate) async fn blob(
         return Err(BuildError::Store(why));
     }
     let path = store.keep_file(&new, &packed.digest)?;
-    let described = descriptor(compression.media_type().to_owned(), packed.digest, packed.size);
+    let described = Descriptor::new(compression.media_type().to_owned(), packed.digest, packed.size);
     store.write_json(&note, &described)?;
     Ok((described, path))
 }

@@ -21,7 +21,7 @@ use crate::progress::Reporter;
 use crate::store::{LocalImage, Store};
 use crate::tree::Stack;
 
-pub(crate) use layout::{FULL_NAME, REF_NAME, descriptor};
+pub(crate) use layout::{FULL_NAME, REF_NAME};
 
 /// Finds images, once each.
 pub(crate) struct Sources {

@@ -261,7 +261,11 @@ impl Assembler {
         if !planned.is_empty() || layers.is_empty() {
             let layer = self.store_layer(planned, spooled, spec.owner).await?;
             config.rootfs.diff_ids.push(layer.diff_id);
-            layers.push(descriptor("application/vnd.oci.image.layer.v1.tar+gzip", layer.digest, layer.size));
+            layers.push(Descriptor::new(
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+                layer.digest,
+                layer.size,
+            ));
         }
         config.history.push(History {
             created: Some(EPOCH.to_owned()),
@@ -289,7 +293,7 @@ impl Assembler {
             schema_version: 2,
             media_type: Some(MediaType::OciManifest.as_str().to_owned()),
             artifact_type: None,
-            config: descriptor("application/vnd.oci.image.config.v1+json", config, config_size),
+            config: Descriptor::new("application/vnd.oci.image.config.v1+json", config, config_size),
             layers,
             subject: None,
             annotations: BTreeMap::new(),
@@ -387,18 +391,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AssembleError> + Send + 'static,
 ) -> Result<T, AssembleError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(AssembleError::Tar(e.to_string())))
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        artifact_type: None,
-        platform: None,
-    }
 }
 
 /// Docker's layers are OCI's under another name; an OCI manifest names them by OCI's.

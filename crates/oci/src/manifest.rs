@@ -57,6 +57,21 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
 }
 
+impl Descriptor {
+    /// One with nothing but what it must have.
+    pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.into(),
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            artifact_type: None,
+            platform: None,
+        }
+    }
+}
+
 /// A platform (image specification, "Image Index").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Platform {

@@ -224,7 +224,7 @@ impl Sources {
                 };
                 let (digest, size) = folder.take(self, path, None)?;
                 let media_type = format!("application/vnd.oci.image.layer.v1.tar{compression}");
-                layers.push(descriptor(media_type, digest, size));
+                layers.push(Descriptor::new(media_type, digest, size));
             }
             let digest = self.store.keep_bytes(&bytes)?;
             let size = bytes.len() as u64;
@@ -232,7 +232,7 @@ impl Sources {
                 schema_version: 2,
                 media_type: None,
                 artifact_type: None,
-                config: descriptor("application/vnd.oci.image.config.v1+json".into(), digest.clone(), size),
+                config: Descriptor::new("application/vnd.oci.image.config.v1+json", digest.clone(), size),
                 layers,
                 subject: None,
                 annotations: std::collections::BTreeMap::new(),
@@ -241,18 +241,5 @@ impl Sources {
             loaded.push(Loaded { names: one.repo_tags.unwrap_or_default(), image, config: digest });
         }
         Ok(loaded)
-    }
-}
-
-/// A descriptor with nothing but what it must have.
-pub(crate) fn descriptor(media_type: String, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type,
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: std::collections::BTreeMap::new(),
-        artifact_type: None,
-        platform: None,
     }
 }

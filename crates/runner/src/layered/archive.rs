@@ -179,10 +179,10 @@ impl Place {
             let (layer, size) = digest_of(&path).map_err(|e| format!("{name}: {e}"))?;
             let kind = if gzipped(&path) { ".gzip" } else { "" };
             let media_type = format!("application/vnd.docker.image.rootfs.diff.tar{kind}");
-            layers.push(descriptor(&media_type, layer.clone(), size));
+            layers.push(Descriptor::new(media_type, layer.clone(), size));
             files.insert(layer.to_string(), path);
         }
-        let own = descriptor(
+        let own = Descriptor::new(
             "application/vnd.docker.container.image.v1+json",
             Digest::sha256(&config_bytes),
             config_bytes.len() as u64,
@@ -218,18 +218,6 @@ impl Archive {
     pub(super) fn file(&self, layer: &Digest) -> Result<PathBuf, String> {
         let file = self.files.get(&layer.to_string()).filter(|file| file.is_file());
         file.cloned().ok_or_else(|| format!("the layer {layer} is missing"))
-    }
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        artifact_type: None,
-        platform: None,
     }
 }
 

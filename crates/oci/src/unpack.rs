@@ -7,8 +7,6 @@ mod below;
 mod fuzz;
 mod layer;
 
-pub(crate) use below::Below;
-
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

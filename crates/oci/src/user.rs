@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, openat};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
-
-use crate::unpack::Below;
 
 /// The largest password file that is read.
 const LARGEST: u64 = 1 << 20;
@@ -62,29 +61,39 @@ fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect())
 }
 
-/// A small file of `/etc`; empty if the image has none. A layer is hostile: no link is followed, nothing but a plain file
+/// A small file of `/etc`; empty if the image has none. A layer is hostile: no link leads out of it, nothing but a plain file
 /// is read. The topmost layer that has something of this name decides.
 fn file(layers: &[PathBuf], name: &str) -> String {
-    for layer in layers {
-        let Ok(mut below) = Below::open(layer) else { continue };
-        let Ok(etc) = below.folder(b"etc", false) else { continue };
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let opened = match openat(etc, name, flags, Mode::empty()) {
-            Err(nix::errno::Errno::ENOENT) => continue,
-            Err(_) => return String::new(),
-            Ok(opened) => File::from(opened),
-        };
-        if !opened.metadata().is_ok_and(|found| found.is_file() && found.len() <= LARGEST) {
-            return String::new();
-        }
-        let mut text = Vec::new();
-        return match opened.take(LARGEST).read_to_end(&mut text) {
-            Ok(_) => String::from_utf8_lossy(&text).into_owned(),
-            Err(_) => String::new(),
-        };
+    let path = Path::new("etc").join(name);
+    let found = layers.iter().find(|layer| std::fs::symlink_metadata(layer.join(&path)).is_ok());
+    found.and_then(|layer| read(layer, &path)).unwrap_or_default()
+}
+
+fn read(layer: &Path, path: &Path) -> Option<String> {
+    let opened = open_beneath(layer, path).ok()?;
+    if !opened.metadata().is_ok_and(|found| found.is_file() && found.len() <= LARGEST) {
+        return None;
     }
-    String::new()
+    let mut text = Vec::new();
+    opened.take(LARGEST).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn open_beneath(layer: &Path, path: &Path) -> nix::Result<File> {
+    let folder = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let layer = nix::fcntl::open(layer, folder, Mode::empty())?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    match openat2(&layer, path, OpenHow::new().flags(flags).resolve(resolve)) {
+        // Old kernels and some containers do not have the call: then no link is followed at all.
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            let etc =
+                openat(&layer, path.parent().unwrap_or(path), folder | OFlag::O_NOFOLLOW, Mode::empty())?;
+            openat(&etc, path.file_name().unwrap_or_default(), flags | OFlag::O_NOFOLLOW, Mode::empty())
+        }
+        other => other,
+    }
+    .map(File::from)
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod raise;
 mod run;
 mod service;
 mod store;
-mod user;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -19,7 +19,7 @@ const FOLDER: OFlag =
 
 /// The folder, with the last parent that was walked to.
 #[derive(Debug)]
-pub(crate) struct Below {
+pub(super) struct Below {
     root: OwnedFd,
     last: Option<(Vec<u8>, OwnedFd)>,
 }
@@ -57,13 +57,13 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &OsStr) {
 }
 
 impl Below {
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let root = nix::fcntl::open(folder, FOLDER, Mode::empty())?;
         Ok(Self { root, last: None })
     }
 
     /// A handle of the folder at a clean path; missing folders are made when `make` says so.
-    pub(crate) fn folder(&mut self, path: &[u8], make: bool) -> Result<BorrowedFd<'_>, Refusal> {
+    pub(super) fn folder(&mut self, path: &[u8], make: bool) -> Result<BorrowedFd<'_>, Refusal> {
         if path.is_empty() {
             return Ok(self.root.as_fd());
         }

@@ -23,7 +23,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Why a layer is refused.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(super) enum Refusal {
     Hostile { path: Vec<u8>, why: &'static str },
     TooMany,
     Io(io::Error),

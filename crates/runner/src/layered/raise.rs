@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use windlass_oci::ImageUser;
 use windlass_runtime::{Bind, RuntimeError, Sandbox, SandboxSpec};
 
 use super::options::Options;
 use super::store::Laid;
-use super::user::User;
 use super::{Layered, Shared};
 use crate::action::{ActionError, failed};
 use crate::container::{Inside, Running, Wanted, environment, externals};
@@ -35,7 +35,7 @@ pub(super) struct Plan<'a> {
 /// A container that came up.
 pub(super) struct Raised {
     pub(super) sandbox: Arc<dyn Sandbox>,
-    pub(super) user: User,
+    pub(super) user: ImageUser,
     pub(super) isolated: bool,
 }
 
@@ -44,7 +44,7 @@ impl Layered {
     pub(super) async fn raise(&self, job: &Job, plan: Plan<'_>) -> Result<Raised, ActionError> {
         let folder = Self::folder(job);
         let user = plan.options.user.clone().unwrap_or_else(|| plan.laid.config.user.clone());
-        let user = User::of(&user, &plan.laid.layers).map_err(failed)?;
+        let user = ImageUser::of(&user, &plan.laid.layers).map_err(failed)?;
         let mut spec = self.spec(job, &plan, &folder).map_err(failed)?;
         spec.user = user.ids;
         let sandboxes = self.sandboxes()?.clone();

@@ -3,6 +3,7 @@
 
 mod apk;
 mod cargo_lock;
+mod conda;
 mod dpkg;
 mod elf;
 mod gem;
@@ -10,6 +11,8 @@ mod jar;
 mod node;
 mod os_release;
 mod python;
+mod rpm;
+mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read as _};
@@ -21,8 +24,9 @@ use crate::leaks::{Finder, Leak};
 use crate::package::{Kind, Os, Package};
 use crate::{Layer, ScanError};
 
-/// The largest list of packages, the largest small file, the largest archive or program that is read, in bytes.
+/// The largest list of packages as text and as a database, the largest small file, the largest archive or program that is read, in bytes.
 const LARGEST_LIST: u64 = 48 << 20;
+const LARGEST_DATABASE: u64 = 96 << 20;
 const LARGEST_TEXT: u64 = 4 << 20;
 const LARGEST_BINARY: u64 = 64 << 20;
 /// How many packages are listed.
@@ -59,6 +63,7 @@ enum Interest {
     Dpkg,
     Apk,
     Rpm,
+    RpmJournal,
     Copyright,
     Python,
     Node,
@@ -66,6 +71,7 @@ enum Interest {
     CargoLock,
     Gem,
     Jar,
+    Conda,
 }
 
 #[derive(Default)]
@@ -91,16 +97,21 @@ fn interest(path: &str) -> Option<Interest> {
         _ if matches!(name, "rpmdb.sqlite" | "Packages" | "Packages.db") && path.contains("/rpm/") => {
             Interest::Rpm
         }
+        _ if name == "rpmdb.sqlite-wal" && path.contains("/rpm/") => Interest::RpmJournal,
         _ if name == "copyright" && path.starts_with("usr/share/doc/") => Interest::Copyright,
-        _ if path.ends_with(".dist-info/METADATA") || path.ends_with(".egg-info/PKG-INFO") => {
+        _ if [".dist-info/METADATA", ".egg-info/PKG-INFO", "/EGG-INFO/PKG-INFO"]
+            .iter()
+            .any(|end| path.ends_with(end)) =>
+        {
             Interest::Python
         }
+        _ if path.contains("conda-meta/") && name.strip_suffix(".json").is_some() => Interest::Conda,
         _ if name.ends_with(".egg-info") => Interest::Python,
         _ if name == "package.json" && node::installed(path) => Interest::Node,
         _ if name == "package-lock.json" && !path.contains("node_modules/") => Interest::NodeLock,
         _ if name == "Cargo.lock" && !path.contains("registry/src/") => Interest::CargoLock,
         _ if name.ends_with(".gemspec") && path.contains("/specifications/") => Interest::Gem,
-        _ if [".jar", ".war", ".ear"].iter().any(|end| name.ends_with(end)) => Interest::Jar,
+        _ if jar::is_archive(name) => Interest::Jar,
         _ => return None,
     })
 }
@@ -109,17 +120,21 @@ impl Catalog {
     fn look(&mut self, file: &mut File<'_>) -> io::Result<()> {
         let wanted = interest(file.path);
         // Lists of packages count in lower layers too: they say which layer brought what.
-        if file.hidden && !matches!(wanted, Some(Interest::Dpkg | Interest::Apk)) {
+        if file.hidden && !matches!(wanted, Some(Interest::Dpkg | Interest::Apk | Interest::Rpm)) {
             return self.look_for_leaks(file);
         }
         let limit = match wanted {
-            Some(Interest::Rpm) => {
-                self.note(
-                    "the list of RPM packages is not read: the packages in it are not in this SBOM".into(),
-                );
+            Some(Interest::RpmJournal) => {
+                if file.size > 0 && !file.hidden {
+                    self.note(format!(
+                        "/{} holds changes to the list of RPM packages that are not read: packages may be missing, or named that are gone",
+                        file.path
+                    ));
+                }
                 return Ok(());
             }
             Some(Interest::Dpkg | Interest::Apk) => LARGEST_LIST,
+            Some(Interest::Rpm) => LARGEST_DATABASE,
             Some(Interest::Jar) => LARGEST_BINARY,
             Some(_) => LARGEST_TEXT,
             None => return self.look_at_unnamed(file),
@@ -134,9 +149,16 @@ impl Catalog {
         if let Some(wanted) = wanted {
             self.take(wanted, file, &bytes);
         }
-        self.leaks.look(file.path, file.layer, file.hidden, &bytes);
-        self.buffer = bytes;
+        if wanted != Some(Interest::Rpm) {
+            self.leaks.look(file.path, file.layer, file.hidden, &bytes);
+        }
+        self.give_back(bytes);
         Ok(())
+    }
+
+    /// What a large file took is given back.
+    fn give_back(&mut self, bytes: Vec<u8>) {
+        self.buffer = if bytes.capacity() > LARGEST_BINARY as usize { Vec::new() } else { bytes };
     }
 
     /// A file of which the path says nothing: a program, or a text that may hold a secret.
@@ -162,11 +184,7 @@ impl Catalog {
                 self.leaks.look(file.path, file.layer, file.hidden, &bytes);
             }
         }
-        // What a large program took is given back.
-        if bytes.capacity() > LARGEST_BINARY as usize {
-            bytes = Vec::new();
-        }
-        self.buffer = bytes;
+        self.give_back(bytes);
         Ok(())
     }
 
@@ -186,7 +204,11 @@ impl Catalog {
     }
 
     fn take(&mut self, wanted: Interest, file: &File<'_>, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
+        // A database is no text, and large.
+        let text = match wanted {
+            Interest::Rpm | Interest::Jar => "".into(),
+            _ => String::from_utf8_lossy(bytes),
+        };
         let found = match wanted {
             Interest::OsRelease => {
                 self.os.insert(file.path.to_owned(), os_release::read(&text));
@@ -204,6 +226,7 @@ impl Catalog {
             Interest::Dpkg => dpkg::packages(&text),
             Interest::Apk => apk::packages(&text),
             Interest::Python => python::packages(file.path, &text),
+            Interest::Conda => conda::package(bytes).into_iter().collect(),
             Interest::Node => node::package(bytes).into_iter().collect(),
             Interest::NodeLock => node::locked(bytes),
             Interest::CargoLock => cargo_lock::packages(&text),
@@ -215,7 +238,24 @@ impl Catalog {
                     return;
                 }
             },
-            Interest::Rpm => return,
+            Interest::Rpm => match rpm::packages(file.path, bytes) {
+                Ok((found, odd)) => {
+                    if odd > 0 && !file.hidden {
+                        self.note(format!("{odd} packages of /{} cannot be read", file.path));
+                    }
+                    found
+                }
+                Err(why) => {
+                    if !file.hidden {
+                        self.note(format!(
+                            "the list of RPM packages /{} is not read, its packages are not in this SBOM: {why}",
+                            file.path
+                        ));
+                    }
+                    return;
+                }
+            },
+            Interest::RpmJournal => return,
         };
         for package in found {
             self.keep(package, file);
@@ -223,7 +263,7 @@ impl Catalog {
     }
 
     fn keep(&mut self, mut package: Package, file: &File<'_>) {
-        if matches!(package.kind, Kind::Deb | Kind::Apk) {
+        if package.kind.of_distribution() {
             let key = (package.kind, package.name.clone(), package.version.clone());
             let lowest = self.earliest.entry(key).or_insert(file.layer);
             *lowest = (*lowest).min(file.layer);
@@ -254,7 +294,7 @@ impl Catalog {
 
     fn finish(mut self, layers: &[Layer]) -> Contents {
         for package in &mut self.packages {
-            if matches!(package.kind, Kind::Deb | Kind::Apk) {
+            if package.kind.of_distribution() {
                 let key = (package.kind, package.name.clone(), package.version.clone());
                 if let Some(lowest) = self.earliest.get(&key) {
                     package.layer = *lowest;
@@ -267,6 +307,14 @@ impl Catalog {
             }
         }
         let os = self.os.into_values().next();
+        // Where packages are installed, their lock file says nothing more: it also has those of other machines.
+        let installed: BTreeSet<String> = self
+            .packages
+            .iter()
+            .filter_map(|p| p.path.split_once("node_modules/").filter(|_| p.kind == Kind::Npm))
+            .map(|(folder, _)| format!("{folder}package-lock.json"))
+            .collect();
+        self.packages.retain(|p| !installed.contains(&p.path));
         // What is installed says more than what a lock file asks for.
         let lists = |p: &Package| p.path.ends_with("package-lock.json") || p.path.ends_with("Cargo.lock");
         self.packages.sort_by(|a, b| {

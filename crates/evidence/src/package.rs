@@ -12,8 +12,12 @@ pub enum Kind {
     Deb,
     /// Alpine and its kin.
     Apk,
+    /// Fedora, Red Hat, SUSE and their kin.
+    Rpm,
     /// Python.
     Pypi,
+    /// Conda.
+    Conda,
     /// Node.js.
     Npm,
     /// Rust.
@@ -65,12 +69,33 @@ pub struct Os {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Deb,
+        Self::Apk,
+        Self::Rpm,
+        Self::Pypi,
+        Self::Conda,
+        Self::Npm,
+        Self::Cargo,
+        Self::Golang,
+        Self::Maven,
+        Self::Gem,
+    ];
+
+    /// Whether the distribution's own tool brought it.
+    pub(crate) fn of_distribution(self) -> bool {
+        matches!(self, Self::Deb | Self::Apk | Self::Rpm)
+    }
+
     /// The type in a package URL.
     pub fn word(self) -> &'static str {
         match self {
             Self::Deb => "deb",
             Self::Apk => "apk",
+            Self::Rpm => "rpm",
             Self::Pypi => "pypi",
+            Self::Conda => "conda",
             Self::Npm => "npm",
             Self::Cargo => "cargo",
             Self::Golang => "golang",
@@ -105,17 +130,24 @@ impl Package {
             purl.push('/');
         }
         purl.push_str(&escaped(&name));
-        if !self.version.is_empty() {
+        let (epoch, version) = match (self.kind, self.version.split_once(':')) {
+            (Kind::Rpm, Some((epoch, version))) => (Some(epoch), version),
+            _ => (None, self.version.as_str()),
+        };
+        if !version.is_empty() {
             purl.push('@');
-            purl.push_str(&escaped(&self.version));
+            purl.push_str(&escaped(version));
         }
         let mut qualifiers = Vec::new();
         if let Some(arch) = &self.arch {
             qualifiers.push(format!("arch={}", escaped(arch)));
         }
-        if let (Kind::Deb | Kind::Apk, Some(os)) = (self.kind, os.filter(|os| !os.id.is_empty())) {
+        if let (true, Some(os)) = (self.kind.of_distribution(), os.filter(|os| !os.id.is_empty())) {
             let dash = if os.version.is_empty() { "" } else { "-" };
             qualifiers.push(format!("distro={}{dash}{}", escaped(&os.id), escaped(&os.version)));
+        }
+        if let Some(epoch) = epoch {
+            qualifiers.push(format!("epoch={}", escaped(epoch)));
         }
         if let Some((name, version)) = &self.source {
             let version = if version.is_empty() { String::new() } else { format!("%40{}", escaped(version)) };
@@ -133,6 +165,8 @@ impl Package {
                 let os = os.map_or("", |os| os.id.as_str());
                 (os.to_owned(), self.name.to_ascii_lowercase())
             }
+            // RPM's names tell capitals apart.
+            Kind::Rpm => (os.map_or("", |os| os.id.as_str()).to_owned(), self.name.clone()),
             Kind::Pypi => (String::new(), normal_pypi(&self.name)),
             Kind::Npm | Kind::Golang => {
                 let (namespace, name) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
@@ -142,7 +176,7 @@ impl Package {
                 let (group, artifact) = self.name.split_once(':').unwrap_or(("", &self.name));
                 (group.to_owned(), artifact.to_owned())
             }
-            Kind::Cargo | Kind::Gem => (String::new(), self.name.clone()),
+            Kind::Cargo | Kind::Gem | Kind::Conda => (String::new(), self.name.clone()),
         }
     }
 }
@@ -190,6 +224,10 @@ mod tests {
             (
                 deb,
                 "pkg:deb/debian/libssl3@3.0.11-1~deb12u2%2Bb1?arch=amd64&distro=debian-12&upstream=openssl",
+            ),
+            (
+                Package::new(Kind::Rpm, "ImageMagick", "1:6.9-2.el9"),
+                "pkg:rpm/debian/ImageMagick@6.9-2.el9?distro=debian-12&epoch=1",
             ),
             (Package::new(Kind::Pypi, "Zope.Interface_x", "1.0"), "pkg:pypi/zope-interface-x@1.0"),
             (Package::new(Kind::Npm, "@angular/core", "1.0.0"), "pkg:npm/%40angular/core@1.0.0"),

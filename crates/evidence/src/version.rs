@@ -6,6 +6,7 @@ mod dpkg;
 mod gem;
 mod maven;
 mod pep440;
+mod rpm;
 mod semver;
 
 use std::cmp::Ordering;
@@ -17,9 +18,12 @@ pub fn compare(kind: Kind, one: &str, other: &str) -> Option<Ordering> {
     match kind {
         Kind::Deb => Some(dpkg::compare(one, other)),
         Kind::Apk => apk::compare(one, other),
+        Kind::Rpm => Some(rpm::compare(one, other)),
         Kind::Pypi => pep440::compare(one, other),
         Kind::Npm | Kind::Cargo | Kind::Golang => semver::compare(one, other),
         Kind::Maven => Some(maven::compare(one, other)),
+        // No advisories are told by their order.
+        Kind::Conda => None,
         Kind::Gem => gem::compare(one, other),
     }
 }
@@ -50,7 +54,7 @@ mod tests {
         fn any_text_is_survived_and_orders_are_the_same_from_both_sides(
             a in "[0-9a-z.~+:_!v-]{0,12}", b in "[0-9a-z.~+:_!v-]{0,12}"
         ) {
-            for kind in [Kind::Deb, Kind::Apk, Kind::Pypi, Kind::Npm, Kind::Golang, Kind::Maven, Kind::Gem] {
+            for kind in Kind::ALL {
                 let there = compare(kind, &a, &b);
                 prop_assert_eq!(there, compare(kind, &b, &a).map(Ordering::reverse), "{:?}", kind);
             }

@@ -133,12 +133,15 @@ fn ecosystem(package: &Package, os: Option<&Os>) -> Result<(&'static str, String
         Kind::Golang => plain("Go"),
         Kind::Maven => plain("Maven"),
         Kind::Gem => plain("RubyGems"),
-        Kind::Deb | Kind::Apk => {
+        Kind::Conda => Err("there are no advisories for conda's packages".to_owned()),
+        Kind::Deb | Kind::Apk | Kind::Rpm => {
             let id = os.map_or("", |os| os.id.as_str());
             let (name, release) = match id {
                 "debian" => ("Debian", release(1)),
                 "ubuntu" => ("Ubuntu", release(2)),
                 "alpine" => ("Alpine", format!("v{}", release(2))),
+                "rocky" => ("Rocky Linux", release(1)),
+                "almalinux" => ("AlmaLinux", release(1)),
                 "" => return Err("the image does not say which distribution it is".to_owned()),
                 other => return Err(format!("no advisories are known for the distribution {other}")),
             };
@@ -184,21 +187,24 @@ pub fn check(contents: &Contents, database: &Database, now: Timestamp) -> VulnRe
         };
         let mut odd = 0;
         for package in packages {
-            let (name, version) = compared(package);
-            match table.advisories(&name) {
-                Ok(advisories) => {
-                    let mut matches = Matches::new(package, os);
-                    for advisory in advisories.iter().filter(|a| a.is_of(base, &release)) {
-                        match affects(advisory, package.kind, &version) {
-                            Some(fixed) => matches.add(advisory, fixed),
-                            None if unreadable(advisory, package.kind, &version) => odd += 1,
-                            None => {}
-                        }
+            let mut matches = Matches::new(package, os);
+            for (name, version) in compared(package) {
+                let advisories = match table.advisories(&name) {
+                    Ok(advisories) => advisories,
+                    Err(e) => {
+                        not(base, 1, format!("the advisories for {base} cannot be read: {e}"));
+                        continue;
                     }
-                    report.found.extend(matches.finish());
+                };
+                for advisory in advisories.iter().filter(|a| a.is_of(base, &release)) {
+                    match affects(advisory, package.kind, &version) {
+                        Some(fixed) => matches.add(advisory, fixed),
+                        None if unreadable(advisory, package.kind, &version) => odd += 1,
+                        None => {}
+                    }
                 }
-                Err(e) => not(base, 1, format!("the advisories for {base} cannot be read: {e}")),
             }
+            report.found.extend(matches.finish());
         }
         if odd > 0 {
             not(base, odd, format!("versions of {odd} packages of {base} cannot be compared"));
@@ -213,15 +219,19 @@ pub fn check(contents: &Contents, database: &Database, now: Timestamp) -> VulnRe
     report
 }
 
-/// The name and version that advisories are about: the source package's, for distributions.
-fn compared(package: &Package) -> (String, String) {
+/// The names and versions that advisories are about: the source package's, for distributions. Advisories for RPM's
+/// distributions name one or the other: both are asked for.
+fn compared(package: &Package) -> Vec<(String, String)> {
+    let own = || (package.name.clone(), package.version.clone());
     match (package.kind, &package.source) {
+        (Kind::Rpm, Some((name, _))) if *name == package.name => vec![own()],
+        (Kind::Rpm, Some(source)) => vec![own(), source.clone()],
         (Kind::Deb | Kind::Apk, Some((name, version))) => {
             let version = if version.is_empty() { &package.version } else { version };
-            (name.clone(), version.clone())
+            vec![(name.clone(), version.clone())]
         }
-        (Kind::Pypi, _) => (normal_pypi(&package.name), package.version.clone()),
-        _ => (package.name.clone(), package.version.clone()),
+        (Kind::Pypi, _) => vec![(normal_pypi(&package.name), package.version.clone())],
+        _ => vec![own()],
     }
 }
 

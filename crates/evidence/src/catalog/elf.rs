@@ -1,5 +1,5 @@
 //! What compilers write into programs: Rust's `cargo auditable` data (a section `.dep-v0`: JSON, compressed) and Go's
-//! build information (since Go 1.18, when it began to stand in one piece).
+//! build information (in one piece since Go 1.18, through addresses before).
 
 use std::io::Read as _;
 
@@ -36,7 +36,7 @@ struct Crate {
 }
 
 fn rust(bytes: &[u8]) -> Option<Vec<Package>> {
-    let data = section(bytes, b".dep-v0")?;
+    let data = Elf::of(bytes)?.section(b".dep-v0")?;
     let mut json = Vec::new();
     ZlibDecoder::new(data).take(LARGEST_AUDIT).read_to_end(&mut json).ok()?;
     let audit: Audit = serde_json::from_slice(&json).ok()?;
@@ -45,60 +45,114 @@ fn rust(bytes: &[u8]) -> Option<Vec<Package>> {
     Some(within.map(|c| Package::new(Kind::Cargo, c.name, c.version)).collect())
 }
 
-/// The bytes of a section (System V ABI, chapter 4, "Sections").
-fn section<'a>(elf: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let wide = match elf.get(4)? {
-        1 => false,
-        2 => true,
-        _ => return None,
-    };
-    let little = *elf.get(5)? == 1;
-    let number = |at: usize, size: usize| -> Option<usize> {
-        let bytes = elf.get(at..at.checked_add(size)?)?;
-        let fold = |sum: u64, b: &u8| sum << 8 | u64::from(*b);
-        let value = if little { bytes.iter().rev().fold(0, fold) } else { bytes.iter().fold(0, fold) };
-        usize::try_from(value).ok()
-    };
-    let (table, size, count, names) = if wide {
-        (number(0x28, 8)?, number(0x3a, 2)?, number(0x3c, 2)?, number(0x3e, 2)?)
-    } else {
-        (number(0x20, 4)?, number(0x2e, 2)?, number(0x30, 2)?, number(0x32, 2)?)
-    };
-    let header = |index: usize| table.checked_add(index.checked_mul(size)?);
-    let place = |header: usize| -> Option<&'a [u8]> {
-        let (at, length) = if wide {
-            (number(header + 0x18, 8)?, number(header + 0x20, 8)?)
-        } else {
-            (number(header + 0x10, 4)?, number(header + 0x14, 4)?)
+/// A program in the Executable and Linkable Format (System V ABI, chapters 4 and 5).
+#[derive(Clone, Copy)]
+struct Elf<'a> {
+    bytes: &'a [u8],
+    wide: bool,
+    little: bool,
+}
+
+impl<'a> Elf<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let wide = match bytes.get(4)? {
+            1 => false,
+            2 => true,
+            _ => return None,
         };
-        elf.get(at..at.checked_add(length)?)
-    };
-    let texts = place(header(names)?)?;
-    (0..count).find_map(|index| {
-        let header = header(index)?;
-        let name = texts.get(number(header, 4)?..)?;
-        let rest = name.strip_prefix(wanted)?;
-        (rest.first() == Some(&0)).then(|| place(header))?
-    })
+        Some(Self { bytes, wide, little: *bytes.get(5)? == 1 })
+    }
+
+    /// A number of `size` bytes.
+    fn number(&self, at: usize, size: usize) -> Option<usize> {
+        let bytes = self.bytes.get(at..at.checked_add(size)?)?;
+        let fold = |sum: u64, b: &u8| sum << 8 | u64::from(*b);
+        let value = if self.little { bytes.iter().rev().fold(0, fold) } else { bytes.iter().fold(0, fold) };
+        usize::try_from(value).ok()
+    }
+
+    /// One of two places, by the width of addresses, with a number of that width.
+    fn address(&self, from: usize, wide: usize, narrow: usize) -> Option<usize> {
+        if self.wide {
+            self.number(from.checked_add(wide)?, 8)
+        } else {
+            self.number(from.checked_add(narrow)?, 4)
+        }
+    }
+
+    fn half(&self, wide: usize, narrow: usize) -> Option<usize> {
+        self.number(if self.wide { wide } else { narrow }, 2)
+    }
+
+    /// The bytes of a section.
+    fn section(&self, wanted: &[u8]) -> Option<&'a [u8]> {
+        let (table, size) = (self.address(0, 0x28, 0x20)?, self.half(0x3a, 0x2e)?);
+        let (count, names) = (self.half(0x3c, 0x30)?, self.half(0x3e, 0x32)?);
+        let header = |index: usize| table.checked_add(index.checked_mul(size)?);
+        let place = |header: usize| -> Option<&'a [u8]> {
+            let (at, length) = (self.address(header, 0x18, 0x10)?, self.address(header, 0x20, 0x14)?);
+            self.bytes.get(at..at.checked_add(length)?)
+        };
+        let texts = place(header(names)?)?;
+        (0..count).find_map(|index| {
+            let header = header(index)?;
+            let name = texts.get(self.number(header, 4)?..)?;
+            let rest = name.strip_prefix(wanted)?;
+            (rest.first() == Some(&0)).then(|| place(header))?
+        })
+    }
+
+    /// The bytes that are loaded to an address.
+    fn loaded(&self, address: usize, length: usize) -> Option<&'a [u8]> {
+        let (table, size) = (self.address(0, 0x20, 0x1c)?, self.half(0x36, 0x2a)?);
+        (0..self.half(0x38, 0x2c)?).find_map(|index| {
+            let header = table.checked_add(index.checked_mul(size)?)?;
+            let (from, to) = (self.address(header, 0x08, 0x04)?, self.address(header, 0x10, 0x08)?);
+            let there = self.address(header, 0x20, 0x10)?;
+            let within = address.checked_sub(to).filter(|at| *at < there)?;
+            let at = from.checked_add(within)?;
+            (self.number(header, 4)? == 1 && length <= there - within)
+                .then(|| self.bytes.get(at..at.checked_add(length)?))?
+        })
+    }
+
+    /// A text to which an address leads: where it lies, and its length.
+    fn text_at(&self, address: usize, width: usize) -> Option<&'a [u8]> {
+        let place = self.loaded(address, 2 * width)?;
+        let at = place.as_ptr() as usize - self.bytes.as_ptr() as usize;
+        let (text, length) = (self.number(at, width)?, self.number(at + width, width)?);
+        if length > LARGEST_GO { None } else { self.loaded(text, length) }
+    }
 }
 
 fn go(bytes: &[u8]) -> Option<Vec<Package>> {
     let at = memmem::find_iter(bytes, GO_MAGIC).find(|at| at % 16 == 0)?;
     let header = bytes.get(at..at + 32)?;
-    // Before Go 1.18 only pointers stand here.
-    if header[15] & 2 == 0 {
-        return None;
-    }
-    let (version, rest) = counted(bytes.get(at + 32..)?)?;
-    let (info, _) = counted(rest).unwrap_or((&[], &[]));
+    let (version, info) = if header[15] & 2 == 0 {
+        // Before Go 1.18 two addresses stand here: of the version, and of the modules.
+        let elf = Elf::of(bytes)?;
+        let width = usize::from(header[14]);
+        if !matches!(width, 4 | 8) {
+            return None;
+        }
+        let text = |nth: usize| elf.text_at(elf.number(at + 16 + nth * width, width)?, width);
+        (text(0)?, text(1).unwrap_or_default())
+    } else {
+        let (version, rest) = counted(bytes.get(at + 32..)?)?;
+        (version, counted(rest).map_or(&[][..], |(info, _)| info))
+    };
     // 16 bytes before and behind mark the text.
     let info = info.get(16..info.len().saturating_sub(16)).unwrap_or_default();
-    let version = std::str::from_utf8(version).ok()?;
+    Some(modules(std::str::from_utf8(version).ok()?, &String::from_utf8_lossy(info)))
+}
+
+/// The standard library and the modules of a program.
+fn modules(version: &str, info: &str) -> Vec<Package> {
     let mut found = Vec::new();
     if let Some(number) = version.split(' ').next().and_then(|v| v.strip_prefix("go")) {
         found.push(Package::new(Kind::Golang, "stdlib", number));
     }
-    for line in String::from_utf8_lossy(info).lines() {
+    for line in info.lines() {
         let mut parts = line.split('\t');
         let (Some(what), Some(path), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
             continue;
@@ -115,7 +169,7 @@ fn go(bytes: &[u8]) -> Option<Vec<Package>> {
             _ => {}
         }
     }
-    Some(found)
+    found
 }
 
 /// A text behind its length (Go's `binary.Uvarint`).

@@ -12,6 +12,14 @@ const MOST_FILES: usize = 100_000;
 const LARGEST_TEXT: u64 = 1 << 20;
 const LARGEST_INNER: u64 = 64 << 20;
 
+/// What Java's archives are called, by what they are for.
+const ENDINGS: [&str; 11] = ["jar", "war", "ear", "par", "sar", "nar", "jpi", "hpi", "kar", "far", "lpkg"];
+
+/// Whether a file is one, by its name.
+pub(super) fn is_archive(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, end)| ENDINGS.iter().any(|e| end.eq_ignore_ascii_case(e)))
+}
+
 /// The packages of an archive; `path` is its place in the image.
 pub(super) fn packages(path: &str, bytes: &[u8]) -> Result<Vec<Package>, String> {
     let mut found = Vec::new();
@@ -42,7 +50,7 @@ fn open(path: &str, bytes: &[u8], depth: usize, found: &mut Vec<Package>) -> Res
             } else {
                 manifest = Some(text);
             }
-        } else if inner_archive(&name) && depth + 1 < DEEPEST && file.size() <= LARGEST_INNER {
+        } else if is_archive(&name) && depth + 1 < DEEPEST && file.size() <= LARGEST_INNER {
             inner.push((index, name));
         }
     }
@@ -60,10 +68,6 @@ fn open(path: &str, bytes: &[u8], depth: usize, found: &mut Vec<Package>) -> Res
         }
     }
     Ok(())
-}
-
-fn inner_archive(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("jar"))
 }
 
 fn of_maven(path: &str, text: &str) -> Option<Package> {
@@ -86,7 +90,8 @@ fn of_manifest(path: &str, text: &str) -> Option<Package> {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
             .map(|value| value.trim().to_owned())
     };
-    let file = path.rsplit('/').next()?.trim_end_matches(".jar").trim_end_matches(".war");
+    let file = path.rsplit('/').next()?;
+    let file = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let artifact = file.rsplit_once('-').filter(|(_, v)| v.starts_with(|c: char| c.is_ascii_digit()));
     let version = field("Implementation-Version").or_else(|| field("Bundle-Version"));
     let version = version.or_else(|| artifact.map(|(_, version)| version.to_owned()))?;

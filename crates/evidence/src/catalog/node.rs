@@ -33,7 +33,7 @@ pub(super) fn locked(bytes: &[u8]) -> Vec<Package> {
         for (path, entry) in packages {
             let Some((_, name)) = path.rsplit_once("node_modules/") else { continue };
             let name = entry["name"].as_str().unwrap_or(name);
-            if let Some(version) = entry["version"].as_str().filter(|_| entry["dev"] != true) {
+            if let Some(version) = entry["version"].as_str().filter(|_| wanted(entry)) {
                 let licences = entry["license"].as_str().map(str::to_owned).into_iter().collect();
                 found.push(Package { licences, ..Package::new(Kind::Npm, name, version) });
             }
@@ -42,6 +42,17 @@ pub(super) fn locked(bytes: &[u8]) -> Vec<Package> {
         dependencies(&json["dependencies"], &mut found, 0);
     }
     found
+}
+
+/// Whether it is installed where the program runs: not what only development asks for, nor what is for other systems.
+fn wanted(entry: &Value) -> bool {
+    let systems = || entry["os"].as_array();
+    let ours = systems().is_none_or(|systems| {
+        systems
+            .iter()
+            .any(|s| s == "linux" || s.as_str().is_some_and(|s| s.starts_with('!') && s != "!linux"))
+    });
+    entry["dev"] != true && ours
 }
 
 fn dependencies(of: &Value, found: &mut Vec<Package>, depth: usize) {

@@ -2,6 +2,8 @@
 //! are: `dpkg`, Python's `packaging`, npm's `semver`, CycloneDX' and SPDX' own checkers, sigstore's verifier.
 
 mod documents;
+mod image;
 mod orders;
 mod python;
 mod signatures;
+mod syft;

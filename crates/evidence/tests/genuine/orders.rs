@@ -59,6 +59,64 @@ fn debian_versions_as_dpkg_has_them() {
 }
 
 #[test]
+fn rpm_versions_as_rpm_has_them() {
+    const VERSIONS: &[&str] = &[
+        "1.0-1",
+        "1.0-2",
+        "1.0",
+        "1.0~rc1-1",
+        "1.0^git1-1",
+        "1.0^git2-1",
+        "1.0^-1",
+        "1.0~~-1",
+        "1.0.1-1",
+        "1.0a-1",
+        "1.0.a-1",
+        "1:0.5-1",
+        "0:1.0-1",
+        "2:0.5-1",
+        "1.10-1",
+        "1.9-1",
+        "1_0-1",
+        "1.0-1.el9",
+        "1.0-1.el9_2",
+        "1.0-1.el10",
+        "10xyz-1",
+        "xyz10-1",
+        "xyz-1",
+        "1.0~rc1^git1-1",
+        "1.05-1",
+        "1.5-1",
+        "1.0^git1~pre-1",
+        "5.2.15-3.fc38",
+        "a+-1",
+        "-1",
+        "1.0.^x-1",
+        "1.0~^-1",
+    ];
+    let pairs = pairs(VERSIONS);
+    let script: Vec<String> = pairs.iter().map(|(a, b)| format!("print(rpm.vercmp('{a}','{b}'))")).collect();
+    let expression = format!("%{{lua: {}}}", script.join("; "));
+    let Ok(output) = Command::new("rpm").args(["--eval", &expression]).output() else {
+        return skip("rpm_versions_as_rpm_has_them", "there is no rpm on this machine");
+    };
+    let text = String::from_utf8(output.stdout).expect("text");
+    // It prints the answers without anything between them.
+    let mut answers = Vec::new();
+    let mut chars = text.trim().chars().filter(|c| !c.is_whitespace());
+    while let Some(c) = chars.next() {
+        answers.push(match c {
+            '-' => -i64::from(chars.next() == Some('1')),
+            digit => i64::from(digit == '1'),
+        });
+    }
+    assert_eq!(answers.len(), pairs.len(), "{text}");
+    for ((a, b), theirs) in pairs.into_iter().zip(answers) {
+        assert_eq!(number(compare(Kind::Rpm, a, b)), theirs, "{a} {b}");
+    }
+}
+
+#[test]
 fn python_versions_as_packaging_has_them() {
     const VERSIONS: &[&str] = &[
         "1.0",

@@ -1,6 +1,7 @@
 //! What tests share: a clock that stands until it is moved, entropy that repeats, and an honest way to skip.
 //! Never a dependency of anything but tests.
 
+mod docker;
 mod fuzz;
 mod memory_store;
 mod node;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use windlass_kernel::{Clock, Entropy, Timestamp};
 
+pub use docker::{DockerEngine, DockerStorage};
 pub use fuzz::{Fuzz, fast_folder, way};
 pub use memory_store::MemoryStore;
 pub use node::{ask_node, node_package};

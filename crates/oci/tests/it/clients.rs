@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use windlass_kernel::{Actor, Digest};
 use windlass_oci::{AssembleSpec, Base, Login, Puller, Reference, UnpackLimits, WhiteoutStyle, one_chunk};
+use windlass_testkit::{DockerEngine, DockerStorage};
 
 use crate::assembling::{Piece, file, tar_of};
 use crate::bench::Bench;
@@ -176,39 +177,24 @@ async fn a_base_is_pulled_from_another_registry() {
     assert!(nobody.unwrap_err().to_string().contains("cannot be reached"));
 }
 
-/// Docker with a configuration folder of its own, so that nobody's logins are touched.
-async fn docker(config: &Path, arguments: &str, input: &str) -> Output {
-    use std::io::Write as _;
-    let mut command = Command::new("docker");
-    command.arg("--config").arg(config).args(words(arguments));
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    command.stderr(std::process::Stdio::piped());
-    let input = input.to_owned();
-    let run = move || {
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    };
-    tokio::task::spawn_blocking(run).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_logs_in_pulls_and_pushes() {
-    let running = Command::new("docker").arg("info").output().is_ok_and(|out| out.status.success());
-    if !running {
-        return windlass_testkit::skip("docker_logs_in_pulls_and_pushes", "no Docker Engine answers");
-    }
     let bench = Bench::new();
+    let started = DockerEngine::start(&std::env::temp_dir(), DockerStorage::Vfs);
+    let engine = match started {
+        Ok(engine) => engine,
+        Err(why) => return windlass_testkit::skip("docker_logs_in_pulls_and_pushes", &why),
+    };
     let host = serve(&bench).await;
     assembled(&bench, "tasks").await;
-    let config = bench.path("docker");
-    good(&docker(&config, &format!("login --username ada --password-stdin {host}"), "ada-token").await);
-    good(&docker(&config, &format!("pull {host}/tasks:v1"), "").await);
-    good(&docker(&config, &format!("tag {host}/tasks:v1 {host}/team/copy:v2"), "").await);
-    let pushed = docker(&config, &format!("push {host}/team/copy:v2"), "").await;
-    let removed = docker(&config, &format!("rmi {host}/tasks:v1 {host}/team/copy:v2"), "").await;
-    good(&pushed);
-    good(&removed);
+    tokio::task::block_in_place(|| {
+        let nobody = engine.run(&["pull", &format!("{host}/tasks:v1")]);
+        assert!(!nobody.status.success(), "nobody may pull without a login");
+        engine.log_in(&host, "ada", "ada-token");
+        engine.ok(&["pull", &format!("{host}/tasks:v1")]);
+        engine.ok(&["tag", &format!("{host}/tasks:v1"), &format!("{host}/team/copy:v2")]);
+        engine.ok(&["push", &format!("{host}/team/copy:v2")]);
+    });
 
     // What came back by way of Docker runs as what went out.
     let image = |name: &str, tag: &str| {
@@ -219,9 +205,6 @@ async fn docker_logs_in_pulls_and_pushes() {
     let (sent, came) = (image("tasks", "v1").await, image("team/copy", "v2").await);
     assert_eq!(came.rootfs, sent.rootfs);
     assert_eq!(came.config.entrypoint, sent.config.entrypoint);
-
-    let anonymous = docker(&bench.path("nobody"), &format!("pull {host}/tasks:v1"), "").await;
-    assert!(!anonymous.status.success(), "nobody may pull without a login");
 }
 
 /// A program with containers' storage of its own, below the bench's folder.

@@ -89,7 +89,8 @@ impl Finished {
             image: layer.remote.clone(),
         };
         let layers = self.image.layers.iter().zip(&self.diff_ids).map(layer).collect();
-        Ok(LocalImage { name: String::new(), config: self.digest.clone(), layers, named_at: store.now() })
+        let (name, config, named_at) = (String::new(), self.digest.clone(), store.now());
+        Ok(LocalImage { name, config, layers, named_at, variants: Vec::new() })
     }
 
     /// Makes blobs of the layers.

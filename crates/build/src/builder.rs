@@ -12,9 +12,10 @@ use windlass_oci::{ImageName, Puller, UnpackLimits, WhiteoutStyle};
 use windlass_runtime::{Capabilities, Level, Linux, Runtime, RuntimeConfig};
 
 use crate::assemble::{Finished, finish};
+use crate::cache::Entries;
 use crate::context::{self, Opened};
 use crate::error::Refused;
-use crate::exec::{Parts, Session};
+use crate::exec::{Parts, Session, StageDone, foreign};
 use crate::progress::{Progress, Reporter, Secrets};
 use crate::request::{BuildRequest, CacheTo, Outcome, Output};
 use crate::sources::Sources;
@@ -112,10 +113,25 @@ impl Builder {
         progress: Arc<dyn Progress>,
     ) -> Result<Outcome, BuildError> {
         check(&request)?;
-        let secrets = Secrets::new(request.secrets.values().map(|secret| secret.expose().as_slice()));
-        let reporter = Reporter::new(progress, secrets);
-        let sources = self.sources(&request, reporter.clone());
+        if request.platforms.len() > 1 {
+            return self.for_all(request, progress).await;
+        }
+        let reporter = reporter(&request, progress);
         let folder = context::find(&self.store, &request.context).await?;
+        let session = self.carry_out(request, folder, &reporter, Arc::default()).await?;
+        let image = (*session.1.image).clone();
+        self.put_out(&session.0, image).await
+    }
+
+    /// Carries the steps of one platform out.
+    pub(crate) async fn carry_out(
+        &self,
+        request: BuildRequest,
+        folder: Option<PathBuf>,
+        reporter: &Reporter,
+        entries: Arc<Entries>,
+    ) -> Result<(Arc<Session>, StageDone), BuildError> {
+        let sources = self.sources(&request, reporter.clone());
         let doing = reporter.start("[internal] load build definition from Dockerfile");
         let read = self.read(&request, folder.as_deref());
         doing.end(&read);
@@ -138,6 +154,7 @@ impl Builder {
             file,
             runtime: self.runtime.clone(),
             folder: Opened { folder, ignore },
+            entries,
         };
         let session = Arc::new(Session::new(parts));
         let done = session.build().await?;
@@ -147,7 +164,7 @@ impl Builder {
         for context in session.named.values().filter_map(|cell| cell.get()) {
             context.remember();
         }
-        self.put_out(&session, (*done.image).clone()).await
+        Ok((session, done))
     }
 
     fn read(
@@ -163,6 +180,10 @@ impl Builder {
         let parsed = parse(&text);
         let Some(dockerfile) = &parsed.dockerfile else { return Err(refused(parsed.diagnostics)) };
         let plan = Plan::new(dockerfile, options(request)).map_err(refused)?;
+        let foreign = foreign::findings(&plan);
+        if !foreign.is_empty() {
+            return Err(refused(foreign));
+        }
         Ok(((name, text), plan, ignore))
     }
 
@@ -184,7 +205,7 @@ impl Builder {
 
     async fn put_out(&self, session: &Session, image: crate::image::Image) -> Result<Outcome, BuildError> {
         let request = &session.request;
-        let inline = request.cache_to.contains(&CacheTo::Inline).then_some(&session.entries);
+        let inline = request.cache_to.contains(&CacheTo::Inline).then_some(&*session.entries);
         let finished = finish(image, request, inline).await?;
         self.store.keep_bytes(&finished.config)?;
         let (steps, cached) = session.counts();
@@ -252,7 +273,8 @@ impl Builder {
                 });
             }
             let now = self.store.now();
-            let image = LocalImage { name: String::new(), config: loaded.config, layers, named_at: now };
+            let (name, config, variants) = (String::new(), loaded.config, Vec::new());
+            let image = LocalImage { name, config, layers, named_at: now, variants };
             if loaded.names.is_empty() {
                 taken.push(image.clone());
             }
@@ -300,6 +322,12 @@ impl Builder {
     }
 }
 
+/// Hands on what happens, without the request's secrets.
+pub(crate) fn reporter(request: &BuildRequest, progress: Arc<dyn Progress>) -> Reporter {
+    let secrets = Secrets::new(request.secrets.values().map(|secret| secret.expose().as_slice()));
+    Reporter::new(progress, secrets)
+}
+
 fn options(request: &BuildRequest) -> Options {
     let here = Platform::linux(crate::architecture());
     let mut build_args = request.build_args.clone();
@@ -309,7 +337,7 @@ fn options(request: &BuildRequest) -> Options {
     Options {
         build_args,
         target: request.target.clone(),
-        platform: request.platform.clone().unwrap_or_else(|| here.clone()),
+        platform: request.platforms.first().cloned().unwrap_or_else(|| here.clone()),
         build_platform: here,
         contexts: request.contexts.keys().cloned().collect(),
     }
@@ -317,12 +345,9 @@ fn options(request: &BuildRequest) -> Options {
 
 /// What can be said against a request before anything is read.
 fn check(request: &BuildRequest) -> Result<(), BuildError> {
-    let here = Platform::linux(crate::architecture());
     let refuse = |why: String| Err(BuildError::Request(why));
-    if let Some(platform) = request.platform.as_ref().filter(|platform| **platform != here) {
-        return refuse(format!(
-            "--platform {platform} is not this machine's ({here}): steps of another architecture need an emulator, which is not used here; build there, or leave --platform out"
-        ));
+    if let Some(platform) = request.platforms.iter().find(|platform| platform.os != "linux") {
+        return refuse(format!("--platform {platform}: images are built for linux only"));
     }
     let pushes = request.outputs.iter().any(|to| matches!(to, Output::Push(_)));
     if pushes && request.tags.is_empty() {

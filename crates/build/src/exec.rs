@@ -2,6 +2,7 @@
 //! something of them.
 
 mod fetch;
+pub(crate) mod foreign;
 mod mounts;
 mod run;
 mod stage;
@@ -56,7 +57,7 @@ pub(crate) struct Session {
     pub(crate) steps: AtomicU32,
     pub(crate) cached: AtomicU32,
     /// What was done or found done, for a cache that is written elsewhere.
-    pub(crate) entries: Entries,
+    pub(crate) entries: Arc<Entries>,
 }
 
 /// What a session is made of.
@@ -69,11 +70,13 @@ pub(crate) struct Parts {
     pub(crate) file: (String, String),
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) folder: context::Opened,
+    /// One list for all platforms of a build.
+    pub(crate) entries: Arc<Entries>,
 }
 
 impl Session {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { store, sources, request, plan, reporter, file, runtime, folder } = parts;
+        let Parts { store, sources, request, plan, reporter, file, runtime, folder, entries } = parts;
         let stages = plan.stages().iter().map(|_| watch::channel(None).0).collect();
         let named = request.contexts.keys().map(|name| (name.clone(), OnceCell::new())).collect();
         Self {
@@ -91,7 +94,7 @@ impl Session {
             stages,
             steps: AtomicU32::new(0),
             cached: AtomicU32::new(0),
-            entries: Entries::default(),
+            entries,
         }
     }
 

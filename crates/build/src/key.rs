@@ -32,7 +32,7 @@ impl fmt::Debug for Key {
 pub(crate) struct KeyMaker(Sha256);
 
 /// Changes whenever a step would leave another layer than it did.
-const VERSION: &[u8] = b"windlass build 1";
+const VERSION: &[u8] = b"windlass build 2";
 
 impl KeyMaker {
     /// A key of this kind of step.

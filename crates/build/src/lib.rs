@@ -27,6 +27,7 @@ mod key;
 mod output;
 mod pack;
 mod passwd;
+mod platforms;
 mod progress;
 mod request;
 mod sources;

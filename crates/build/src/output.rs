@@ -17,6 +17,7 @@ use crate::BuildError;
 use crate::assemble::{Assembled, Finished, finish};
 use crate::exec::Session;
 use crate::pack::{Compression, Entry, Rules, Tar};
+use crate::platforms::Indexed;
 use crate::request::{BuildRequest, CacheTo, Destination, Output};
 use crate::sources::{FULL_NAME, REF_NAME, Sources};
 use crate::tree::{Kind, Node};
@@ -101,10 +102,7 @@ async fn push(
     tag: &ImageName,
     say: Say<'_>,
 ) -> Result<(), BuildError> {
-    let mut tag = tag.clone();
-    if tag.host.is_none() {
-        tag.host = request.default_hosts.first().cloned();
-    }
+    let tag = with_host(tag, request);
     let blob = |descriptor: &windlass_oci::Descriptor, file: PathBuf| PushedBlob {
         digest: descriptor.digest.clone(),
         size: descriptor.size,
@@ -121,8 +119,60 @@ async fn push(
     Ok(())
 }
 
+fn with_host(tag: &ImageName, request: &BuildRequest) -> ImageName {
+    let host = tag.host.clone().or_else(|| request.default_hosts.first().cloned());
+    ImageName { host, ..tag.clone() }
+}
+
+/// Puts an index where it goes, with all that it names.
+pub(crate) async fn put_index(
+    sources: &Sources,
+    request: &BuildRequest,
+    indexed: &Indexed,
+    to: &Output,
+    say: Say<'_>,
+) -> Result<(), BuildError> {
+    match to {
+        Output::Push(_) => {
+            for tag in &request.tags {
+                for image in &indexed.images {
+                    let name = ImageName { tag: None, digest: Some(image.digest.clone()), ..tag.clone() };
+                    push(sources, request, image, &name, say).await?;
+                }
+                let tag = with_host(tag, request);
+                let bytes = Bytes::from(indexed.bytes.clone());
+                let pushed = sources.puller.push(&tag, &[], MediaType::OciIndex.as_str(), bytes).await;
+                pushed.map_err(|e| BuildError::output(format!("pushing {tag}"), e))?;
+                say(format!("pushed {tag}@{}", indexed.digest));
+            }
+            Ok(())
+        }
+        Output::Oci { to: Destination::Path(folder), folder: true, .. } => {
+            for image in &indexed.images {
+                layout(image, &[], &Destination::Path(folder.clone()))?;
+            }
+            let top = top(MediaType::OciIndex, &indexed.digest, indexed.bytes.len(), &request.tags);
+            let at = folder.join("blobs/sha256").join(indexed.digest.hex());
+            let written = std::fs::write(at, &indexed.bytes)
+                .and_then(|()| std::fs::write(folder.join("index.json"), top));
+            written.map_err(|e| BuildError::output(format!("writing {}", folder.display()), e))
+        }
+        Output::Oci { to, .. } => {
+            let top = top(MediaType::OciIndex, &indexed.digest, indexed.bytes.len(), &request.tags);
+            let more = BTreeMap::from([(in_layout(&indexed.digest), Blob::Bytes(indexed.bytes.clone()))]);
+            let files = vec![("index.json", top)];
+            archive_of(&indexed.images, more, files, to.clone()).await
+        }
+        _ => Err(BuildError::Request("this output holds one platform only".into())),
+    }
+}
+
 /// What stands in `index.json`.
 fn index(assembled: &Assembled, tags: &[ImageName]) -> Vec<u8> {
+    top(MediaType::OciManifest, &assembled.digest, assembled.manifest.len(), tags)
+}
+
+fn top(kind: MediaType, digest: &Digest, size: usize, tags: &[ImageName]) -> Vec<u8> {
     let entry = |tag: Option<&ImageName>| {
         let mut annotations = BTreeMap::new();
         if let Some(tag) = tag {
@@ -131,9 +181,9 @@ fn index(assembled: &Assembled, tags: &[ImageName]) -> Vec<u8> {
                 .insert(REF_NAME, tag.tag.as_ref().map_or_else(|| "latest".into(), ToString::to_string));
         }
         json!({
-            "mediaType": MediaType::OciManifest.as_str(),
-            "digest": assembled.digest.to_string(),
-            "size": assembled.manifest.len(),
+            "mediaType": kind.as_str(),
+            "digest": digest.to_string(),
+            "size": size,
             "annotations": annotations,
         })
     };
@@ -174,20 +224,37 @@ async fn archive(
     to: Destination,
     docker: bool,
 ) -> Result<(), BuildError> {
-    let assembled = assembled.clone();
+    let mut files = vec![("index.json", index(assembled, &tags))];
+    if docker {
+        files.push(("manifest.json", docker_manifest(assembled, &tags)));
+    }
+    archive_of(std::slice::from_ref(assembled), BTreeMap::new(), files, to).await
+}
+
+fn in_layout(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// Writes images with these further blobs and files.
+async fn archive_of(
+    images: &[Assembled],
+    mut blobs: BTreeMap<String, Blob>,
+    files: Vec<(&'static str, Vec<u8>)>,
+    to: Destination,
+) -> Result<(), BuildError> {
     let what = shown(&to);
+    for image in images {
+        for (layer, path) in &image.layers {
+            blobs.insert(in_layout(&layer.digest), Blob::File(path.clone()));
+        }
+        blobs.insert(in_layout(&image.digest), Blob::Bytes(image.manifest.clone()));
+        blobs.insert(in_layout(&image.config.digest), Blob::Bytes(image.config_bytes.clone()));
+    }
     let written = tokio::task::spawn_blocking(move || {
         into(&to, |out| {
             let mut tar = Tar::new(out);
             folder(&mut tar, "blobs")?;
             folder(&mut tar, "blobs/sha256")?;
-            let name = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
-            let mut blobs: BTreeMap<String, Blob> = BTreeMap::new();
-            for (layer, path) in &assembled.layers {
-                blobs.insert(name(&layer.digest), Blob::File(path.clone()));
-            }
-            blobs.insert(name(&assembled.digest), Blob::Bytes(assembled.manifest.clone()));
-            blobs.insert(name(&assembled.config.digest), Blob::Bytes(assembled.config_bytes.clone()));
             for (name, blob) in blobs {
                 match blob {
                     Blob::Bytes(bytes) => file(&mut tar, &name, bytes.len() as u64, &bytes[..])?,
@@ -197,11 +264,8 @@ async fn archive(
                     }
                 }
             }
-            let index = index(&assembled, &tags);
-            file(&mut tar, "index.json", index.len() as u64, &index[..])?;
-            if docker {
-                let manifest = docker_manifest(&assembled, &tags);
-                file(&mut tar, "manifest.json", manifest.len() as u64, &manifest[..])?;
+            for (name, bytes) in &files {
+                file(&mut tar, name, bytes.len() as u64, &bytes[..])?;
             }
             file(&mut tar, "oci-layout", LAYOUT.len() as u64, LAYOUT)?;
             tar.finish().map(drop)
@@ -217,10 +281,9 @@ enum Blob {
 }
 
 fn docker_manifest(assembled: &Assembled, tags: &[ImageName]) -> Vec<u8> {
-    let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
-    let layers: Vec<String> = assembled.layers.iter().map(|(layer, _)| path(&layer.digest)).collect();
+    let layers: Vec<String> = assembled.layers.iter().map(|(layer, _)| in_layout(&layer.digest)).collect();
     let tags: Vec<String> = tags.iter().map(crate::store::usual).collect();
-    let config = path(&assembled.config.digest);
+    let config = in_layout(&assembled.config.digest);
     json!([{ "Config": config, "RepoTags": tags, "Layers": layers }]).to_string().into_bytes()
 }
 

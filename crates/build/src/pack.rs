@@ -20,6 +20,9 @@ pub use compress::Compression;
 pub(crate) use compress::compress;
 pub(crate) use tar::{Entry, Tar};
 
+/// What the names of removed files begin with in a layer's tar (image specification, "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+
 /// What a packed layer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
@@ -96,8 +99,16 @@ impl<W: Write> Packing<'_, W> {
     fn entry(&mut self, path: &Path) -> io::Result<bool> {
         let place = self.root.join(path);
         let meta = fs::symlink_metadata(&place)?;
+        if path.file_name().is_some_and(|name| name.as_bytes().starts_with(WHITEOUT)) {
+            // Whoever unpacks the layer would take it for a removal.
+            let why = format!(
+                "`/{}` cannot be in an image: names that begin with `.wh.` mark what a layer removes",
+                path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, why));
+        }
         if is_whiteout(&place, &meta) {
-            let mut name = OsString::from(".wh.");
+            let mut name = OsStr::from_bytes(WHITEOUT).to_owned();
             name.push(path.file_name().unwrap_or_default());
             self.mark(&path.with_file_name(name))?;
             return Ok(false);

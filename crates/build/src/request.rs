@@ -29,8 +29,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--annotation`, of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// `--platform`; this machine's when it is not said.
-    pub platform: Option<Platform>,
+    /// `--platform`; this machine's when none is said. Several make one index.
+    pub platforms: Vec<Platform>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, Secret<Vec<u8>>>,
     /// `--ssh`: sockets of agents, by id.
@@ -74,7 +74,7 @@ impl BuildRequest {
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
-            platform: None,
+            platforms: Vec::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
             tags: Vec::new(),

@@ -66,11 +66,15 @@ impl Sources {
 
     async fn find(&self, text: &str, platform: &Platform) -> Result<Image, BuildError> {
         let name: ImageName = text.parse().map_err(|e| BuildError::image(text, e))?;
-        if !self.pull
-            && let Some(local) = self.store.image(&name)
-        {
-            let image = self.local(&local).await?;
-            return fitting(text, image, platform);
+        let mut other = None;
+        if let Some(local) = self.store.image(&name).filter(|_| !self.pull) {
+            for variant in std::iter::once(&local).chain(&local.variants) {
+                match fitting(text, self.local(variant).await?, platform) {
+                    Ok(image) => return Ok(image),
+                    // A registry may have it for this platform.
+                    Err(error) => other = other.or(Some(error)),
+                }
+            }
         }
         let candidates: Vec<ImageName> = match &name.host {
             Some(_) => vec![name],
@@ -81,7 +85,7 @@ impl Sources {
         };
         let mut last = None;
         for candidate in candidates {
-            match self.remote(&candidate).await {
+            match self.remote(&candidate, platform).await {
                 Ok(image) => return fitting(text, image, platform),
                 Err(error) => last = Some(error),
             }
@@ -90,19 +94,27 @@ impl Sources {
             "this machine has no image of that name, and no registry is asked for names without a host"
                 .to_owned()
         };
+        if let Some(error) = other {
+            return Err(error);
+        }
         Err(BuildError::image(text, last.map_or_else(why, |error: BuildError| error.to_string())))
     }
 
-    async fn remote(&self, name: &ImageName) -> Result<Image, BuildError> {
+    async fn remote(&self, name: &ImageName, platform: &Platform) -> Result<Image, BuildError> {
         let failed = |e: windlass_oci::PullError| BuildError::Store(e.to_string());
         let blobs = self.store.blobs();
         let asked = async {
-            let mut pull = self.puller.begin(name).await?;
+            let mut pull = self.puller.begin_for(name, &as_image_has_it(platform)).await?;
             let config = pull.config(blobs).await?;
             Ok::<_, windlass_oci::PullError>((pull.digest.clone(), pull.manifest.clone(), config))
         };
         let (digest, manifest, config) = asked.await.map_err(failed)?;
-        let mut image = self.of_manifest(&manifest, config, Some(&name.to_string()));
+        // The layers of another platform's image are found by its own manifest, whatever the name's index says then.
+        let from = match platform.architecture == crate::architecture() {
+            true => name.clone(),
+            false => ImageName { digest: Some(digest.clone()), ..name.clone() },
+        };
+        let mut image = self.of_manifest(&manifest, config, Some(&from.to_string()));
         image.digest = Some(digest);
         Ok(image)
     }
@@ -239,6 +251,12 @@ fn of_config(config: ImageConfig, layers: Vec<Arc<Layer>>) -> Image {
         cmd_said: false,
         digest: None,
     }
+}
+
+/// A platform as manifests and configurations write it.
+pub(crate) fn as_image_has_it(platform: &Platform) -> windlass_oci::Platform {
+    let Platform { os, architecture, variant } = platform.clone();
+    windlass_oci::Platform { architecture, os, variant }
 }
 
 fn fitting(name: &str, image: Image, wanted: &Platform) -> Result<Image, BuildError> {

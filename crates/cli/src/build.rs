@@ -58,9 +58,9 @@ pub(crate) struct Build {
     /// An SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET
     #[arg(long, value_name = "default|ID[=SOCKET]")]
     ssh: Vec<String>,
-    /// The platform to build for: only this machine's
-    #[arg(long)]
-    platform: Option<String>,
+    /// The platforms to build for, such as linux/arm64 [default: this machine's]; several make one index
+    #[arg(long, value_name = "OS/ARCHITECTURE", value_delimiter = ',')]
+    platform: Vec<String>,
     /// Another context: NAME=FOLDER, NAME=docker-image://IMAGE or NAME=oci-layout://PATH
     #[arg(long = "build-context", value_name = "NAME=…")]
     build_contexts: Vec<String>,
@@ -127,6 +127,15 @@ pub(crate) struct Build {
     /// Only print a Dockerfile that builds the project anywhere
     #[arg(long, requires = "auto", conflicts_with = "dry_run")]
     print_dockerfile: bool,
+    /// Only write that Dockerfile into the project
+    #[arg(long, requires = "auto", conflicts_with_all = ["dry_run", "print_dockerfile"])]
+    write_dockerfile: bool,
+    /// Which program --auto takes, where a project has several
+    #[arg(long, requires = "auto", value_name = "NAME")]
+    program: Option<String>,
+    /// What the image of --auto stands on: machine, scratch, IMAGE, or oci-layout://PATH
+    #[arg(long, requires = "auto", value_name = "…")]
+    base: Option<String>,
 }
 
 /// How progress looks.
@@ -192,7 +201,9 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     // What is fetched for nobody any more does not wait: room is made when the store is too large.
     let evicted = builder.store().clone();
     let outcome = outcome.map_err(failure)?;
-    drop(built);
+    if let Some(built) = built.take().filter(|_| !quiet) {
+        built.tell(builder.store(), &outcome)?;
+    }
     tell(&build, &outcome, quiet, &found)?;
     let room = tokio::task::spawn_blocking(move || images::make_room(&evicted));
     room.await.context("making room in the build store")??;
@@ -305,9 +316,11 @@ fn request(global: &Global, build: &Build) -> Result<BuildRequest> {
     for tag in &build.tags {
         request.tags.push(tag.parse().map_err(|e| Failure::usage(format!("--tag: {e}")))?);
     }
-    if let Some(platform) = &build.platform {
+    for platform in &build.platform {
         let parsed = platform.parse().map_err(|e| Failure::usage(format!("--platform: {e}")))?;
-        request.platform = Some(parsed);
+        if !request.platforms.contains(&parsed) {
+            request.platforms.push(parsed);
+        }
     }
     request.no_cache = build.no_cache;
     request.no_cache_filter.clone_from(&build.no_cache_filter);

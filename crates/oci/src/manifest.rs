@@ -365,6 +365,12 @@ impl ImageIndex {
             all => all.iter().find(fits),
         }
     }
+
+    /// The manifest for a platform: of its own variant where there is one, else of any that fits `select`.
+    pub fn select_variant(&self, platform: &Platform) -> Option<&Descriptor> {
+        let own = self.manifests.iter().find(|d| d.platform.as_ref() == Some(platform));
+        own.or_else(|| self.select(&platform.os, &platform.architecture))
+    }
 }
 
 impl ImageConfig {

@@ -19,7 +19,7 @@ use windlass_kernel::{Digest, Secret, StoreError};
 use crate::registry::machine_architecture;
 use crate::{
     BlobError, BlobStore, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest,
-    ManifestError, MediaType, Registry, RepositoryName,
+    ManifestError, MediaType, Platform, Registry, RepositoryName,
 };
 
 /// A name and password for another registry.
@@ -156,15 +156,25 @@ impl Puller {
 
     /// Begins to pull the image for this machine: asks for its manifest, and nothing else so far.
     pub async fn begin<'a>(&'a self, image: &'a ImageName) -> Result<Pull<'a>, PullError> {
+        let here =
+            Platform { os: "linux".into(), architecture: machine_architecture().into(), variant: None };
+        self.begin_for(image, &here).await
+    }
+
+    /// Begins to pull the image for a platform: of an index it takes that one's manifest.
+    pub async fn begin_for<'a>(
+        &'a self,
+        image: &'a ImageName,
+        platform: &Platform,
+    ) -> Result<Pull<'a>, PullError> {
         let mut session = Session::new(self, image)?;
         let unusable = |why: String| PullError::Unusable { image: image.to_string(), why };
         let (mut digest, mut manifest) =
             session.manifest(&image.reference().to_string(), image.digest.as_ref()).await?;
         if let Manifest::Index(index) = &manifest {
-            let architecture = machine_architecture();
-            let chosen = index.select("linux", architecture).map(|d| d.digest.clone());
-            let chosen =
-                chosen.ok_or_else(|| unusable(format!("it has no variant for linux/{architecture}")))?;
+            let chosen = index.select_variant(platform).map(|d| d.digest.clone());
+            let none = || format!("it has no variant for {}/{}", platform.os, platform.architecture);
+            let chosen = chosen.ok_or_else(|| unusable(none()))?;
             (digest, manifest) = session.manifest(&chosen.to_string(), Some(&chosen)).await?;
         }
         match manifest {

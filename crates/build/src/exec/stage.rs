@@ -7,7 +7,7 @@ use windlass_dockerfile::plan::{Parent, PlannedStage};
 use windlass_dockerfile::{Action, Base, Step};
 use windlass_oci::History;
 
-use super::{Session, StageDone};
+use super::{Session, StageDone, foreign};
 use crate::BuildError;
 use crate::image::{Image, Layer};
 use crate::key::{Key, of_layers};
@@ -67,6 +67,7 @@ impl Session {
         for step in run.by_ref() {
             steps.push(step.map_err(|finding| self.refused(finding))?);
         }
+        self.runnable(planned, &steps)?;
         let mut state = State { image, key, stack: None, no_cache: self.uncached(planned) };
         let mut naming = self.naming(planned, &steps);
         let from = naming.name(&format!("FROM {}", base_name(&planned.base)));
@@ -80,6 +81,18 @@ impl Session {
         Ok(())
     }
 
+    /// Refuses what this machine cannot run, before any step is begun: a base image's `ONBUILD` is known only now.
+    fn runnable(&self, planned: &PlannedStage, steps: &[Step]) -> Result<(), BuildError> {
+        let run = steps.iter().find(|step| matches!(step.action, Action::Run(_)));
+        match run.map(|step| (step, foreign::runs(&planned.platform))) {
+            Some((step, Err(why))) => {
+                let span = step.span.unwrap_or_default();
+                Err(self.refused(foreign::finding(span, &planned.platform, &why)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn base(&self, base: &Base, planned: &PlannedStage) -> Result<Image, BuildError> {
         match base {
             Base::Scratch | Base::Stage(_) => Ok(Image::scratch(planned.platform.clone())),
@@ -89,7 +102,7 @@ impl Session {
                     Ok((*self.sources.image(image, &planned.platform).await?).clone())
                 }
                 Some(NamedContext::Layout(path, reference)) => {
-                    self.sources.layout(path, reference.as_deref()).await
+                    self.sources.layout(path, reference.as_deref(), &planned.platform).await
                 }
                 Some(NamedContext::Folder(_)) => self.folder_as_base(name, planned).await,
                 None => Err(BuildError::Request(format!("there is no build context `{name}`"))),
@@ -112,6 +125,8 @@ impl Session {
             (Some(name), true) => format!("{name} "),
             (None, true) => format!("stage-{} ", planned.index),
         };
+        let stage =
+            if self.request.platforms.len() > 1 { format!("{} {stage}", planned.platform) } else { stage };
         let shown = |step: &&Step| !matches!(step.action, Action::Config | Action::Nothing);
         Naming { stage, total: 1 + steps.iter().filter(shown).count(), next: 1 }
     }

@@ -60,7 +60,7 @@ impl Session {
             Origin::Named(name) => match self.request.contexts.get(name) {
                 Some(NamedContext::Image(image)) => Some(self.sources.image(image, self.platform()).await?),
                 Some(NamedContext::Layout(path, reference)) => {
-                    Some(Arc::new(self.sources.layout(path, reference.as_deref()).await?))
+                    Some(Arc::new(self.sources.layout(path, reference.as_deref(), self.platform()).await?))
                 }
                 Some(NamedContext::Folder(_)) => None,
                 None => return Err(BuildError::Request(format!("there is no build context `{name}`"))),

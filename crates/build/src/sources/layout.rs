@@ -5,12 +5,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use windlass_dockerfile::Platform;
 use windlass_kernel::Digest;
 use windlass_oci::{
     Descriptor, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest, MediaType,
 };
 
-use super::Sources;
+use super::{Sources, as_image_has_it};
 use crate::BuildError;
 use crate::image::Image;
 use crate::pack::Hashed;
@@ -125,7 +126,12 @@ impl Folder {
 
 impl Sources {
     /// The image of an OCI layout: that of the name or digest, else the only one.
-    pub(crate) async fn layout(&self, path: &Path, reference: Option<&str>) -> Result<Image, BuildError> {
+    pub(crate) async fn layout(
+        &self,
+        path: &Path,
+        reference: Option<&str>,
+        platform: &Platform,
+    ) -> Result<Image, BuildError> {
         let folder = Folder::open(self, path)?;
         let index: ImageIndex =
             serde_json::from_slice(&folder.small("index.json")?).map_err(|e| folder.wrong(e))?;
@@ -142,19 +148,24 @@ impl Sources {
         let found = index.manifests.iter().find(fits);
         let found =
             found.ok_or_else(|| folder.wrong(format!("it has no image `{}`", reference.unwrap_or(""))))?;
-        let (image, _) = self.of_descriptor(&folder, found)?;
+        let (image, _) = self.of_descriptor(&folder, found, platform)?;
         Ok(image)
     }
 
-    fn of_descriptor(&self, folder: &Folder, found: &Descriptor) -> Result<(Image, Digest), BuildError> {
+    fn of_descriptor(
+        &self,
+        folder: &Folder,
+        found: &Descriptor,
+        platform: &Platform,
+    ) -> Result<(Image, Digest), BuildError> {
         let read = |d: &Descriptor| {
             let kind = MediaType::parse(&d.media_type).map_err(|e| folder.wrong(e))?;
             Manifest::parse(kind, &folder.document(&d.digest)?).map_err(|e| folder.wrong(e))
         };
         let mut manifest = read(found)?;
         if let Manifest::Index(index) = &manifest {
-            let chosen = index.select("linux", crate::architecture());
-            let chosen = chosen.ok_or_else(|| folder.wrong("it has no variant for this machine"))?;
+            let chosen = index.select_variant(&as_image_has_it(platform));
+            let chosen = chosen.ok_or_else(|| folder.wrong(format!("it has no variant for {platform}")))?;
             manifest = read(chosen)?;
         }
         let Manifest::Image(manifest) = manifest else {
@@ -183,7 +194,8 @@ impl Sources {
             serde_json::from_slice(&folder.small("index.json")?).map_err(|e| folder.wrong(e))?;
         let mut loaded = Vec::new();
         for found in &index.manifests {
-            let (image, config) = self.of_descriptor(&folder, found)?;
+            let here = Platform::linux(crate::architecture());
+            let (image, config) = self.of_descriptor(&folder, found, &here)?;
             let name = found.annotations.get(FULL_NAME).or_else(|| found.annotations.get(REF_NAME));
             loaded.push(Loaded { names: name.cloned().into_iter().collect(), image, config });
         }

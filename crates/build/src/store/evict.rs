@@ -112,7 +112,11 @@ impl Store {
     /// What the images of this machine are made of.
     fn in_images(&self) -> HashSet<PathBuf> {
         let mut kept = HashSet::new();
-        for image in self.images() {
+        let named = self.images().into_iter().flat_map(|mut image| {
+            let variants = std::mem::take(&mut image.variants);
+            variants.into_iter().chain([image])
+        });
+        for image in named {
             kept.insert(self.blobs.path(&image.config));
             for layer in image.layers {
                 kept.extend(layer.step.map(|step| self.step_folder(&step)));

@@ -21,6 +21,9 @@ pub struct LocalImage {
     pub layers: Vec<LocalLayer>,
     /// When it was named.
     pub named_at: Timestamp,
+    /// The same for other platforms, where it was built for several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<LocalImage>,
 }
 
 /// A layer of an image of this machine.

@@ -154,6 +154,12 @@ impl Placing<'_> {
                 Some(_) if entry.inner.as_os_str().is_empty() => {
                     Ok(self.writer.folders(target, 0o755, self.owner()).map(drop)?)
                 }
+                // A new destination is a folder like any other, whatever the source is like: only what is in that counts.
+                None if entry.inner.as_os_str().is_empty() && !self.placement.parents => {
+                    let (uid, gid) = self.owner();
+                    let node = Node { uid, gid, modified: node.modified, ..Node::folder() };
+                    Ok(self.writer.folder(target, &node, &[])?)
+                }
                 _ => Ok(self.writer.folder(target, &node, &entry.attributes)?),
             };
         }

@@ -57,6 +57,7 @@ pub(crate) fn of(path: &Path) -> io::Result<Vec<Attribute>> {
     for name in list[..size].split(|byte| *byte == 0).filter(|name| belongs(name)) {
         let name = OsString::from_vec(name.to_vec());
         if let Some(value) = get(path, &name)? {
+            let value = if name == CAPABILITY { anyones(value) } else { value };
             found.push((name, value));
         }
     }
@@ -64,8 +65,23 @@ pub(crate) fn of(path: &Path) -> io::Result<Vec<Attribute>> {
     Ok(found)
 }
 
+/// The name of file capabilities.
+const CAPABILITY: &str = "security.capability";
+
+/// Capabilities without the owner of the user namespace that they were set in (`capabilities(7)`, "File capability
+/// extended attribute versioning"): in an image they mean that of whoever runs it.
+fn anyones(mut value: Vec<u8>) -> Vec<u8> {
+    const REVISION_2: u8 = 2;
+    const REVISION_3: u8 = 3;
+    if value.len() == 24 && value[3] == REVISION_3 {
+        value[3] = REVISION_2;
+        value.truncate(20);
+    }
+    value
+}
+
 fn belongs(name: &[u8]) -> bool {
-    name == b"security.capability"
+    name == CAPABILITY.as_bytes()
         || (name.starts_with(b"user.")
             && !name.starts_with(b"user.overlay.")
             && !name.starts_with(b"user.windlass."))
@@ -84,5 +100,20 @@ pub(crate) fn set(path: &Path, name: &OsStr, value: &[u8]) -> io::Result<bool> {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EOPNOTSUPP) => Ok(false),
         _ => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_belong_to_no_namespace_in_an_image() {
+        let mut bound = vec![1, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let everyones = [&[1, 0, 0, 2][..], &bound[4..]].concat();
+        bound.extend(1000_u32.to_le_bytes());
+        assert_eq!(anyones(bound), everyones);
+        assert_eq!(anyones(everyones.clone()), everyones);
+        assert_eq!(anyones(b"short".to_vec()), b"short");
     }
 }

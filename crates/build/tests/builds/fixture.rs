@@ -50,6 +50,8 @@ pub(crate) struct File {
     pub(crate) mode: u32,
     pub(crate) owner: (u64, u64),
     pub(crate) text: String,
+    /// Extended attributes, in hexadecimal.
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 impl Site {
@@ -183,12 +185,21 @@ pub(crate) fn read(path: &Path) -> BTreeMap<String, File> {
             tar::EntryType::Fifo => 'p',
             _ => 'f',
         };
+        let mut attributes = BTreeMap::new();
+        for extension in entry.pax_extensions().unwrap().into_iter().flatten().flatten() {
+            let key = extension.key().unwrap_or_default();
+            if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
+                let value: String =
+                    extension.value_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                attributes.insert(name.to_owned(), value);
+            }
+        }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
         let link = entry.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned());
         let text = link.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned());
         let owner = (header.uid().unwrap(), header.gid().unwrap());
-        files.insert(name, File { kind, mode: header.mode().unwrap(), owner, text });
+        files.insert(name, File { kind, mode: header.mode().unwrap(), owner, text, attributes });
     }
     files
 }

@@ -95,3 +95,19 @@ async fn who_stops_waiting_ends_the_step_and_leaves_no_record() {
     let built = site.build(dockerfile).await.unwrap();
     assert_eq!((built.outcome.cached, built.text("done")), (0, "done\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_mean_removal_are_no_names_of_files() {
+    let Some(site) = Site::with_steps("names_that_mean_removal").await else { return };
+    site.file("d/.wh.x", "x");
+    for dockerfile in [
+        "FROM base\nRUN touch /tmp/.wh.sh\n",
+        "FROM base\nRUN touch /bin/.wh..wh..opq\n",
+        "FROM base\nCOPY d /d\n",
+    ] {
+        let why = site.build(dockerfile).await.err().expect("it must be refused").to_string();
+        assert!(why.contains("names that begin with `.wh.`"), "{dockerfile}: {why}");
+        // And it is not known the next time.
+        assert!(site.build(dockerfile).await.is_err(), "{dockerfile}");
+    }
+}

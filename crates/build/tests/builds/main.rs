@@ -6,5 +6,6 @@ mod fixture;
 mod hostile;
 mod killed;
 mod outputs;
+mod platforms;
 mod registry;
 mod steps;

@@ -4,36 +4,76 @@
 //! it reads and runs nothing itself. A [`Project`] says what was found and why, how the machine's own toolchain builds it,
 //! and which files make which layer: dependencies apart from code, so that a change of code is a small new layer.
 //! [`Project::assembly`] is the Dockerfile that puts them together, [`Project::dockerfile`] one that does all of it
-//! anywhere, with images that have the toolchain.
+//! anywhere, with images that have the toolchain. Both are written from the same steps and layers.
 
+mod audit;
+mod framework;
 mod go;
+mod gradle;
 mod java;
+mod manager;
 mod node;
 mod python;
+mod requirements;
 mod rust;
 mod site;
-mod toml;
+mod texts;
+mod uv;
+mod workspace;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-/// The files whose texts are asked for, wherever they stand: by name, or by what the name ends with.
-pub const WANTED: [&str; 11] = [
+pub use audit::audited;
+
+/// The files whose texts are asked for, wherever they stand: by what their names end with.
+pub const WANTED: [&str; 26] = [
     "Cargo.toml",
     "go.mod",
     "package.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+    "vite.config.js",
+    "vite.config.ts",
     "pyproject.toml",
     "requirements.txt",
+    "poetry.lock",
+    "uv.lock",
+    "Pipfile",
+    "Pipfile.lock",
     "Procfile",
     "pom.xml",
-    "manage.py",
+    "build.gradle",
+    "build.gradle.kts",
+    "settings.gradle",
+    "settings.gradle.kts",
     ".java",
+    ".go",
+    ".py",
+    ".rs",
     ".nvmrc",
     ".python-version",
 ];
 
-/// The programs that are asked for.
-pub const TOOLS: [&str; 8] = ["cargo", "go", "node", "npm", "python3", "javac", "mvn", "busybox"];
+/// The programs that are asked for. `busybox-static` is a busybox that needs no library, `rust-musl` a toolchain for
+/// programs with musl: the target's standard library, and `musl-gcc`.
+pub const TOOLS: [&str; 14] = [
+    "cargo",
+    "rust-musl",
+    "go",
+    "node",
+    "npm",
+    "yarn",
+    "pnpm",
+    "python3",
+    "javac",
+    "mvn",
+    "gradle",
+    "hugo",
+    "busybox",
+    "busybox-static",
+];
 
 /// What is never copied, besides what `.dockerignore` says.
 pub const NEVER: [&str; 12] = [
@@ -51,7 +91,10 @@ pub const NEVER: [&str; 12] = [
     "**/*.pyc",
 ];
 
-/// A project's files, as far as they have to be known.
+/// Who the programs of such an image run as: nobody who owns a file, by the number that others use for it too.
+pub const USER: &str = "65532:65532";
+
+/// A project's files, as far as they have to be known, and what was said of it.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// All paths, relative to the project's folder, with `/`; without those of [`NEVER`].
@@ -62,6 +105,10 @@ pub struct Files {
     pub tools: BTreeSet<String>,
     /// The folder's own name: the image's, when nothing else says one.
     pub folder: String,
+    /// Which program, where a project has several.
+    pub program: Option<String>,
+    /// What the image is to stand on; none for what is usual.
+    pub base: Option<Ground>,
 }
 
 impl Files {
@@ -76,6 +123,31 @@ impl Files {
     /// The first of some paths that is there.
     fn first<'a>(&self, paths: &[&'a str]) -> Option<&'a str> {
         paths.iter().copied().find(|path| self.has(path))
+    }
+
+    /// The texts of files whose names end so, with their paths.
+    fn ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let all = self.texts.iter().filter(move |(path, _)| path.ends_with(end));
+        all.map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// The one of several programs that was asked for, by name.
+    fn chosen<'a>(&self, kind: Kind, names: &[&'a str]) -> Result<&'a str, Unrecognised> {
+        let listed = || names.join(", ");
+        match (&self.program, names) {
+            (Some(wanted), _) => {
+                let found = names.iter().copied().find(|name| name == wanted);
+                found.ok_or_else(|| {
+                    let why = format!("it has no program '{wanted}'");
+                    Unrecognised::unclear(kind, why, format!("there is: {}", listed()))
+                })
+            }
+            (None, [one]) => Ok(one),
+            (None, many) => {
+                let why = format!("it has {} programs: {}", many.len(), listed());
+                Err(Unrecognised::unclear(kind, why, "say which with --program NAME"))
+            }
+        }
     }
 }
 
@@ -111,12 +183,14 @@ impl Kind {
 }
 
 /// What an image stands on when the machine's own toolchain builds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ground {
     /// Nothing: the program needs nothing else.
     Scratch,
     /// The machine's own root (`base: machine`): it has the interpreter.
     Machine,
+    /// An image, by its name.
+    Image(String),
 }
 
 /// Something that was found, and what says so.
@@ -128,14 +202,40 @@ pub struct Finding {
     pub why: String,
 }
 
-/// A program that the machine runs. In its arguments and variables `{src}` is a copy of the project, in which it runs,
-/// `{out}` the folder that layers are taken from, and `{arch}` the machine as Rust names it.
+/// Where a step is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// By the machine, and in the Dockerfile that builds anywhere.
+    Anywhere,
+    /// By the machine only.
+    Here,
+    /// In the Dockerfile that builds anywhere only.
+    There,
+}
+
+/// A program that is run. In its arguments and variables `{src}` is a copy of the project, in which it runs, `{out}` the
+/// folder that layers are taken from, and `{arch}` the machine as Rust names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostStep {
+pub struct Step {
     /// The argument vector.
     pub argv: Vec<String>,
     /// Variables over those of the caller.
     pub env: Vec<(String, String)>,
+    /// Where.
+    pub place: Where,
+    /// Whether it needs no more than the files that say what the project needs: [`Project::manifests`].
+    pub early: bool,
+}
+
+/// How a layer's files are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copying {
+    /// With modes that everybody can read, whatever the umask was of who wrote them.
+    Readable,
+    /// That, with the folders on the way: what is behind `/./` of the path, which may be a pattern.
+    WithFolders,
+    /// As they are.
+    AsTheyAre,
 }
 
 /// Files of one layer.
@@ -149,6 +249,10 @@ pub struct Layer {
     pub to: String,
     /// What of it is left out: patterns.
     pub exclude: Vec<String>,
+    /// How.
+    pub copying: Copying,
+    /// The image, and the path in it, that has the same, in the Dockerfile that builds anywhere.
+    there: Option<(&'static str, &'static str)>,
 }
 
 /// A project that was recognised.
@@ -158,26 +262,40 @@ pub struct Project {
     pub kind: Kind,
     /// Its name.
     pub name: String,
+    /// Its version, where a file says one.
+    pub version: Option<String>,
+    /// What its manifest calls it, where that is not its name.
+    pub package: String,
     /// What was found, and why.
     pub found: Vec<Finding>,
     /// The programs that the machine needs for it.
     pub tools: Vec<&'static str>,
+    /// Files below `{out}` that the steps and layers need, and their texts.
+    pub texts: Vec<(String, String)>,
+    /// The files that say what the project needs.
+    pub manifests: Vec<String>,
     /// What is run, in order.
-    pub steps: Vec<HostStep>,
+    pub steps: Vec<Step>,
     /// The layers, in order: what changes least first.
     pub layers: Vec<Layer>,
     /// What the image stands on.
     pub ground: Ground,
+    /// Whether an image on nothing has to have certificates of authorities.
+    pub certificates: bool,
     /// The working directory.
     pub folder: String,
     /// Variables of the image.
     pub env: Vec<(String, String)>,
     /// The port that it most likely listens on.
     pub port: Option<u16>,
+    /// The signal that ends it, where it is not the usual one.
+    pub stop: Option<&'static str>,
     /// The program and its arguments.
     pub entrypoint: Vec<String>,
-    /// The stages of the Dockerfile that builds it anywhere, up to and with the last one's files.
-    stages: String,
+    /// The image that has the toolchain, and the one that has the interpreter, in the Dockerfile that builds anywhere.
+    images: (String, String),
+    /// Folders that are kept from one build to the next there.
+    caches: Vec<&'static str>,
 }
 
 /// Why nothing could be made of a project.
@@ -185,8 +303,9 @@ pub struct Project {
 pub enum Unrecognised {
     /// Nothing that is known.
     #[error(
-        "nothing here is known: there is no Cargo.toml, go.mod, package.json, pyproject.toml, requirements.txt, *.py, \
-         pom.xml, *.java or index.html (write a Dockerfile)"
+        "nothing here is known: there is no Cargo.toml, go.mod, package.json, pyproject.toml, requirements.txt, Pipfile, \
+         app.py, main.py, manage.py, pom.xml, build.gradle, *.java with a main, hugo.toml or index.html (add what the \
+         project is built from, or write a Dockerfile)"
     )]
     Unknown,
     /// Known, but it does not say enough.
@@ -212,7 +331,7 @@ pub fn recognise(files: &Files) -> Result<Project, Unrecognised> {
     // The more a file says of what a project is, the earlier it is asked: many have a package.json for their tools.
     for reader in [rust::read, go::read, java::read, python::read, node::read, site::read] {
         if let Some(found) = reader(files) {
-            return found;
+            return found.and_then(|project| project.on(files));
         }
     }
     Err(Unrecognised::Unknown)
@@ -224,137 +343,93 @@ impl Project {
     fn new(kind: Kind, name: &str) -> Self {
         Self {
             kind,
-            name: image_name(name),
+            name: texts::image_name(name),
+            version: None,
+            package: name.to_owned(),
             found: Vec::new(),
             tools: Vec::new(),
+            texts: Vec::new(),
+            manifests: Vec::new(),
             steps: Vec::new(),
             layers: Vec::new(),
             ground: Ground::Machine,
+            certificates: false,
             folder: "/app".to_owned(),
             env: Vec::new(),
             port: None,
+            stop: None,
             entrypoint: Vec::new(),
-            stages: String::new(),
+            images: (String::new(), "scratch".to_owned()),
+            caches: Vec::new(),
         }
+    }
+
+    /// What was said of the base, and what an image on nothing has to have.
+    fn on(mut self, files: &Files) -> Result<Self, Unrecognised> {
+        if let Some(base) = &files.base {
+            if *base == Ground::Scratch && self.ground != Ground::Scratch {
+                let help = "name a base that has its interpreter";
+                return Err(Unrecognised::unclear(self.kind, "it does not run on nothing", help));
+            }
+            self.ground = base.clone();
+        }
+        if self.ground == Ground::Scratch {
+            self.texts.extend([
+                ("ground/etc/passwd".to_owned(), texts::PASSWD.to_owned()),
+                ("ground/etc/group".to_owned(), texts::GROUP.to_owned()),
+            ]);
+            let ground = Layer {
+                name: "ground",
+                from: "ground".to_owned(),
+                to: "/".to_owned(),
+                exclude: Vec::new(),
+                copying: Copying::AsTheyAre,
+                there: None,
+            };
+            self.layers.insert(0, ground);
+        }
+        // Nobody's home is nowhere; some libraries write there, and /tmp is what everybody may write to.
+        self.env.push(("HOME".to_owned(), "/tmp".to_owned()));
+        Ok(self)
     }
 
     fn found(&mut self, what: impl Into<String>, why: impl Into<String>) {
         self.found.push(Finding { what: what.into(), why: why.into() });
     }
 
-    fn step(&mut self, argv: &[&str], env: &[(&str, &str)]) {
-        self.steps.push(HostStep { argv: owned(argv), env: pairs(env) });
+    /// A step that is run everywhere, with the whole project.
+    fn step(&mut self, argv: &[&str], env: &[(&str, &str)]) -> &mut Step {
+        let step =
+            Step { argv: texts::owned(argv), env: texts::pairs(env), place: Where::Anywhere, early: false };
+        self.steps.push(step);
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
     }
 
-    fn layer(&mut self, name: &'static str, from: &str, to: &str, exclude: &[&str]) {
-        self.layers.push(Layer { name, from: from.to_owned(), to: to.to_owned(), exclude: owned(exclude) });
-    }
-
-    /// The Dockerfile that puts the layers together, with `{out}` as its context.
-    pub fn assembly(&self) -> String {
-        let mut text = String::from("FROM scratch\n");
-        if self.ground == Ground::Machine {
-            text.push_str("LABEL dev.windlass.base=machine\n");
-        }
-        for layer in &self.layers {
-            text.push_str("COPY ");
-            for pattern in &layer.exclude {
-                _ = write!(text, "--exclude={pattern} ");
-            }
-            _ = writeln!(text, "{}", json(&[layer.from.clone(), layer.to.clone()]));
-        }
-        self.end(&mut text);
-        text
-    }
-
-    /// A Dockerfile that builds the project anywhere.
-    pub fn dockerfile(&self) -> String {
-        let mut text = format!(
-            "# syntax=docker/dockerfile:1\n# Written by windlass build --auto for a {} project.\n\n{}",
-            self.kind.name(),
-            self.stages
-        );
-        self.end(&mut text);
-        text
-    }
-
-    fn end(&self, text: &mut String) {
-        for (name, value) in &self.env {
-            _ = writeln!(text, "ENV {name}={}", quoted(value));
-        }
-        _ = writeln!(text, "WORKDIR {}", self.folder);
-        if let Some(port) = self.port {
-            _ = writeln!(text, "EXPOSE {port}");
-        }
-        _ = writeln!(text, "ENTRYPOINT {}", json(&self.entrypoint));
-    }
-
-    /// What was found, as lines for a person.
-    pub fn report(&self) -> String {
-        let mut text = format!("{} project '{}'\n", self.kind.name(), self.name);
-        for finding in &self.found {
-            _ = writeln!(text, "  {:<28} {}", finding.what, finding.why);
-        }
-        for step in &self.steps {
-            _ = writeln!(text, "  runs    {}", step.argv.join(" "));
-        }
-        for layer in &self.layers {
-            _ = writeln!(text, "  layer   {} in {}", layer.name, layer.to);
-        }
-        let ground = match self.ground {
-            Ground::Scratch => "nothing: the program needs nothing else",
-            Ground::Machine => "the machine's own root, which has the interpreter",
+    fn layer(&mut self, name: &'static str, from: &str, to: &str, exclude: &[&str]) -> &mut Layer {
+        let layer = Layer {
+            name,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            exclude: texts::owned(exclude),
+            copying: Copying::Readable,
+            there: None,
         };
-        _ = writeln!(text, "  base    {ground}");
-        _ = writeln!(text, "  starts  {}", self.entrypoint.join(" "));
-        if let Some(port) = self.port {
-            _ = writeln!(text, "  port    {port}");
-        }
-        text
+        self.layers.push(layer);
+        let last = self.layers.len() - 1;
+        &mut self.layers[last]
     }
-}
 
-fn owned(items: &[&str]) -> Vec<String> {
-    items.iter().map(|item| (*item).to_owned()).collect()
-}
+    /// It listens on what `PORT` says, and on this port when nobody says anything.
+    fn listens(&mut self, port: u16) {
+        self.port = Some(port);
+        self.env.push(("PORT".to_owned(), port.to_string()));
+    }
 
-fn pairs(items: &[(&str, &str)]) -> Vec<(String, String)> {
-    items.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn json(items: &[String]) -> String {
-    let quoted: Vec<String> =
-        items.iter().map(|item| serde_json::Value::from(item.as_str()).to_string()).collect();
-    format!("[{}]", quoted.join(", "))
-}
-
-/// A value of `ENV` in which nothing is expanded but what is written with `$` on purpose.
-fn quoted(value: &str) -> String {
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// A name as images have them.
-fn image_name(name: &str) -> String {
-    let last = name.rsplit('/').next().unwrap_or(name).to_lowercase();
-    let kept: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let trimmed = kept.trim_matches('-').to_owned();
-    if trimmed.is_empty() { "app".to_owned() } else { trimmed }
-}
-
-/// Whether a word from a project's file can stand in a Dockerfile and an argument as it is.
-fn plain(word: &str) -> bool {
-    !word.is_empty()
-        && word.len() <= 200
-        && !word.starts_with('-')
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || "._-/@:+".contains(c))
-}
-
-/// A version's first two numbers, wherever they stand in a text such as `>=18.2 <21`.
-fn version(text: &str, parts: usize) -> Option<String> {
-    let from = text.find(|c: char| c.is_ascii_digit())?;
-    let end = text[from..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(text.len(), |at| from + at);
-    let kept: Vec<&str> = text[from..end].split('.').filter(|part| !part.is_empty()).take(parts).collect();
-    (!kept.is_empty() && kept.iter().all(|part| part.len() <= 4)).then(|| kept.join("."))
+    /// Starts by way of a shell, which takes `$PORT`.
+    fn starts_by_shell(&mut self, line: &str) {
+        self.entrypoint = texts::owned(&["/bin/sh", "-c", line]);
+    }
 }
 
 #[cfg(test)]

@@ -1,112 +1,174 @@
 //! Rust: a static program, on nothing.
 
-use super::{Files, Ground, Kind, Project, Read, Unrecognised, plain, toml};
+use super::texts::{inside, plain, string, strings};
+use super::{Files, Ground, Kind, Project, Read, Unrecognised, texts};
+
+/// A program of the project, and the package that it is of.
+struct Program {
+    name: String,
+    package: String,
+    version: Option<String>,
+    why: String,
+}
 
 pub(super) fn read(files: &Files) -> Read {
     let text = files.text("Cargo.toml")?;
-    Some(program(files, text).map(|(package, name, why)| project(files, package.as_deref(), &name, why)))
+    Some(parse("Cargo.toml", text).and_then(|root| {
+        let all = programs(files, &root)?;
+        let program = choose(files, &root, all)?;
+        Ok(project(files, &root, program))
+    }))
 }
 
-/// The package of a workspace, the program, and why it is that one.
-type Program = (Option<String>, String, String);
-
-fn program(files: &Files, text: &str) -> Result<Program, Unrecognised> {
-    if let Some(package) = toml::string(text, "package", "name") {
-        return of_package(files, text, "", &package).map(|(name, why)| (None, name, why));
-    }
-    // A workspace without a package of its own: the one member that is a program.
-    let members: Vec<(&String, &String)> = files
-        .texts
-        .iter()
-        .filter(|(path, _)| path.ends_with("/Cargo.toml"))
-        .filter(|(path, _)| {
-            let folder = path.trim_end_matches("Cargo.toml");
-            files.has(&format!("{folder}src/main.rs"))
-        })
-        .collect();
-    let [(path, text)] = members[..] else {
-        let why = match members.len() {
-            0 => "no member of the workspace has a src/main.rs".to_owned(),
-            count => format!("{count} members of the workspace are programs"),
-        };
-        return Err(Unrecognised::unclear(Kind::Rust, why, "run it in the member's own folder"));
-    };
-    let folder = path.trim_end_matches("Cargo.toml");
-    let Some(package) = toml::string(text, "package", "name") else {
-        return Err(Unrecognised::unclear(Kind::Rust, format!("{path} names no package"), "give it a name"));
-    };
-    let (name, why) = of_package(files, text, folder, &package)?;
-    Ok((Some(package), name, why))
-}
-
-/// The program of a package.
-fn of_package(
-    files: &Files,
-    text: &str,
-    folder: &str,
-    package: &str,
-) -> Result<(String, String), Unrecognised> {
-    let check = |name: String, why: String| {
-        if plain(&name) && !name.contains('/') {
-            return Ok((name, why));
-        }
-        Err(Unrecognised::unclear(
+fn parse(path: &str, text: &str) -> Result<toml::Table, Unrecognised> {
+    text.parse::<toml::Table>().map_err(|error| {
+        Unrecognised::unclear(
             Kind::Rust,
-            format!("'{name}' is no program's name"),
-            "give it another one",
-        ))
-    };
-    if let Some(name) = toml::string(text, "package", "default-run") {
-        return check(name, format!("{folder}Cargo.toml: default-run"));
+            format!("{path} cannot be read: {}", error.message()),
+            "cargo says where",
+        )
+    })
+}
+
+/// The programs of the package at the root; of a workspace without one, those of all members.
+fn programs(files: &Files, root: &toml::Table) -> Result<Vec<Program>, Unrecognised> {
+    let shared = string(root, &["workspace", "package", "version"]);
+    let mut all = Vec::new();
+    if root.contains_key("package") {
+        of_package(files, root, "", &mut all);
     }
-    let mut names = toml::in_list(text, "bin", "name");
-    if files.has(&format!("{folder}src/main.rs")) && names.is_empty() {
-        return check(package.to_owned(), format!("{folder}src/main.rs"));
+    if root.contains_key("workspace") {
+        let members = files.texts.iter().filter(|(path, _)| path.ends_with("/Cargo.toml"));
+        let left_out = strings(texts::at(root, &["workspace", "exclude"]));
+        for (path, text) in members {
+            let folder = path.trim_end_matches("Cargo.toml");
+            if left_out.iter().any(|out| folder.starts_with(&format!("{}/", out.trim_end_matches('/')))) {
+                continue;
+            }
+            of_package(files, &parse(path, text)?, folder, &mut all);
+        }
+    }
+    for program in &mut all {
+        program.version = program.version.take().or_else(|| shared.clone());
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    match all.iter().find(|program| !plain(&program.name) || program.name.contains('/')) {
+        None => Ok(all),
+        Some(bad) => {
+            let why = format!("'{}' is no program's name", bad.name);
+            Err(Unrecognised::unclear(Kind::Rust, why, "give it another one"))
+        }
+    }
+}
+
+/// The programs of one package.
+fn of_package(files: &Files, table: &toml::Table, folder: &str, all: &mut Vec<Program>) {
+    let Some(package) = string(table, &["package", "name"]) else { return };
+    let version = string(table, &["package", "version"]);
+    let mut add = |name: String, why: String| {
+        if !all.iter().any(|known| known.name == name) {
+            all.push(Program { name, package: package.clone(), version: version.clone(), why });
+        }
+    };
+    let bins = table.get("bin").and_then(toml::Value::as_array).into_iter().flatten();
+    let mut of_main = false;
+    for bin in bins {
+        of_main |= bin.get("path").and_then(toml::Value::as_str) == Some("src/main.rs");
+        if let Some(name) = bin.get("name").and_then(toml::Value::as_str) {
+            add(name.to_owned(), format!("{folder}Cargo.toml: [[bin]]"));
+        }
+    }
+    let found = texts::at(table, &["package", "autobins"]).and_then(toml::Value::as_bool) != Some(false);
+    if found && !of_main && files.has(&format!("{folder}src/main.rs")) {
+        add(package.clone(), format!("{folder}src/main.rs"));
     }
     let bins = format!("{folder}src/bin/");
-    names.extend(files.paths.iter().filter_map(|path| {
-        let name = path.strip_prefix(&bins)?.strip_suffix(".rs")?;
-        (!name.contains('/')).then(|| name.to_owned())
-    }));
-    names.sort();
-    names.dedup();
-    match names.as_slice() {
-        [] => {
-            Err(Unrecognised::unclear(Kind::Rust, "it has no program, only a library", "add a src/main.rs"))
-        }
-        [name] => check(name.clone(), format!("{folder}Cargo.toml and src/bin")),
-        many => {
-            let why = format!("it has {} programs: {}", many.len(), many.join(", "));
-            Err(Unrecognised::unclear(Kind::Rust, why, "say default-run in Cargo.toml"))
+    for path in files.paths.iter().filter(|_| found) {
+        let Some(rest) = path.strip_prefix(&bins) else { continue };
+        let name = rest.strip_suffix("/main.rs").or_else(|| rest.strip_suffix(".rs"));
+        if let Some(name) = name.filter(|name| !name.contains('/')) {
+            add(name.to_owned(), path.clone());
         }
     }
 }
 
-fn project(files: &Files, package: Option<&str>, name: &str, why: String) -> Project {
-    let mut project = Project::new(Kind::Rust, name);
+fn choose(files: &Files, root: &toml::Table, mut all: Vec<Program>) -> Result<Program, Unrecognised> {
+    if all.is_empty() {
+        let why = if root.contains_key("package") {
+            "it has no program, only a library"
+        } else {
+            "no member of the workspace is a program"
+        };
+        return Err(Unrecognised::unclear(Kind::Rust, why, "add a src/main.rs"));
+    }
+    let preferred = string(root, &["package", "default-run"]);
+    let names: Vec<&str> = all.iter().map(|program| program.name.as_str()).collect();
+    let name = match (&files.program, preferred) {
+        (None, Some(name)) => name,
+        _ => files.chosen(Kind::Rust, &names)?.to_owned(),
+    };
+    let Some(at) = all.iter().position(|program| program.name == name) else {
+        let why = format!("default-run names '{name}', which is no program of it");
+        return Err(Unrecognised::unclear(Kind::Rust, why, "mend it in Cargo.toml"));
+    };
+    Ok(all.swap_remove(at))
+}
+
+fn project(files: &Files, root: &toml::Table, program: Program) -> Project {
+    let Program { name, package, version, why } = program;
+    let mut project = Project::new(Kind::Rust, &name);
     let locked = files.has("Cargo.lock");
     project.found("a Rust project", "Cargo.toml");
     project.found(format!("the program '{name}'"), why);
     if locked {
         project.found("versions that are fixed", "Cargo.lock");
     }
-    project.tools = vec!["cargo"];
+    project.version = version;
+    project.package.clone_from(&package);
     project.ground = Ground::Scratch;
-    let mut argv = vec!["cargo", "build", "--release", "--bin", name];
-    argv.extend(package.iter().flat_map(|package| ["--package", package]));
-    argv.extend(locked.then_some("--locked"));
-    let shared = argv.join(" ");
+    project.certificates = true;
+    // What musl is for is not to need anything; where it is not, glibc is linked in too.
+    let musl = files.tools.contains("rust-musl");
+    let target = if musl { "{arch}-unknown-linux-musl" } else { "{arch}-unknown-linux-gnu" };
+    project.tools = vec!["cargo"];
+    if musl {
+        project.found("musl", "the machine has the target and musl-gcc");
+        let add = project.step(&["rustup", "target", "add", target], &[]);
+        (add.place, add.early) = (super::Where::There, true);
+        let install = project.step(
+            &["sh", "-c", "apt-get update && apt-get install -y --no-install-recommends musl-tools"],
+            &[],
+        );
+        (install.place, install.early) = (super::Where::There, true);
+    }
     // With a target said, the flags are for the program alone and not for what runs while it is built.
-    argv.extend(["--target", "{arch}-unknown-linux-gnu", "--target-dir", "{out}/target"]);
+    let mut argv = vec!["cargo", "build", "--release", "--bin", &name];
+    if !root.contains_key("package")
+        || plain(&package) && string(root, &["package", "name"]).as_ref() != Some(&package)
+    {
+        argv.extend(["--package", &package]);
+    }
+    argv.extend(locked.then_some("--locked"));
+    argv.extend(["--target", target, "--target-dir", "{out}/target"]);
     let flags = "-Ctarget-feature=+crt-static -Cstrip=symbols --remap-path-prefix={src}=/src";
     project.step(&argv, &[("RUSTFLAGS", flags), ("CARGO_INCREMENTAL", "0")]);
-    let built = format!("target/{{arch}}-unknown-linux-gnu/release/{name}");
-    project.layer("program", &built, &format!("/app/{name}"), &[]);
+    // Out of what is kept from one build to the next.
+    project.step(&["cp", &format!("{{out}}/target/{target}/release/{name}"), "{out}/program"], &[]);
+    project.layer("program", "program", &format!("/app/{name}"), &[]);
+    if reads_port(files) {
+        project.found("it listens on PORT", "the variable is read by its code");
+        project.listens(8080);
+    }
     project.entrypoint = vec![format!("/app/{name}")];
-    project.stages = format!(
-        "FROM rust:1-alpine AS build\nRUN apk add --no-cache musl-dev\nWORKDIR /src\nCOPY . .\n\
-         RUN --mount=type=cache,target=/usr/local/cargo/registry \\\n    --mount=type=cache,target=/src/target \\\n    \
-         {shared} && cp target/release/{name} /program\n\nFROM scratch\nCOPY --from=build /program /app/{name}\n"
-    );
+    let image = match string(root, &["package", "rust-version"]) {
+        Some(version) if inside(&version) => format!("rust:{version}"),
+        _ => "rust:1".to_owned(),
+    };
+    project.images = (image, "scratch".to_owned());
+    project.caches = vec!["/usr/local/cargo/registry", "/out/target"];
     project
+}
+
+fn reads_port(files: &Files) -> bool {
+    files.ending(".rs").any(|(_, text)| text.contains("\"PORT\"") && text.contains("env"))
 }

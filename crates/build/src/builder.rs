@@ -17,7 +17,7 @@ use crate::context::{self, Opened};
 use crate::error::Refused;
 use crate::exec::{Parts, Session, StageDone, foreign};
 use crate::progress::{Progress, Reporter, Secrets};
-use crate::request::{BuildRequest, CacheTo, Outcome, Output};
+use crate::request::{BuildRequest, CacheTo, Outcome, Output, StepLimits};
 use crate::sources::Sources;
 use crate::store::{LocalImage, Store};
 use crate::{BuildError, cache, output};
@@ -101,7 +101,8 @@ impl Builder {
 
     fn sources(&self, request: &BuildRequest, reporter: Reporter) -> Sources {
         let puller = Puller::new(request.logins.clone());
-        let limits = UnpackLimits { bytes: request.limits.layer_bytes, ..UnpackLimits::default() };
+        let StepLimits { layer_bytes: bytes, layer_entries: entries, .. } = request.limits;
+        let limits = UnpackLimits { bytes, entries };
         let names = (request.default_hosts.clone(), request.pull);
         Sources::new(self.store.clone(), puller, self.style(), reporter, names, limits)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use windlass_dockerfile::Ignore;
 use windlass_kernel::Digest;
+use windlass_oci::UnpackLimits;
 
 use crate::BuildError;
 use crate::git::{self, Repository};
@@ -51,7 +52,8 @@ pub(crate) async fn find(store: &Arc<Store>, context: &Context) -> Result<Option
                 let archive = Archive::of(&mut file).map_err(|e| why(&e))?;
                 let archive = archive.ok_or_else(|| why(&"it is no tar"))?;
                 let mut writer = Writer::plain(at).map_err(|e| why(&e))?;
-                unpack(&mut writer, file, archive, "/", Some((0, 0))).map_err(|e| why(&e))?;
+                let most = UnpackLimits::default();
+                unpack(&mut writer, file, archive, "/", Some((0, 0)), most).map_err(|e| why(&e))?;
                 writer.done().map(drop).map_err(|e| why(&e))
             });
             done.await.unwrap_or_else(|e| Err(BuildError::Context(e.to_string())))?;

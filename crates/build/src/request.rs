@@ -170,6 +170,8 @@ pub struct StepLimits {
     pub sandbox: Limits,
     /// The most bytes that a step may leave or unpack.
     pub layer_bytes: u64,
+    /// The most entries of a layer or archive that is unpacked.
+    pub layer_entries: u64,
     /// How many bytes stay free on the disk, whatever a step writes.
     pub reserve_bytes: u64,
     /// How much of a step's output is shown.
@@ -177,11 +179,12 @@ pub struct StepLimits {
 }
 
 impl Default for StepLimits {
-    /// 32768 processes, 32 GiB a layer, 512 MiB free, 16 MiB of output.
+    /// 32768 processes, 32 GiB and a million entries a layer, 512 MiB free, 16 MiB of output.
     fn default() -> Self {
         Self {
             sandbox: Limits { processes: Some(32_768), ..Limits::default() },
             layer_bytes: 32 << 30,
+            layer_entries: 1_000_000,
             reserve_bytes: 512 << 20,
             log_bytes: 16 << 20,
         }

@@ -92,10 +92,19 @@ impl Store {
         let mut random = [0; 8];
         entropy.fill(&mut random);
         let work = root.join("work").join(format!("{}-{}", std::process::id(), hex::encode(random)));
+        // One at a time: a folder whose lock is about to be taken would look like a dead process's to another who opens the store.
+        let opening = root.join("opening.lock");
+        let opening =
+            File::create(&opening).and_then(|file| file.lock().map(|()| file)).map_err(failed(&opening))?;
         fs::create_dir(&work).map_err(failed(&work))?;
         let alive = File::create(work.join(ALIVE)).map_err(failed(&work))?;
         alive.try_lock().map_err(|e| BuildError::Store(e.to_string()))?;
-        sweep(&root.join("work"), &work);
+        let dead = of_the_dead(&root.join("work"), &work);
+        drop(opening);
+        for left in dead {
+            let _ = windlass_runtime::sweep(&left.path);
+            let _ = remove_tree(&left.path);
+        }
         Ok(Self { root, blobs, clock, entropy, work, next: AtomicU64::new(0), _alive: alive })
     }
 
@@ -275,23 +284,28 @@ fn private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
-/// Removes what builds left whose process is dead.
-fn sweep(root: &Path, own: &Path) {
-    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path == own {
-            continue;
-        }
-        match File::options().write(true).open(path.join(ALIVE)) {
-            Ok(file) if file.try_lock().is_ok() => {
-                let _ = windlass_runtime::sweep(&path);
-                let _ = remove_tree(&path);
-            }
-            // It was killed before it had made its lock, or is about to make it: an old one is swept.
-            Err(_) if old(&path) => drop(remove_tree(&path)),
-            _ => {}
-        }
-    }
+/// What a build left whose process is dead.
+struct Left {
+    path: PathBuf,
+    /// Held until all is removed, that nobody else begins to.
+    _lock: Option<File>,
+}
+
+/// What builds left whose process is dead.
+fn of_the_dead(root: &Path, own: &Path) -> Vec<Left> {
+    let others = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path != own);
+    others
+        .filter_map(|path| match File::options().write(true).open(path.join(ALIVE)) {
+            Ok(file) => file.try_lock().is_ok().then_some(Left { path, _lock: Some(file) }),
+            // It was killed before it had made its lock.
+            Err(_) => old(&path).then_some(Left { path, _lock: None }),
+        })
+        .collect()
 }
 
 fn old(path: &Path) -> bool {

@@ -29,6 +29,17 @@ pub(super) struct Failed {
     pub(super) exit: Option<i32>,
 }
 
+/// The folder of a new layer, which goes when the step failed: a full disk is not to stay so.
+pub(super) fn cleared(folder: PathBuf, outcome: Result<(), Failed>) -> Result<PathBuf, Failed> {
+    match outcome {
+        Ok(()) => Ok(folder),
+        Err(failed) => {
+            let _ = crate::store::remove_tree(&folder);
+            Err(failed)
+        }
+    }
+}
+
 impl From<String> for Failed {
     fn from(message: String) -> Self {
         Self { message, log: Vec::new(), exit: None }
@@ -194,9 +205,8 @@ impl Session {
                         Ok::<_, std::io::Error>(())
                     });
                     let made = made.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-                    let outcome =
-                        made.map(|()| folder).map_err(|e| Failed::from(format!("mkdir {path}: {e}")));
-                    (doing, outcome)
+                    let outcome = made.map_err(|e| Failed::from(format!("mkdir {path}: {e}")));
+                    (doing, cleared(folder, outcome))
                 };
                 self.perform(state, key, (name, step), work).await?
             }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use windlass_dockerfile::plan::{Mode, Source, TransferStep};
 use windlass_dockerfile::{Origin, Step};
+use windlass_oci::UnpackLimits;
 
 use super::Session;
 use super::stage::{Left, State};
-use super::step::Failed;
+use super::step::{Failed, cleared};
 use crate::image::Image;
 use crate::key::{Key, KeyMaker, of_layers};
 use crate::progress::Doing;
@@ -256,8 +257,10 @@ impl Session {
         let work = |doing: Doing| async {
             let folder = self.store.fresh("upper");
             let at = folder.clone();
-            let outcome = blocking(move || write(at, below, items, &destination, (owner, mode, parents)));
-            (doing, outcome.await.map(|()| folder).map_err(|e| Failed::from(e.to_string())))
+            let most = self.sources.limits;
+            let outcome =
+                blocking(move || write(at, below, items, &destination, (owner, mode, parents), most));
+            (doing, cleared(folder, outcome.await.map_err(|e| Failed::from(e.to_string()))))
         };
         self.perform(state, key, (name, step), work).await
     }
@@ -269,12 +272,13 @@ fn write(
     items: Vec<Item>,
     destination: &str,
     (owner, mode, parents): (Option<(u32, u32)>, Option<ModeChange>, bool),
+    most: UnpackLimits,
 ) -> Result<(), TransferError> {
     let io = crate::transfer::at(Path::new(""));
     let mut writer = Writer::new(folder, below).map_err(io)?;
     for mut item in items {
         if item.unpack {
-            unpack_archives(&mut writer, &mut item, destination, owner)?;
+            unpack_archives(&mut writer, &mut item, destination, owner, most)?;
         }
         let placement = Placement { destination, owner, mode: mode.as_ref(), parents, unsure: item.unsure };
         place(&mut writer, &*item.tree, &item.gathered, &placement)?;
@@ -288,6 +292,7 @@ fn unpack_archives(
     item: &mut Item,
     destination: &str,
     owner: Option<(u32, u32)>,
+    most: UnpackLimits,
 ) -> Result<(), TransferError> {
     let mut unpacked = Vec::new();
     for entry in &item.gathered.entries {
@@ -301,7 +306,7 @@ fn unpack_archives(
             file = checked_copy(&mut file, entry, &writer.beside("archive")).map_err(at())?;
         }
         if let Some(archive) = Archive::of(&mut file).map_err(at())? {
-            unpack(writer, file, archive, destination, owner)?;
+            unpack(writer, file, archive, destination, owner, most)?;
             unpacked.push(entry.of);
         }
     }

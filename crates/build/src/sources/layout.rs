@@ -209,7 +209,8 @@ impl Sources {
         let archive = archive.ok_or_else(|| wrong("it is no tar".into()))?;
         let folder = self.store.fresh("archive");
         let mut writer = Writer::plain(folder.clone()).map_err(|e| wrong(e.to_string()))?;
-        unpack(&mut writer, file, archive, "/", Some((0, 0))).map_err(|e| wrong(e.to_string()))?;
+        unpack(&mut writer, file, archive, "/", Some((0, 0)), self.limits)
+            .map_err(|e| wrong(e.to_string()))?;
         Ok(folder)
     }
 

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tar::{EntryType, Header};
+use windlass_oci::UnpackLimits;
 
 use super::{TransferError, at};
 use crate::tree::{Kind, Node, Tree, follow};
@@ -127,6 +128,27 @@ fn is_header(block: &[u8; 512]) -> bool {
     block.iter().any(|byte| *byte != 0) && header.cksum().is_ok_and(|said| said == sum)
 }
 
+/// What an archive may hold, unpacked.
+struct Room {
+    entries: u64,
+    bytes: u64,
+}
+
+impl Room {
+    fn take(&mut self, size: u64, most: UnpackLimits) -> io::Result<()> {
+        let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        self.entries += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        if self.entries > most.entries {
+            return refuse(format!("the archive holds more than {} entries", most.entries));
+        }
+        if self.bytes > most.bytes {
+            return refuse(format!("the archive holds more than {} MiB", most.bytes >> 20));
+        }
+        Ok(())
+    }
+}
+
 /// Unpacks an archive into the folder `destination` of the image.
 pub(crate) fn unpack(
     writer: &mut Writer,
@@ -134,14 +156,17 @@ pub(crate) fn unpack(
     archive: Archive,
     destination: &str,
     owner: Option<(u32, u32)>,
+    most: UnpackLimits,
 ) -> Result<(), TransferError> {
     let named = crate::tree::relative(Path::new(destination));
     let outcome = (|| {
         let base = follow(writer, &named)?;
         writer.folders(&base, 0o755, owner.unwrap_or((0, 0)))?;
         let mut tar = tar::Archive::new(archive.open(file)?);
+        let mut room = Room { entries: 0, bytes: 0 };
         for entry in tar.entries()? {
             let mut entry = entry?;
+            room.take(entry.size(), most)?;
             let path = clean(&entry.path_bytes())?;
             self::entry(writer, &base, &path, &mut entry, owner)?;
         }

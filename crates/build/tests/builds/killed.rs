@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fixture::{Heard, Site, open};
+use crate::overlap::running;
 
 /// Where the process that is to be killed builds.
 const PLACE: &str = "WINDLASS_TEST_BUILD_PLACE";
@@ -44,4 +45,55 @@ async fn whenever_it_is_killed() {
     assert_eq!((built.text("done"), built.text("last")), ("done\n", "last\n"));
     assert_eq!(built.text("more").len(), 40 << 20);
     assert_eq!(built.text("big").len(), 20 << 20);
+}
+
+/// A step that would run for long, with an argument that no other program has.
+const LONG: &str = "FROM base\nRUN echo begun > /begun; sleep 1234.5\n";
+const LONG_PLACE: &str = "WINDLASS_TEST_LONG_PLACE";
+
+/// Not a test of its own: [`what_a_killed_build_ran_ends_and_its_mounts_go`] runs it as a process.
+#[tokio::test(flavor = "multi_thread")]
+async fn long() {
+    let Ok(place) = std::env::var(LONG_PLACE) else { return };
+    let builder = open(place.as_ref()).await;
+    let mut request = windlass_build::BuildRequest::of(format!("{place}/context"));
+    request.dockerfile = windlass_build::DockerfileSource::Text(LONG.into());
+    let _ = builder.build(request, Arc::new(Heard::default())).await;
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_build_ran_ends_and_its_mounts_go() {
+    let Some(site) = Site::with_steps("what_a_killed_build_ran").await else { return };
+    site.file("x", "x");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["killed::long", "--exact"])
+        .env(LONG_PLACE, site.temp.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the step does not begin", || !running("1234.5").is_empty()).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the step outlives its build", || running("1234.5").is_empty()).await;
+    let place = site.temp.path().to_string_lossy().into_owned();
+    let mounts = || std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts().contains(&place), "{}", mounts());
+    // The next one finds neither the step's layer nor its lock, and clears what was left.
+    let next = open(site.temp.path()).await;
+    let works = std::fs::read_dir(site.path("store/work")).unwrap().count();
+    assert_eq!(works, 2, "the site's own folder and the new one's");
+    drop(next);
+    let built = site.build(&LONG.replace("sleep 1234.5", "true")).await.unwrap();
+    assert_eq!((built.outcome.cached, built.text("begun")), (0, "begun\n"));
 }

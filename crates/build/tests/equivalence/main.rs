@@ -1,6 +1,7 @@
 //! The same Dockerfiles built here and by others: the trees and configurations must be the same. Docker builds with its
 //! own builder (its BuildKit needs a plugin that Debian does not have), Buildah as it is.
 
+mod contexts;
 #[path = "../builds/fixture.rs"]
 #[expect(dead_code, reason = "shared with the other tests, which use more of it")]
 mod fixture;
@@ -21,20 +22,41 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
 }
 
-/// The corpus' Dockerfiles by name, with those that can build each.
-fn cases() -> Vec<(String, PathBuf, Vec<String>)> {
+/// A Dockerfile of the corpus.
+struct Case {
+    name: String,
+    dockerfile: PathBuf,
+    /// What the others build: the same, or the same said in the words that they know.
+    theirs: PathBuf,
+    /// Those that can build it.
+    peers: Vec<String>,
+    context: PathBuf,
+}
+
+/// The corpus' Dockerfiles by name. Comments at their head say who can build them (`# peers:`) and of what (`# context:`).
+fn cases(temp: &Path) -> Vec<Case> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(corpus()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let Some(name) = name.strip_suffix(".Dockerfile") else { continue };
         let text = std::fs::read_to_string(&path).unwrap();
-        let first = text.lines().next().unwrap_or_default();
-        let peers = first.strip_prefix("# peers: ").unwrap_or_else(|| panic!("{name} names no peers"));
-        cases.push((name.to_owned(), path.clone(), peers.split(' ').map(str::to_owned).collect()));
+        let said = |what: &str| {
+            let found = text.lines().take(3).find_map(|line| line.strip_prefix(&format!("# {what}: ")));
+            found.map(str::to_owned)
+        };
+        let peers = said("peers").unwrap_or_else(|| panic!("{name} names no peers"));
+        let classic = path.with_extension("legacy");
+        cases.push(Case {
+            name: name.to_owned(),
+            theirs: if classic.exists() { classic } else { path.clone() },
+            dockerfile: path,
+            peers: peers.split(' ').map(str::to_owned).collect(),
+            context: contexts::named(said("context").as_deref().unwrap_or("kept"), &corpus(), temp),
+        });
     }
-    cases.sort();
-    assert!(cases.len() >= 15);
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(cases.len() >= 40);
     cases
 }
 
@@ -45,11 +67,11 @@ struct Image {
     config: Value,
 }
 
-async fn image_of(builder: &Builder, request: BuildRequest, tar: &Path) -> Image {
-    let outcome = builder.build(request, Arc::new(Heard::default())).await.unwrap_or_else(|e| panic!("{e}"));
+async fn image_of(builder: &Builder, request: BuildRequest, tar: &Path) -> Result<Image, String> {
+    let outcome = builder.build(request, Arc::new(Heard::default())).await.map_err(|e| e.to_string())?;
     let path = builder.store().blobs().path(outcome.id.as_ref().unwrap());
     let config: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    Image { files: read(tar), config: settled(&config["config"]) }
+    Ok(Image { files: read(tar), config: settled(&config["config"]) })
 }
 
 /// A configuration without what is written in several ways and means the same.
@@ -90,11 +112,11 @@ fn settled(config: &Value) -> Value {
     Value::Object(settled)
 }
 
-async fn ours(site: &Site, name: &str, dockerfile: &Path) -> Image {
-    let mut request = BuildRequest::of(corpus().join("context"));
-    request.dockerfile = windlass_build::DockerfileSource::File(dockerfile.to_owned());
+async fn ours(site: &Site, case: &Case) -> Result<Image, String> {
+    let mut request = BuildRequest::of(&case.context);
+    request.dockerfile = windlass_build::DockerfileSource::File(case.dockerfile.clone());
     request.default_hosts = Vec::new();
-    let tar = site.path(&format!("ours-{name}.tar"));
+    let tar = site.path(&format!("ours-{}.tar", case.name));
     request.outputs = vec![Output::Tar(Destination::Path(tar.clone()))];
     image_of(&site.builder, request, &tar).await
 }
@@ -111,13 +133,33 @@ async fn theirs(site: &Site, name: &str, archive: &Path) -> Image {
     let tar = site.path(&format!("theirs-{name}.tar"));
     let mut request = site.request(&format!("FROM {named} AS it\nFROM scratch\nCOPY --from={named} / /\n"));
     request.outputs = vec![Output::Tar(Destination::Path(tar.clone()))];
-    let _ = image_of(&site.builder, request, &tar).await;
+    image_of(&site.builder, request, &tar).await.unwrap_or_else(|e| panic!("{name}: {e}"));
     Image { files: read(&tar), config: settled(&config["config"]) }
 }
 
 /// Where Buildah attaches something and leaves the place.
 const ATTACHED: [&str; 8] =
     ["dev", "proc", "sys", "run", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
+/// A file with what a peer keeps of its attributes: Docker keeps capabilities only.
+fn kept_by(peer: &str, mut file: File) -> File {
+    file.attributes.retain(|name, _| peer != "docker" || name == "security.capability");
+    file
+}
+
+fn short(file: Option<&File>) -> String {
+    match file {
+        Some(file) => format!(
+            "{} {:o} {:?} {:?} {:?}",
+            file.kind,
+            file.mode,
+            file.owner,
+            file.text.chars().take(160).collect::<String>(),
+            file.attributes
+        ),
+        None => "nothing".to_owned(),
+    }
+}
 
 /// Says where two images differ, path by path.
 fn compare(name: &str, peer: &str, ours: &Image, theirs: &Image) -> Vec<String> {
@@ -129,17 +171,8 @@ fn compare(name: &str, peer: &str, ours: &Image, theirs: &Image) -> Vec<String> 
         if peer == "buildah" && a.is_none() && ATTACHED.contains(&path.as_str()) {
             continue;
         }
-        if a != b {
-            let short = |file: Option<&File>| match file {
-                Some(file) => format!(
-                    "{} {:o} {:?} {:?}",
-                    file.kind,
-                    file.mode,
-                    file.owner,
-                    file.text.chars().take(160).collect::<String>()
-                ),
-                None => "nothing".to_owned(),
-            };
+        let kept = |file: Option<&File>| file.cloned().map(|file| kept_by(peer, file));
+        if kept(a) != kept(b) {
             found.push(format!("{name}: /{path}: here {}, {peer} {}", short(a), short(b)));
         }
     }
@@ -163,18 +196,33 @@ async fn against(test: &str, peer: &dyn Peer, site: &Site) {
     site.builder.save(&"base".parse().unwrap(), &output).await.unwrap();
     peer.load(&base);
     let (mut found, mut compared) = (Vec::new(), 0);
-    for (name, dockerfile, peers) in cases() {
-        if !peers.iter().any(|known| known == peer.name()) {
+    let only = std::env::var("CASE").ok();
+    for case in cases(site.temp.path()) {
+        let name = &case.name;
+        let wanted = only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+        if !wanted || !case.peers.iter().any(|known| known == peer.name()) {
             continue;
         }
-        let here = ours(site, &name, &dockerfile).await;
+        if name == "attributes" && !contexts::has_setcap(&case.context) {
+            skip(&format!("{test} {name}"), "there is no /usr/sbin/setcap to set capabilities with");
+            continue;
+        }
+        let here = match ours(site, &case).await {
+            Ok(here) => here,
+            Err(why) => {
+                found.push(format!("{name}: is not built here: {why}"));
+                continue;
+            }
+        };
         let archive = site.path(&format!("{}-{name}.tar", peer.name()));
-        if let Err(why) = peer.build(&name, &dockerfile, &corpus().join("context"), &archive) {
-            skip(&format!("{test} {name}"), &why);
+        let build = || peer.build(name, &case.theirs, &case.context, &archive);
+        // Whoever is named in a case can build it; Buildah now and then fails for no reason, and gets another try.
+        if let Err(why) = build().or_else(|_| build()) {
+            found.push(format!("{name}: {} does not build it: {why}", peer.name()));
             continue;
         }
-        let there = theirs(site, &name, &archive).await;
-        found.extend(compare(&name, peer.name(), &here, &there));
+        let there = theirs(site, name, &archive).await;
+        found.extend(compare(name, peer.name(), &here, &there));
         compared += 1;
     }
     assert!(compared > 0, "{} built nothing of the corpus", peer.name());

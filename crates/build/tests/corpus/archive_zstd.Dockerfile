@@ -1,0 +1,4 @@
+# peers: buildah
+# context: wide
+FROM base
+ADD archives/kinds.tar.zst /zst/

@@ -10,6 +10,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -163,7 +164,7 @@ impl Platform {
         let log = std::fs::File::options().create(true).append(true).open(self.home.path().join("up.log"));
         let log = log.unwrap();
         // Any free ports at first; the same ones ever after.
-        let at = |url: &str| url.strip_prefix("http://").unwrap_or("127.0.0.1:0").to_owned();
+        let at = |url: &str| url.strip_prefix("http://").map_or_else(steady_address, str::to_owned);
         let (listen, gateway) = (at(&self.url), at(&self.gateway));
         let mut command = self.command(&["up", "--listen", &listen, "--gateway-listen", &gateway]);
         if let Some(slots) = self.options.slots {
@@ -363,4 +364,18 @@ pub(crate) fn told(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// A free address that nobody is given who asks for any: it must still be free when a platform that was killed comes back.
+fn steady_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Linux gives out ports from 32768 on (`net.ipv4.ip_local_port_range`).
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .unwrap()
 }

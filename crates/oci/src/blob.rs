@@ -4,6 +4,7 @@ mod file;
 mod object;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -138,8 +139,19 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     -> Result<u64, BlobError>;
     /// How many bytes an upload holds.
     async fn uploaded(&self, upload: &UploadId) -> Result<u64, BlobError>;
+    /// An upload's file, to read what [`append`](Self::append) wrote. It can be read to its end, also when the upload ends.
+    async fn open_upload(&self, upload: &UploadId) -> Result<File, BlobError>;
     /// Turns an upload into the blob `digest`, if its bytes are that; answers its size. The upload ends either way.
     async fn finish(&self, upload: &UploadId, digest: &Digest) -> Result<u64, BlobError>;
+    /// As [`finish`](Self::finish), without waiting for the disk: the blob is there at once and outlives this process.
+    /// That it outlives the machine's power is certain once it was [settled](Self::settle).
+    async fn finish_early(&self, upload: &UploadId, digest: &Digest) -> Result<u64, BlobError> {
+        self.finish(upload, digest).await
+    }
+    /// Makes these last, where they were finished early; all that were, if none are named.
+    async fn settle(&self, _only: Option<&[Digest]>) -> Result<(), BlobError> {
+        Ok(())
+    }
     /// Ends an upload without a blob.
     async fn cancel(&self, upload: &UploadId) -> Result<(), BlobError>;
     /// A blob's size, if it is there.

@@ -4,6 +4,8 @@
 //!
 //! An ordinary repository's name rather than a setting of each client: any client pulls it, with nothing to configure.
 
+mod fetching;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,6 +18,9 @@ use crate::{
     ImageName, Login, Manifest, ManifestRecord, MediaType, PullError, Puller, Reference, Registry,
     RegistryError, RepositoryName, Tag, one_chunk,
 };
+
+pub(crate) use fetching::Fetch;
+use fetching::Fetches;
 
 /// The first component of mirrored repositories' names.
 pub const MIRROR: &str = "mirror";
@@ -60,6 +65,8 @@ pub(crate) struct Mirrors {
     all: RwLock<BTreeMap<String, Arc<Upstream>>>,
     /// What is being fetched: others who want it wait, and find it here.
     fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Blobs that are on their way.
+    fetches: Fetches,
 }
 
 #[derive(Debug)]
@@ -106,6 +113,11 @@ impl Mirrors {
 }
 
 impl Found {
+    fn failed(&self, error: PullError) -> UpstreamError {
+        let Mirror { name, host, .. } = &self.upstream.mirror;
+        UpstreamError { mirror: name.clone(), host: host.clone(), error: Box::new(error) }
+    }
+
     /// Does something with the other registry; an authorization that it gave lately is shown again.
     async fn ask<T>(
         &self,
@@ -113,11 +125,7 @@ impl Found {
         work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, PullError>,
     ) -> Result<T, UpstreamError> {
         let Self { upstream, image } = self;
-        let failed = |error: PullError| UpstreamError {
-            mirror: upstream.mirror.name.clone(),
-            host: upstream.mirror.host.clone(),
-            error: Box::new(error),
-        };
+        let failed = |error| self.failed(error);
         let mut session = Session::new(&upstream.puller, image).map_err(failed)?;
         let authorized = || upstream.authorized.lock().unwrap_or_else(PoisonError::into_inner);
         let known = authorized().get(&image.repository).cloned();
@@ -171,28 +179,19 @@ impl Registry {
                 }
             }
         }
-        self.manifest(repository, reference).await
+        let manifest = self.manifest(repository, reference).await?;
+        // Whoever pulls it comes for what it names next: it stays for as long as a push's blobs do.
+        self.keeping.want(&manifest.digest, self.now());
+        Ok(manifest)
     }
 
     /// Makes sure that a mirrored repository's blob is here. Nothing to do for any other repository.
     pub async fn pull_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), RegistryError> {
         let Some(found) = self.mirrors.find(repository) else { return Ok(()) };
-        if self.holds(repository, digest).await? {
-            return Ok(());
+        match self.fetch_blob(repository, digest).await? {
+            Some(fetch) => fetch.wait(&found).await,
+            None => Ok(()),
         }
-        let place = self.mirrors.place(&digest.to_string());
-        let _place = place.lock().await;
-        if self.holds(repository, digest).await? {
-            return Ok(());
-        }
-        let blobs = self.blobs();
-        if blobs.stat(digest).await?.is_some() {
-            // The bytes are here for somebody else: they count only if the other registry has them, too.
-            found.ask(self.now(), async |session| session.has_blob(digest).await).await?;
-        } else {
-            found.ask(self.now(), async |session| session.fetch(blobs, digest, LARGEST_BLOB).await).await?;
-        }
-        self.link(repository, std::slice::from_ref(digest)).await
     }
 
     /// Fetches a mirrored manifest's bytes once more.

@@ -1,5 +1,6 @@
 //! Blobs and index together: what the routes, the builder and the unpacker all do with images.
 
+mod beside;
 mod image;
 
 use std::fmt;
@@ -179,9 +180,16 @@ impl Registry {
     ) -> Result<u64, RegistryError> {
         // It must not be collected before it is seen that it is needed.
         let _held = self.keeping.hold().await;
-        let size = self.blobs.finish(upload, digest).await?;
-        self.link(repository, std::slice::from_ref(digest)).await?;
+        let size = self.blobs.finish_early(upload, digest).await?;
+        self.keeping.want(digest, self.now());
+        self.index.link_early(repository, std::slice::from_ref(digest)).await?;
         Ok(size)
+    }
+
+    /// Waits until all that was pushed so far outlasts the machine's power.
+    pub async fn settle(&self) -> Result<(), RegistryError> {
+        self.blobs.settle(None).await?;
+        Ok(self.index.settle_links().await?)
     }
 
     /// Lets a blob of another repository be read through this one; false if it is not there. The caller has checked that
@@ -229,7 +237,10 @@ impl Registry {
                 Some(record) => Ok(record.digest),
                 None => Err(unknown()),
             },
-            Reference::Tag(tag) => Ok(self.index.tag(repository, tag).await?.ok_or_else(unknown)?.digest),
+            Reference::Tag(tag) => match self.index.tag(repository, tag).await? {
+                Some(found) => Ok(found.digest),
+                None => self.beside(repository, tag).await?.ok_or_else(unknown),
+            },
         }
     }
 
@@ -311,13 +322,18 @@ impl Registry {
             Manifest::Image(image) => image.layers.iter().chain([&image.config]).collect(),
             Manifest::Index(index) => index.manifests.iter().collect::<Vec<_>>(),
         };
+        let mut needed = vec![digest.clone()];
         for descriptor in named {
             self.keeping.want(&descriptor.digest, self.now());
+            needed.push(descriptor.digest.clone());
         }
         let size = bytes.len() as u64;
         let upload = self.blobs.begin().await?;
         self.blobs.append(&upload, Some(0), crate::one_chunk(bytes)).await?;
-        self.blobs.finish(&upload, &digest).await?;
+        self.blobs.finish_early(&upload, &digest).await?;
+        // What is said to be kept from here on is on the disk, with all that it names.
+        self.blobs.settle(Some(&needed)).await?;
+        self.index.settle_links().await?;
         let record = self.describe(repository, &digest, media_type, &manifest, size, by);
         let pushed = Pushed { digest, subject: record.subject.clone(), size: record.content_size };
         self.index.push(record, tag).await?;

@@ -18,8 +18,8 @@ use windlass_kernel::{Digest, Secret, StoreError};
 
 use crate::registry::machine_architecture;
 use crate::{
-    BlobError, BlobStore, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST, Manifest,
-    ManifestError, MediaType, Platform, Registry, RepositoryName,
+    BlobError, BlobStore, ByteStream, Descriptor, ImageConfig, ImageManifest, ImageName, LARGEST_MANIFEST,
+    Manifest, ManifestError, MediaType, Platform, Registry, RepositoryName,
 };
 
 /// A name and password for another registry.
@@ -311,10 +311,10 @@ impl<'a> Session<'a> {
         digest: &Digest,
         limit: u64,
     ) -> Result<(), PullError> {
-        let response = self.get(&format!("blobs/{digest}"), None).await?;
+        let (_, body) = self.blob_stream(digest).await?;
         let mut passed = 0u64;
-        let body = response.bytes_stream().map(move |chunk| {
-            let chunk = chunk.map_err(|e| BlobError::Interrupted(innermost(&e)))?;
+        let body = body.map(move |chunk| {
+            let chunk = chunk?;
             passed += chunk.len() as u64;
             if passed > limit { Err(BlobError::TooLarge { limit }) } else { Ok(chunk) }
         });
@@ -326,6 +326,17 @@ impl<'a> Session<'a> {
         }
         blobs.finish(&upload, digest).await?;
         Ok(())
+    }
+
+    /// A blob's bytes as they come, not looked at so far, and how many there should be, if the registry says so.
+    pub(crate) async fn blob_stream(
+        &mut self,
+        digest: &Digest,
+    ) -> Result<(Option<u64>, ByteStream), PullError> {
+        let response = self.get(&format!("blobs/{digest}"), None).await?;
+        let size = response.content_length();
+        let body = response.bytes_stream();
+        Ok((size, body.map(|chunk| chunk.map_err(|e| BlobError::Interrupted(innermost(&e)))).boxed()))
     }
 
     /// `GET /v2/NAME/rest`; fetches a token when asked to.

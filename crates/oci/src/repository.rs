@@ -188,6 +188,10 @@ pub trait Index: Send + Sync {
     async fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StoreError>;
     /// Lets blobs be read through the repository.
     async fn link_blobs(&self, repository: &RepositoryName, digests: &[Digest]) -> Result<(), StoreError>;
+    /// The same, at once for all who ask; it is kept before long, and when [`settle_links`](Self::settle_links) returns.
+    async fn link_early(&self, repository: &RepositoryName, digests: &[Digest]) -> Result<(), StoreError>;
+    /// Waits until what was linked early is kept.
+    async fn settle_links(&self) -> Result<(), StoreError>;
     /// No longer lets a blob be read through the repository.
     async fn unlink_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
     /// The repositories that hold a manifest.
@@ -274,6 +278,13 @@ impl StoreIndex {
         let event = self.event(&record.pushed_by, kind, &record.repository, subject).data(data);
         self.store.commit(batch.event(event)).await?;
         Ok(())
+    }
+
+    fn links_of(&self, repository: &RepositoryName, digests: &[Digest]) -> Vec<BlobLink> {
+        let linked_at = self.clock.now();
+        let link =
+            |digest: &Digest| BlobLink { repository: repository.clone(), digest: digest.clone(), linked_at };
+        digests.iter().map(link).collect()
     }
 
     async fn in_repository<T: Document>(
@@ -382,19 +393,33 @@ impl Index for StoreIndex {
     }
 
     async fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.store.get::<BlobLink>(&format!("{repository}@{digest}")).await?.is_some())
+        let id = format!("{repository}@{digest}");
+        let Err(age) = self.links.knows(&id) else { return Ok(true) };
+        let there = self.store.get::<BlobLink>(&id).await?.is_some();
+        if there {
+            self.links.remember(id, age);
+        }
+        Ok(there)
     }
 
     async fn link_blobs(&self, repository: &RepositoryName, digests: &[Digest]) -> Result<(), StoreError> {
-        let linked_at = self.clock.now();
-        let link =
-            |digest: &Digest| BlobLink { repository: repository.clone(), digest: digest.clone(), linked_at };
-        self.links.write(&*self.store, digests.iter().map(link).collect()).await
+        self.links.write(&*self.store, self.links_of(repository, digests)).await
+    }
+
+    async fn link_early(&self, repository: &RepositoryName, digests: &[Digest]) -> Result<(), StoreError> {
+        self.links.write_soon(&self.store, self.links_of(repository, digests)).await
+    }
+
+    async fn settle_links(&self) -> Result<(), StoreError> {
+        self.links.flush(&*self.store).await
     }
 
     async fn unlink_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError> {
-        let batch = Batch::new().delete::<BlobLink>(format!("{repository}@{digest}"));
-        self.store.commit(batch).await.map(|_| ())
+        self.settle_links().await?;
+        let id = format!("{repository}@{digest}");
+        let outcome = self.store.commit(Batch::new().delete::<BlobLink>(id.clone())).await;
+        self.links.forget([id]);
+        outcome.map(|_| ())
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
@@ -404,16 +429,19 @@ impl Index for StoreIndex {
     }
 
     async fn holders(&self, digest: &Digest) -> Result<Vec<RepositoryName>, StoreError> {
+        self.settle_links().await?;
         let query = Query { states: vec![digest.to_string()], limit: MOST_HOLDERS, ..Query::default() };
         let links = self.store.list::<BlobLink>(&query).await?;
         Ok(links.into_iter().map(|d| d.value.repository).collect())
     }
 
     async fn links(&self, repository: &RepositoryName) -> Result<Vec<BlobLink>, StoreError> {
+        self.settle_links().await?;
         self.in_repository(repository, Vec::new()).await
     }
 
     async fn contents(&self) -> Result<Contents, StoreError> {
+        self.settle_links().await?;
         let all = Query::default();
         // Manifests before links: what is pushed meanwhile has links that are too new to be touched.
         let manifests = self.store.list::<ManifestRecord>(&all).await?;
@@ -442,7 +470,10 @@ impl Index for StoreIndex {
         let batch = tags.iter().fold(batch, |b, (name, tag)| b.delete::<TagRecord>(format!("{name}:{tag}")));
         let batch = manifests.iter().fold(batch, |b, m| b.delete::<ManifestRecord>(key(m)));
         let batch = links.iter().fold(batch, |b, link| b.delete::<BlobLink>(key(link)));
-        self.store.commit(batch).await.map(|_| ())
+        self.settle_links().await?;
+        let outcome = self.store.commit(batch).await;
+        self.links.forget(links.iter().map(key));
+        outcome.map(|_| ())
     }
 
     async fn rules(&self) -> Result<Vec<RegistryRule>, StoreError> {

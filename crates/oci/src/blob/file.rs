@@ -1,6 +1,8 @@
 //! Blobs as files: `ROOT/sha256/ab/abcd…`, uploads in `ROOT/uploads/`, corrupt ones in `ROOT/corrupt/`.
-//! A blob's file appears by a rename, after its bytes were verified and forced to the disk.
+//! A blob's file appears by a rename, after its bytes were verified and forced to the disk; a small one that was
+//! finished early waits for that in `ROOT/fresh/`.
 
+mod fresh;
 mod reading;
 mod upload;
 
@@ -18,6 +20,7 @@ use async_trait::async_trait;
 use windlass_kernel::{Clock, Digest, Entropy, Timestamp};
 
 use super::{Blob, BlobError, BlobStore, ByteStream, StoredBlob, UploadId, algorithm};
+use fresh::Fresh;
 use reading::Known;
 use upload::Upload;
 
@@ -31,6 +34,7 @@ pub struct FileBlobs {
     entropy: Arc<dyn Entropy>,
     uploads: Mutex<HashMap<UploadId, Arc<tokio::sync::Mutex<Upload>>>>,
     known: Arc<Known>,
+    fresh: Arc<Fresh>,
 }
 
 impl fmt::Debug for FileBlobs {
@@ -45,13 +49,19 @@ impl FileBlobs {
         for folder in ["sha256", "sha512", "uploads", "corrupt"] {
             fs::create_dir_all(root.join(folder)).map_err(BlobError::io("making the blobs' folder"))?;
         }
+        let fresh = Arc::new(Fresh::open(root).map_err(BlobError::io("taking in the last uploads"))?);
         let known = Arc::default();
-        Ok(Self { root: root.to_owned(), clock, entropy, uploads: Mutex::default(), known })
+        Ok(Self { root: root.to_owned(), clock, entropy, uploads: Mutex::default(), known, fresh })
     }
 
-    /// Where a blob's file is.
+    /// Where the file of a blob that lasts is.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join(algorithm(digest.algorithm())).join(&digest.hex()[..2]).join(digest.hex())
+        fresh::lasting(&self.root, digest)
+    }
+
+    /// Where a blob's bytes may be found: one that is settled meanwhile moves from the first place to the second.
+    fn places(&self, digest: &Digest) -> Vec<PathBuf> {
+        self.fresh.find(digest).into_iter().chain([self.path(digest)]).collect()
     }
 
     fn aside(&self, digest: &Digest) -> PathBuf {
@@ -84,6 +94,42 @@ impl FileBlobs {
         let found = Upload::found(file.ok_or_else(|| BlobError::UnknownUpload(upload.clone()))?);
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(uploads.entry(upload.clone()).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(found))).clone())
+    }
+
+    /// Turns an upload into a blob; `early`, if it is small, into one that has still to be settled.
+    async fn complete(&self, id: &UploadId, digest: &Digest, early: bool) -> Result<u64, BlobError> {
+        let upload = self.find(id).await?;
+        let mut upload = upload.lock().await;
+        upload.settle(id).await?;
+        let path = self.upload_path(id);
+        let found = upload.digest(digest.algorithm(), &path).await?;
+        if found != *digest {
+            upload.over = true;
+            self.forget(id);
+            tokio::fs::remove_file(&path).await.map_err(BlobError::io("removing an upload"))?;
+            return Err(BlobError::WrongDigest { expected: digest.clone(), found });
+        }
+        // A blob that is there already is replaced by the same bytes: that also repairs one gone bad unnoticed.
+        let (file, known, fresh) = (upload.file(), self.known.clone(), self.fresh.clone());
+        let early = early && upload.size <= fresh::LARGEST;
+        let to = if early { fresh.place(digest, id) } else { self.path(digest) };
+        let (digest, now) = (digest.clone(), self.clock.now());
+        let store = move || {
+            if !early {
+                publish(&file, &path, &to)?;
+            } else {
+                fs::rename(&path, &to)?;
+                if !fresh.add(&digest, &to) {
+                    return fs::remove_file(&to);
+                }
+            }
+            known.remember(&digest, &file.metadata()?, now);
+            Ok(())
+        };
+        blocking("storing a blob", store).await?;
+        upload.over = true;
+        self.forget(id);
+        Ok(upload.size)
     }
 }
 
@@ -145,30 +191,27 @@ impl BlobStore for FileBlobs {
         Ok(upload.size)
     }
 
-    async fn finish(&self, id: &UploadId, digest: &Digest) -> Result<u64, BlobError> {
-        let upload = self.find(id).await?;
-        let mut upload = upload.lock().await;
-        upload.settle(id).await?;
+    async fn open_upload(&self, id: &UploadId) -> Result<fs::File, BlobError> {
         let path = self.upload_path(id);
-        let found = upload.digest(digest.algorithm(), &path).await?;
-        if found != *digest {
-            upload.over = true;
-            self.forget(id);
-            tokio::fs::remove_file(&path).await.map_err(BlobError::io("removing an upload"))?;
-            return Err(BlobError::WrongDigest { expected: digest.clone(), found });
-        }
-        // A blob that is there already is replaced by the same bytes: that also repairs one gone bad unnoticed.
-        let (file, to, known) = (upload.file(), self.path(digest), self.known.clone());
-        let (digest, now) = (digest.clone(), self.clock.now());
-        let store = move || {
-            publish(&file, &path, &to)?;
-            known.remember(&digest, &file.metadata()?, now);
-            Ok(())
-        };
-        blocking("storing a blob", store).await?;
-        upload.over = true;
-        self.forget(id);
-        Ok(upload.size)
+        let opened = blocking("opening an upload", move || match fs::File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        });
+        opened.await?.ok_or_else(|| BlobError::UnknownUpload(id.clone()))
+    }
+
+    async fn finish(&self, id: &UploadId, digest: &Digest) -> Result<u64, BlobError> {
+        self.complete(id, digest, false).await
+    }
+
+    async fn finish_early(&self, id: &UploadId, digest: &Digest) -> Result<u64, BlobError> {
+        let size = self.complete(id, digest, true).await?;
+        self.fresh.plan().await?;
+        Ok(size)
+    }
+
+    async fn settle(&self, only: Option<&[Digest]>) -> Result<(), BlobError> {
+        self.fresh.settle(only).await
     }
 
     async fn cancel(&self, id: &UploadId) -> Result<(), BlobError> {
@@ -182,11 +225,11 @@ impl BlobStore for FileBlobs {
 
     async fn stat(&self, digest: &Digest) -> Result<Option<u64>, BlobError> {
         // One look into a folder is shorter than a change of threads.
-        Ok(there(&self.path(digest))?.map(|metadata| metadata.len()))
+        Ok(there(&self.places(digest))?.map(|metadata| metadata.len()))
     }
 
     async fn stored_at(&self, digest: &Digest) -> Result<Option<Timestamp>, BlobError> {
-        Ok(there(&self.path(digest))?.map(|metadata| placed_at(&metadata)))
+        Ok(there(&self.places(digest))?.map(|metadata| placed_at(&metadata)))
     }
 
     async fn open(&self, digest: &Digest, part: Option<Range<u64>>) -> Result<Blob, BlobError> {
@@ -198,14 +241,21 @@ impl BlobStore for FileBlobs {
     }
 
     async fn delete(&self, digest: &Digest) -> Result<bool, BlobError> {
-        match tokio::fs::remove_file(self.path(digest)).await {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(BlobError::io("removing a blob")(e)),
+        // One that is being settled moves from the first place to the second.
+        let places = self.fresh.remove(digest).into_iter().chain([self.path(digest)]);
+        let mut removed = false;
+        for place in places {
+            match tokio::fs::remove_file(place).await {
+                Ok(()) => removed = true,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(BlobError::io("removing a blob")(e)),
+            }
         }
+        Ok(removed)
     }
 
     async fn list(&self) -> Result<Vec<StoredBlob>, BlobError> {
+        self.fresh.settle(None).await?;
         let root = self.root.clone();
         blocking("listing the blobs", move || list(&root)).await
     }
@@ -230,12 +280,15 @@ impl BlobStore for FileBlobs {
     }
 }
 
-fn there(path: &Path) -> Result<Option<fs::Metadata>, BlobError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(BlobError::io("looking for a blob")(e)),
+fn there(places: &[PathBuf]) -> Result<Option<fs::Metadata>, BlobError> {
+    for place in places {
+        match fs::metadata(place) {
+            Ok(metadata) => return Ok(Some(metadata)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(BlobError::io("looking for a blob")(e)),
+        }
     }
+    Ok(None)
 }
 
 /// When a file came to where it is: a rename changes its status, not its content.

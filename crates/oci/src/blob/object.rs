@@ -241,6 +241,10 @@ impl BlobStore for ObjectBlobs {
         self.spool.uploaded(id).await
     }
 
+    async fn open_upload(&self, id: &UploadId) -> Result<std::fs::File, BlobError> {
+        self.spool.open_upload(id).await
+    }
+
     async fn finish(&self, id: &UploadId, digest: &Digest) -> Result<u64, BlobError> {
         let size = self.spool.finish(id, digest).await?;
         let sent = if size > LARGEST {

@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use axum::body::Body;
+use axum::response::Response;
 use http::{Method, StatusCode, header};
 use windlass_kernel::Digest;
 
 use super::failure::Failure;
 use super::{Answer, Call, DIGEST_HEADER, reply, text_header};
+use crate::mirror::Fetch;
 use crate::{Access, BlobError};
 
 /// What a `Range` header asks for.
@@ -21,7 +23,15 @@ enum Part {
 impl<A: Access> Call<'_, A> {
     pub(super) async fn get_blob(self, digest: Digest) -> Answer {
         let registry = &self.desk.registry;
-        registry.pull_blob(&self.repository, &digest).await.map_err(|e| Failure::blob(&digest, e))?;
+        let whole = self.parts.method == Method::GET && !self.parts.headers.contains_key(header::RANGE);
+        if whole {
+            let coming = registry.fetch_blob(&self.repository, &digest).await;
+            if let Some(fetch) = coming.map_err(|e| Failure::blob(&digest, e))? {
+                return Ok(passed_on(&digest, fetch));
+            }
+        } else {
+            registry.pull_blob(&self.repository, &digest).await.map_err(|e| Failure::blob(&digest, e))?;
+        }
         let size = registry.blob_size(&self.repository, &digest).await?;
         let size = size.ok_or_else(|| Failure::unknown_blob(&digest))?;
         let part =
@@ -61,6 +71,17 @@ impl<A: Access> Call<'_, A> {
         index.unlink_blob(&self.repository, &digest).await?;
         Ok(reply(StatusCode::ACCEPTED, &[], Body::empty()))
     }
+}
+
+/// A mirrored blob, while it comes.
+fn passed_on(digest: &Digest, fetch: Fetch) -> Response {
+    let digest = digest.to_string();
+    let mut headers = vec![("content-type", "application/octet-stream"), (DIGEST_HEADER, digest.as_str())];
+    let length = fetch.size.map(|size| size.to_string());
+    if let Some(length) = &length {
+        headers.push(("content-length", length));
+    }
+    reply(StatusCode::OK, &headers, Body::from_stream(fetch.bytes()))
 }
 
 /// Reads `bytes=A-B` (RFC 9110, 14.1.2). Several ranges, or other units, are answered with the whole.

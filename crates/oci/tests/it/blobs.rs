@@ -167,3 +167,97 @@ async fn a_full_disk_is_told_from_other_failures() {
     let Err(error @ BlobError::Full) = failed else { panic!("{failed:?}") };
     assert!(error.to_string().contains("free some space"), "{error}");
 }
+
+/// Stores a blob without waiting for the disk.
+async fn early(blobs: &FileBlobs, bytes: &[u8]) -> Digest {
+    let digest = Digest::sha256(bytes);
+    let upload = blobs.begin().await.unwrap();
+    blobs.append(&upload, Some(0), one_chunk(Bytes::copy_from_slice(bytes))).await.unwrap();
+    assert_eq!(blobs.finish_early(&upload, &digest).await.unwrap(), bytes.len() as u64);
+    digest
+}
+
+#[tokio::test]
+async fn what_is_finished_early_is_there_at_once_and_comes_to_its_place_when_it_is_settled() {
+    let bench = Bench::new();
+    let blobs = &bench.blobs;
+    let (one, two) = (early(blobs, b"one").await, early(blobs, b"two").await);
+    assert_eq!(early(blobs, b"one").await, one);
+    assert!(!blobs.path(&one).exists(), "what lies there lasts");
+    assert_eq!(files_below(&bench.path("blobs")), 2, "the same bytes are kept once");
+    for digest in [&one, &two] {
+        assert_eq!(blobs.stat(digest).await.unwrap(), Some(3));
+        assert_eq!(store(&bench).read(digest, 10).await.unwrap().len(), 3);
+    }
+    blobs.settle(Some(std::slice::from_ref(&one))).await.unwrap();
+    assert!(blobs.path(&one).exists() && !blobs.path(&two).exists(), "only what was named");
+    assert!(blobs.delete(&two).await.unwrap());
+    assert_eq!(blobs.stat(&two).await.unwrap(), None);
+    blobs.settle(None).await.unwrap();
+    assert_eq!(files_below(&bench.path("blobs")), 1);
+    assert_eq!(blobs.list().await.unwrap().len(), 1);
+    assert_eq!(store(&bench).read(&one, 10).await.unwrap(), &b"one"[..]);
+}
+
+#[tokio::test]
+async fn a_large_blob_lasts_at_once() {
+    let bench = Bench::new();
+    let digest = early(&bench.blobs, &vec![1; (1 << 20) + 1]).await;
+    assert!(bench.blobs.path(&digest).exists());
+}
+
+#[tokio::test]
+async fn what_did_not_reach_the_disk_is_found_at_the_next_start_and_nothing_wrong_is() {
+    let bench = Bench::new();
+    let (whole, torn) = (early(&bench.blobs, b"whole").await, early(&bench.blobs, b"torn").await);
+    // The process is killed, and the machine loses its power: of one file only the name is left.
+    for entry in std::fs::read_dir(bench.path("blobs/fresh")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().contains(torn.hex()) {
+            std::fs::write(path, b"").unwrap();
+        }
+    }
+    let again = FileBlobs::open(&bench.path("blobs"), bench.clock.clone(), Arc::new(OsEntropy)).unwrap();
+    assert!(again.path(&whole).exists());
+    assert_eq!(again.stat(&torn).await.unwrap(), None);
+    assert_eq!(files_below(&bench.path("blobs")), 1);
+    assert_eq!(early(&again, b"torn").await, torn, "it is pushed once more");
+    assert_eq!(again.stat(&torn).await.unwrap(), Some(4));
+}
+
+#[tokio::test]
+async fn an_early_blob_that_rots_is_set_aside_and_can_be_pushed_again() {
+    let bench = Bench::new();
+    let digest = early(&bench.blobs, b"rotten").await;
+    bench.damage(&digest);
+    let read = store(&bench).read(&digest, 10).await;
+    assert!(matches!(read, Err(BlobError::Corrupt { .. })), "{read:?}");
+    assert_eq!(bench.blobs.stat(&digest).await.unwrap(), None);
+    assert_eq!(early(&bench.blobs, b"rotten").await, digest);
+    bench.blobs.settle(None).await.unwrap();
+    assert_eq!(store(&bench).read(&digest, 10).await.unwrap(), &b"rotten"[..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settling_and_pushing_the_same_side_by_side_loses_nothing() {
+    let bench = Bench::new();
+    let work = (0..200u32).map(|n| {
+        let blobs = bench.blobs.clone();
+        tokio::spawn(async move {
+            let digest = early(&blobs, &(n % 10).to_be_bytes()).await;
+            blobs.settle(Some(std::slice::from_ref(&digest))).await.unwrap();
+            assert!(blobs.path(&digest).exists());
+            assert_eq!(blobs.stat(&digest).await.unwrap(), Some(4));
+        })
+    });
+    for done in work.collect::<Vec<_>>() {
+        done.await.unwrap();
+    }
+    blobs_last(&bench).await;
+}
+
+async fn blobs_last(bench: &Bench) {
+    bench.blobs.settle(None).await.unwrap();
+    assert_eq!(files_below(&bench.path("blobs")), 10);
+    assert_eq!(std::fs::read_dir(bench.path("blobs/fresh")).unwrap().count(), 0);
+}

@@ -351,3 +351,29 @@ async fn a_corrupt_manifest_is_an_error_and_a_corrupt_blob_never_whole() {
     let again = bench.send("GET", &format!("/v2/tasks/blobs/{digest}"), &[], "").await;
     assert_eq!(&again.body[..], layer);
 }
+
+#[tokio::test]
+async fn a_manifest_that_was_accepted_lasts_with_all_that_it_names() {
+    let bench = Bench::new();
+    let manifest = bench.tagged("app", "v1", b"layer").await;
+    // Nothing is left to be settled, in the store or on the disk: what a power cut takes is not among it.
+    assert_eq!(std::fs::read_dir(bench.path("blobs/fresh")).unwrap().count(), 0);
+    for digest in [manifest, Digest::sha256(b"layer")] {
+        assert!(bench.blobs.path(&digest).exists(), "{digest}");
+    }
+    let index = windlass_oci::StoreIndex::new(bench.store.clone(), bench.clock.clone());
+    let (app, layer) = ("app".parse().unwrap(), Digest::sha256(b"layer"));
+    assert!(windlass_oci::Index::has_blob(&index, &app, &layer).await.unwrap(), "another process finds it");
+}
+
+#[tokio::test]
+async fn a_blob_that_was_let_go_is_not_remembered() {
+    let bench = Bench::new();
+    let digest = bench.push_blob("app", b"layer").await;
+    let path = format!("/v2/app/blobs/{digest}");
+    bench.get(&path).await.is(200);
+    bench.send("DELETE", &path, &[], "").await.is(202);
+    assert_eq!(bench.get(&path).await.is(404).code(), "BLOB_UNKNOWN");
+    bench.push_blob("app", b"layer").await;
+    bench.get(&path).await.is(200);
+}

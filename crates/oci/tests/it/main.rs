@@ -12,4 +12,5 @@ mod http;
 mod mirroring;
 mod scrubbing;
 mod store;
+mod streaming;
 mod unpacking;

@@ -81,7 +81,7 @@ struct Reading {
     held: Option<Bytes>,
     /// What the blob must hash to, where that is to be seen.
     digest: Option<Digest>,
-    from: PathBuf,
+    from: Vec<PathBuf>,
     aside: PathBuf,
 }
 
@@ -94,14 +94,11 @@ struct Step {
 
 impl FileBlobs {
     pub(super) async fn read(&self, digest: &Digest, part: Option<Range<u64>>) -> Result<Blob, BlobError> {
-        let (path, wanted, known, now) =
-            (self.path(digest), digest.clone(), self.known.clone(), self.clock.now());
+        let (places, wanted, known, now) =
+            (self.places(digest), digest.clone(), self.known.clone(), self.clock.now());
         let range = part.clone();
         let open = move || {
-            let mut file = match File::open(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Missing),
-                other => other?,
-            };
+            let Some(mut file) = first(&places)? else { return Ok(Opened::Missing) };
             let metadata = file.metadata()?;
             let (size, trusted) = (metadata.len(), known.holds(&wanted, &metadata, now));
             if size > SMALL || range.is_some() {
@@ -124,7 +121,7 @@ impl FileBlobs {
         match blocking("reading a blob", open).await? {
             Opened::Missing => Err(BlobError::Unknown(digest.clone())),
             Opened::Wrong(found) => {
-                Err(set_aside(&self.path(digest), &self.aside(digest), digest.clone(), found))
+                Err(set_aside(&self.places(digest), &self.aside(digest), digest.clone(), found))
             }
             Opened::Whole(bytes) => Ok(Blob { size: bytes.len() as u64, bytes: one_chunk(bytes) }),
             Opened::Large(file, size, trusted) => {
@@ -140,12 +137,11 @@ impl FileBlobs {
 
     /// Hashes the file as it lies on the disk now.
     pub(super) async fn check_now(&self, digest: &Digest) -> Result<u64, BlobError> {
+        // What does not lie on the disk yet is not what is asked about.
+        self.fresh.settle(Some(std::slice::from_ref(digest))).await?;
         let (path, algorithm) = (self.path(digest), digest.algorithm());
         let look = move || {
-            let file = match File::open(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-                other => other?,
-            };
+            let Some(file) = first(&[path])? else { return Ok(None) };
             // What memory holds of the file is not what is asked about.
             let _ =
                 nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED);
@@ -155,7 +151,7 @@ impl FileBlobs {
         let found = blocking("checking a blob", look).await?;
         let (metadata, found) = found.ok_or_else(|| BlobError::Unknown(digest.clone()))?;
         if found != *digest {
-            return Err(set_aside(&self.path(digest), &self.aside(digest), digest.clone(), found));
+            return Err(set_aside(&self.places(digest), &self.aside(digest), digest.clone(), found));
         }
         self.known.remember(digest, &metadata, self.clock.now());
         Ok(metadata.len())
@@ -164,7 +160,7 @@ impl FileBlobs {
     /// The bytes; with `check`, the last chunk is held back until the digest was found right.
     fn stream(&self, digest: &Digest, file: File, left: u64, check: Option<Digest>) -> ByteStream {
         let hasher = check.as_ref().map(|digest| Hasher::new(digest.algorithm()));
-        let (from, aside) = (self.path(digest), self.aside(digest));
+        let (from, aside) = (self.places(digest), self.aside(digest));
         let (known, clock) = (self.known.clone(), self.clock.clone());
         let start = Reading { next: read_on(file, hasher, left), held: None, digest: check, from, aside };
         stream::try_unfold(Some(start), move |reading| {
@@ -203,6 +199,18 @@ impl FileBlobs {
     }
 }
 
+/// Opens the first of these files that is there.
+fn first(places: &[PathBuf]) -> io::Result<Option<File>> {
+    for place in places {
+        match File::open(place) {
+            Ok(file) => return Ok(Some(file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the next chunk on a thread that may wait; an empty one is the end.
 fn read_on(mut file: File, mut hasher: Option<Hasher>, left: u64) -> JoinHandle<io::Result<Step>> {
     tokio::task::spawn_blocking(move || {
@@ -218,9 +226,17 @@ fn read_on(mut file: File, mut hasher: Option<Hasher>, left: u64) -> JoinHandle<
 }
 
 /// Takes a corrupt blob out of the way, so that it can be stored again; kept, so that it can be looked at.
-fn set_aside(from: &Path, to: &Path, digest: Digest, found: Digest) -> BlobError {
+fn set_aside(from: &[PathBuf], to: &Path, digest: Digest, found: Digest) -> BlobError {
     tracing::error!(%digest, %found, "a blob is corrupt on disk");
-    if let Err(error) = fs::rename(from, to) {
+    // The first that is there is the one that was read.
+    let mut moved = Ok(());
+    for from in from {
+        moved = fs::rename(from, to);
+        if moved.is_ok() {
+            break;
+        }
+    }
+    if let Err(error) = moved {
         tracing::error!(%digest, %error, "the corrupt blob could not be set aside");
     }
     BlobError::Corrupt { digest, found, aside: to.display().to_string() }

@@ -13,8 +13,34 @@ pub struct RunReports {
     pub coverage: Vec<CoverageReport>,
     /// Findings, one for each upload.
     pub findings: Vec<FindingsReport>,
+    /// Results of load tests, one for each summary.
+    #[serde(default)]
+    pub load: Vec<LoadReport>,
     /// What could not be read, and why.
     pub problems: Vec<String>,
+}
+
+/// How a load test went.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct LoadReport {
+    /// The upload's name.
+    pub name: String,
+    /// The program that made the load: `k6`, `vegeta` or `oha`.
+    pub tool: String,
+    /// How many requests there were.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// Requests in a second.
+    pub rate: f64,
+    /// Milliseconds within which half of them were answered.
+    pub p50: Option<f64>,
+    /// Milliseconds within which 95 of a hundred were answered.
+    pub p95: Option<f64>,
+    /// Milliseconds within which 99 of a hundred were answered.
+    pub p99: Option<f64>,
+    /// What the test itself demanded and did not get.
+    pub broken: Vec<String>,
 }
 
 /// A run, as a history names it.

@@ -26,6 +26,9 @@ pub struct Requirements {
     /// Its known vulnerabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vulns: Option<VulnRule>,
+    /// How it fared under load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadRule>,
 }
 
 /// Where an image must come from: a run of this platform, and of one of these branches.
@@ -33,6 +36,20 @@ pub struct Requirements {
 pub struct ProvenanceRule {
     /// The branches; empty: any ref.
     pub branches: Vec<BranchPattern>,
+}
+
+/// What a load test must have shown. Its own demands must be kept in any case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadRule {
+    /// The most requests of a hundred that may have failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<u32>,
+    /// The most milliseconds within which 95 of a hundred were answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95: Option<u64>,
+    /// The same for 99 of a hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99: Option<u64>,
 }
 
 /// Which vulnerabilities an image may have.
@@ -84,6 +101,8 @@ pub struct Known {
     pub origins: Vec<Origin>,
     /// Its vulnerabilities, or why they are not known.
     pub vulns: Option<Result<Vec<Vulnerability>, String>>,
+    /// The load tests of a run that made it.
+    pub load: Option<LoadResult>,
 }
 
 /// How tests went.
@@ -93,6 +112,21 @@ pub struct TestResult {
     pub passed: u64,
     /// How many failed.
     pub failed: u64,
+}
+
+/// How load tests went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadResult {
+    /// How many requests there were.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// Milliseconds within which 95 of a hundred were answered, if that is known.
+    pub p95: Option<f64>,
+    /// The same for 99 of a hundred.
+    pub p99: Option<f64>,
+    /// What the tests themselves demanded and did not get.
+    pub broken: Vec<String>,
 }
 
 /// A run that made an image.
@@ -172,6 +206,33 @@ impl Requirements {
         *self == Self::default()
     }
 
+    /// What is asked for, in words.
+    pub fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
+        for (wanted, word) in [(self.tests, "tests"), (self.sbom, "sbom"), (self.secrets, "secrets")] {
+            words.extend(wanted.then(|| word.to_owned()));
+        }
+        if let Some(rule) = &self.provenance {
+            let branches: Vec<&str> = rule.branches.iter().map(BranchPattern::as_str).collect();
+            words.push(match &branches[..] {
+                [] => "provenance".to_owned(),
+                branches => format!("provenance from {}", branches.join(", ")),
+            });
+        }
+        if let Some(rule) = &self.vulns {
+            words.push(format!("vulns up to {}", rule.max.word()));
+            words.extend(rule.except.iter().map(|e| format!("except {}: {}", e.id, e.reason)));
+        }
+        if let Some(rule) = &self.load {
+            words.push("load".to_owned());
+            words.extend(rule.errors.map(|most| format!("at most {most} % errors")));
+            for (share, most) in [("95", rule.p95), ("99", rule.p99)] {
+                words.extend(most.map(|most| format!("{share} % within {most} ms")));
+            }
+        }
+        words
+    }
+
     /// Everything that these images lack, in the order of the services.
     pub fn missing(&self, digests: &Digests, evidence: &Evidence, now: Timestamp) -> Vec<Missing> {
         let unknown = Known::default();
@@ -202,6 +263,9 @@ impl Requirements {
             for lack in self.vulns.iter().flat_map(|rule| vulns(rule, known, evidence, now)) {
                 say("vulns", lack);
             }
+            for lack in self.load.iter().flat_map(|rule| load(rule, known)) {
+                say("load", lack);
+            }
         }
         missing
     }
@@ -224,6 +288,55 @@ fn test_results(known: &Known) -> Option<Lack> {
         }
         Some(_) => None,
     }
+}
+
+fn load(rule: &LoadRule, known: &Known) -> Vec<Lack> {
+    let again = "make it faster, or ask for less; then build and test it again";
+    let Some(result) = &known.load else {
+        return vec![(
+            "no load test is known of a run that made it".to_owned(),
+            "upload the summary of k6, vegeta or oha with `actions/upload-artifact` under the name `load-test` in the run that builds the image, before it deploys",
+        )];
+    };
+    if result.requests == 0 {
+        return vec![(
+            "its load test made no request".to_owned(),
+            "let it make some, and upload its summary",
+        )];
+    }
+    let mut lacks = Vec::new();
+    if !result.broken.is_empty() {
+        lacks.push((
+            format!("its load test did not get what it demands: {}", result.broken.join(", ")),
+            again,
+        ));
+    }
+    if let Some(most) = rule.errors
+        && u128::from(result.failed) * 100 > u128::from(result.requests) * u128::from(most)
+    {
+        let (failed, all) = (result.failed, result.requests);
+        lacks.push((format!("{failed} of {all} requests failed, more than {most} %"), again));
+    }
+    for (name, most, found) in [("95", rule.p95, result.p95), ("99", rule.p99, result.p99)] {
+        let Some(most) = most else { continue };
+        match found {
+            // Milliseconds of a rule are few enough for a number of this kind.
+            Some(found) if found <= most as f64 => {}
+            Some(found) => {
+                lacks.push((
+                    format!("{name} % of the requests took up to {found:.0} ms, more than {most} ms"),
+                    again,
+                ));
+            }
+            None => lacks.push((
+                format!(
+                    "its load test does not say within which time {name} % of the requests were answered"
+                ),
+                "let the summary have it (k6: `--summary-trend-stats`)",
+            )),
+        }
+    }
+    lacks
 }
 
 fn secrets(known: &Known) -> Option<Lack> {
@@ -323,6 +436,7 @@ mod tests {
             secrets: true,
             provenance: Some(ProvenanceRule { branches: vec!["main".parse().unwrap()] }),
             vulns: Some(VulnRule { max: Level::Medium, except: Vec::new() }),
+            load: Some(LoadRule { errors: Some(1), p95: Some(300), p99: None }),
         }
     }
 
@@ -333,6 +447,7 @@ mod tests {
             secrets: Some(0),
             origins: vec![Origin { run: "run 1".into(), git_ref: "refs/heads/main".into() }],
             vulns: Some(Ok(Vec::new())),
+            load: Some(LoadResult { requests: 200, failed: 2, p95: Some(300.0), ..LoadResult::default() }),
         }
     }
 
@@ -359,18 +474,23 @@ mod tests {
         assert_eq!(lacks(&Requirements::default(), Known::default(), Vec::new()), Vec::<String>::new());
         let all = lacks(&requirements(), Known::default(), Vec::new());
         let named: Vec<&str> = all.iter().filter_map(|l| l.split(' ').next()).collect();
-        assert_eq!(named, ["tests", "sbom", "secrets", "provenance", "vulns"]);
+        assert_eq!(named, ["tests", "sbom", "secrets", "provenance", "vulns", "load"]);
         // An image of which nothing at all was said.
         let digests = Digests::from([("web".parse().unwrap(), Digest::sha256(b"other"))]);
-        assert_eq!(requirements().missing(&digests, &Evidence::default(), NOW).len(), 5);
+        assert_eq!(requirements().missing(&digests, &Evidence::default(), NOW).len(), 6);
     }
 
     #[test]
     fn each_lack_is_named_with_what_to_do() {
         type Change = fn(&mut Known);
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 11] = [
             (|k| k.tests = Some(TestResult { passed: 5, failed: 2 }), "2 tests failed; make them pass"),
             (|k| k.tests = Some(TestResult { passed: 0, failed: 0 }), "no test was run"),
+            (|k| k.load.as_mut().unwrap().failed = 3, "3 of 200 requests failed, more than 1 %"),
+            (|k| k.load.as_mut().unwrap().p95 = Some(300.6), "took up to 301 ms, more than 300 ms"),
+            (|k| k.load.as_mut().unwrap().p95 = None, "does not say within which time 95 %"),
+            (|k| k.load.as_mut().unwrap().broken.push("p(95)<9".into()), "what it demands: p(95)<9"),
+            (|k| k.load.as_mut().unwrap().requests = 0, "made no request"),
             (|k| k.secrets = Some(2), "2 secrets lie in its layers"),
             (|k| k.origins[0].git_ref = "refs/heads/x".into(), "run 1 of refs/heads/x, not from a branch"),
             (|k| k.origins[0].git_ref = "refs/tags/main".into(), "not from a branch that main names"),

@@ -5,6 +5,7 @@
 //! (`server`).
 
 mod catalog;
+mod cosign;
 mod key;
 mod layers;
 mod leaks;
@@ -19,6 +20,9 @@ mod words;
 use windlass_kernel::Digest;
 
 pub use catalog::{Contents, scan};
+pub use cosign::{
+    Beside, Listed, configuration, signature as cosign_signature, statement as cosign_statement,
+};
 pub use key::{KeyError, PublicKey, SigningKey};
 pub use layers::{File, Layer, Layers, Limits, walk};
 pub use leaks::Leak;

@@ -38,6 +38,10 @@ pub enum Claim {
     Findings,
     /// Which secrets lie in its layers.
     Leaks,
+    /// How it fared under load.
+    Load,
+    /// That a run of this platform made it: what cosign since its version 3 takes for the signature.
+    Signature,
 }
 
 /// A statement about images.
@@ -129,7 +133,7 @@ pub enum BundleError {
 
 impl Claim {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Provenance,
         Self::CycloneDx,
         Self::Spdx,
@@ -138,6 +142,8 @@ impl Claim {
         Self::Approval,
         Self::Findings,
         Self::Leaks,
+        Self::Load,
+        Self::Signature,
     ];
 
     /// The predicate's type.
@@ -151,6 +157,8 @@ impl Claim {
             Self::Approval => "https://example.invalid/windlass/approval/v1",
             Self::Findings => "https://example.invalid/windlass/findings/v1",
             Self::Leaks => "https://example.invalid/windlass/leaks/v1",
+            Self::Load => "https://example.invalid/windlass/load/v1",
+            Self::Signature => "https://sigstore.dev/cosign/sign/v1",
         }
     }
 
@@ -170,6 +178,8 @@ impl Claim {
             Self::Approval => "approval",
             Self::Findings => "findings",
             Self::Leaks => "secrets",
+            Self::Load => "load",
+            Self::Signature => "signature",
         }
     }
 }
@@ -208,11 +218,12 @@ impl Statement {
         let id = key.public().id();
         Ok(Bundle {
             media_type: BUNDLE.to_owned(),
-            verification_material: Material { public_key: Hint { hint: id.clone() } },
+            verification_material: Material { public_key: Hint { hint: id } },
             dsse_envelope: Envelope {
                 payload_type: PAYLOAD.to_owned(),
                 payload: STANDARD.encode(payload),
-                signatures: vec![Signature { keyid: id, sig: STANDARD.encode(signature) }],
+                // Without a name: verifiers pass over a signature under a name that is not their own for the key.
+                signatures: vec![Signature { keyid: String::new(), sig: STANDARD.encode(signature) }],
             },
         })
     }

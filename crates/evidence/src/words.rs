@@ -57,6 +57,16 @@ impl Statement {
             Some(Claim::Leaks) => {
                 format!("{} secrets in layers", says["found"].as_array().map_or(0, Vec::len))
             }
+            Some(Claim::Load) => {
+                let counts = &says["requests"];
+                format!(
+                    "{}: {} requests, {} failed",
+                    text(&says["result"]),
+                    counts["total"],
+                    counts["failed"]
+                )
+            }
+            Some(Claim::Signature) => "made by a run of this platform".to_owned(),
             None => String::new(),
         }
     }

@@ -71,6 +71,9 @@ pub struct AssembleSpec {
     pub owner: (u32, u32),
 }
 
+/// What an image stands on: layers, configuration, and its name with its digest where it has one.
+type Grounds = (Vec<Descriptor>, ImageConfig, Option<(String, Digest)>);
+
 /// An assembled image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assembled {
@@ -78,6 +81,8 @@ pub struct Assembled {
     pub digest: Digest,
     /// The size of its layers, compressed, in bytes.
     pub size: u64,
+    /// What it stands on: the image's name (none in front of it: of this registry) and its digest.
+    pub base: Option<(String, Digest)>,
 }
 
 /// Assembles images into a registry.
@@ -253,7 +258,7 @@ impl Assembler {
     ) -> Result<Assembled, AssembleError> {
         spec.check()?;
         let spooled = self.spool(files).await?;
-        let (mut layers, mut config) = self.base(spec).await?;
+        let (mut layers, mut config, base) = self.base(spec).await?;
         let (planned, spooled) = blocking(move || plan::read(&spooled).map(|plan| (plan, spooled))).await?;
         if planned.is_empty() && layers.is_empty() && spec.base != Base::Machine {
             return Err(AssembleError::Empty);
@@ -273,7 +278,7 @@ impl Assembler {
             ..History::default()
         });
         config.config = spec.settle(config.config);
-        self.publish(spec, layers, &config, by).await
+        Ok(Assembled { base, ..self.publish(spec, layers, &config, by).await? })
     }
 
     async fn publish(
@@ -309,24 +314,26 @@ impl Assembler {
                 .push(&spec.repository, reference, MediaType::OciManifest, bytes.clone(), by)
                 .await?;
         }
-        Ok(Assembled { digest, size })
+        Ok(Assembled { digest, size, base: None })
     }
 
-    /// The base's layers and configuration.
-    async fn base(&self, spec: &AssembleSpec) -> Result<(Vec<Descriptor>, ImageConfig), AssembleError> {
-        let (layers, config) = match &spec.base {
-            Base::Scratch | Base::Machine => (Vec::new(), empty_config()),
+    /// The base's layers and configuration, its name and digest.
+    async fn base(&self, spec: &AssembleSpec) -> Result<Grounds, AssembleError> {
+        let (layers, config, base) = match &spec.base {
+            Base::Scratch | Base::Machine => (Vec::new(), empty_config(), None),
             Base::Own(repository, reference) => {
-                let (_, manifest, config) = self.registry.image(repository, reference).await?;
-                (manifest.layers, config)
+                let (digest, manifest, config) = self.registry.image(repository, reference).await?;
+                (manifest.layers, config, Some((repository.to_string(), digest)))
             }
             Base::Remote(name) => {
-                let (_, manifest, config) = self.puller.pull(&self.registry, &spec.repository, name).await?;
-                (manifest.layers, config)
+                let pulled = self.puller.pull(&self.registry, &spec.repository, name).await?;
+                let (digest, manifest, config) = pulled;
+                let host = name.host.as_deref().unwrap_or("docker.io");
+                (manifest.layers, config, Some((format!("{host}/{}", name.repository), digest)))
             }
         };
         let config = ImageConfig { created: Some(EPOCH.to_owned()), ..config };
-        Ok((layers.into_iter().map(oci_layer).collect(), config))
+        Ok((layers.into_iter().map(oci_layer).collect(), config, base))
     }
 
     /// Keeps the tar in a file that has no name any more: it goes when it is closed, whatever happens.

@@ -4,10 +4,12 @@
 
 mod attach;
 mod contents;
+mod cosign;
 mod documents;
 mod exceptions;
 mod keys;
 mod known;
+mod packages;
 mod predicates;
 mod views;
 
@@ -43,7 +45,7 @@ const REPORTS: Duration = Duration::from_secs(10);
 /// What is kept beside the documents.
 pub(crate) struct Evidence {
     /// Vulnerabilities that are known.
-    database: Database,
+    pub(crate) database: Database,
     /// Where lists of what images hold are remembered.
     contents: std::path::PathBuf,
     /// The reader's place, once it is known. Whoever holds it reads.
@@ -208,6 +210,7 @@ async fn origin(ctx: &Context, run: RunId, entry: &Event, how: How) -> Result<Op
         how,
         job: data.get("job").and_then(serde_json::Value::as_str).map(str::to_owned),
         at: entry.body.at,
+        base: data.get("base").and_then(|base| serde_json::from_value(base.clone()).ok()),
     }))
 }
 

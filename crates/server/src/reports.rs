@@ -6,6 +6,7 @@ mod archive;
 mod coverage;
 mod documents;
 mod junit;
+mod load;
 mod sarif;
 mod views;
 mod xml;
@@ -215,6 +216,7 @@ async fn keep(ctx: &Arc<Context>, upload: Upload, run: &Run, contents: Contents)
         "tests": tests.as_ref().map(|t| t.passed + t.failed + t.skipped + t.flaky),
         "failed": tests.as_ref().map(|t| t.failed),
         "findings": findings.as_ref().map(Vec::len),
+        "load": contents.load.len(),
     });
     let event = NewEvent {
         // Told again after a crash, it is in the ledger once.
@@ -233,6 +235,7 @@ async fn keep(ctx: &Arc<Context>, upload: Upload, run: &Run, contents: Contents)
         tests,
         coverage,
         findings,
+        load: contents.load,
     };
     ctx.commit(batch.put(&report).event(event)).await.map(|_| ())
 }

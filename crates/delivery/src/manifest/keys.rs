@@ -160,11 +160,22 @@ pub(super) const ENVIRONMENT: &[Key] = &[
 ];
 
 /// Evidence that needs no particulars.
-pub(super) const REQUIRED_WORDS: &[&str] = &["tests", "sbom", "secrets", "provenance"];
+pub(super) const REQUIRED_WORDS: &[&str] = &["tests", "sbom", "secrets", "provenance", "load"];
 
 pub(super) const REQUIRE: &[Key] = &[
     key("provenance", Shape::Map(PROVENANCE), "A run of this platform made it."),
     key("vulns", Shape::Map(VULNS), "It has no worse vulnerabilities than these."),
+    key("load", Shape::Map(LOAD), "Load tests of the run that made it went well."),
+];
+
+pub(super) const LOAD: &[Key] = &[
+    key(
+        "errors",
+        Shape::Integer(0, 100),
+        "The most requests of a hundred that may have failed. Default any.",
+    ),
+    key("p95", Shape::Duration, "Within which time 95 of a hundred were answered. Default any."),
+    key("p99", Shape::Duration, "Within which time 99 of a hundred were answered. Default any."),
 ];
 
 pub(super) const PROVENANCE: &[Key] = &[

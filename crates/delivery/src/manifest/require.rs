@@ -1,17 +1,21 @@
 //! `require`: what evidence an environment asks for. Each entry is a word, or a word with particulars.
 
+use std::time::Duration;
+
 use windlass_kernel::Timestamp;
 
 use super::keys::{self, nearest};
 use super::reader::Reader;
 use super::tree::{Node, Value, clip};
 use super::{BranchPattern, environments::patterns};
-use crate::requirements::{Exception, Level, ProvenanceRule, Requirements, VulnRule};
+use crate::requirements::{Exception, Level, LoadRule, ProvenanceRule, Requirements, VulnRule};
 
 /// The longest id and reason of an exception, in bytes.
 const LONGEST_ID: usize = 100;
 const LONGEST_REASON: usize = 1000;
 const DAY: i64 = 86_400_000;
+/// The longest time within which a request may be answered.
+const LONGEST_ANSWER: Duration = Duration::from_hours(1);
 
 /// Reads the list.
 pub(super) fn requirements(node: &Node, r: &mut Reader) -> Requirements {
@@ -52,6 +56,9 @@ pub(super) fn requirements(node: &Node, r: &mut Reader) -> Requirements {
             ("provenance", particulars) => {
                 all.provenance = Some(particulars.map(|n| provenance(n, r)).unwrap_or_default());
             }
+            ("load", particulars) => {
+                all.load = Some(particulars.map(|n| load(n, r)).unwrap_or_default());
+            }
             ("vulns", Some(n)) => all.vulns = vulns(n, r),
             ("vulns", None) => {
                 r.error(at, "`vulns` needs the worst that is let through: `vulns: { max: high }`");
@@ -81,6 +88,17 @@ fn provenance(node: &Node, r: &mut Reader) -> ProvenanceRule {
     let branches: Vec<BranchPattern> =
         f.get("branch").map(|n| patterns(n, "`branch`", r)).unwrap_or_default();
     ProvenanceRule { branches }
+}
+
+fn load(node: &Node, r: &mut Reader) -> LoadRule {
+    let Some(f) = r.fields(node, "`load`", keys::LOAD) else { return LoadRule::default() };
+    let errors = f.get("errors").and_then(|n| r.integer(n, "`errors`", 0, 100));
+    let mut within = |key: &str| {
+        let least = Duration::from_millis(1);
+        let found = f.get(key).and_then(|n| r.duration(n, &format!("`{key}`"), least, LONGEST_ANSWER))?;
+        u64::try_from(found.as_millis()).ok()
+    };
+    LoadRule { errors, p95: within("p95"), p99: within("p99") }
 }
 
 fn vulns(node: &Node, r: &mut Reader) -> Option<VulnRule> {
@@ -190,6 +208,9 @@ mod tests {
         assert_eq!(vulns.except[0].expires, Timestamp::from_millis(1_709_251_200_000));
         assert_eq!(read("sbom").unwrap(), Requirements { sbom: true, ..Requirements::default() });
         assert!(read("[provenance]").unwrap().provenance.is_some());
+        assert_eq!(read("load").unwrap().load, Some(LoadRule::default()));
+        let load = read("[load: { errors: 1, p95: 300ms, p99: 2s }]").unwrap().load.unwrap();
+        assert_eq!(load, LoadRule { errors: Some(1), p95: Some(300), p99: Some(2000) });
     }
 
     #[test]
@@ -199,6 +220,9 @@ mod tests {
             ("[magic]", "known here: "),
             ("[]", "`require` is empty"),
             ("[sbom, sbom]", "required twice"),
+            ("[load: { errors: 101 }]", "from 0 to 100"),
+            ("[load: { p95: 300 }]", "`p95`"),
+            ("[load: { p90: 300ms }]", "`p90` is not a key of `load`"),
             ("[vulns]", "the worst that is let through"),
             ("[vulns: {}]", "the worst that is let through"),
             ("[vulns: { max: hihg }]", "did you mean `high`?"),

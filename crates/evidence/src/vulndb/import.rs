@@ -15,6 +15,8 @@ use crate::ImportError;
 
 /// The largest advisory, in bytes; there are such with thousands of versions.
 const LARGEST: u64 = 64 << 20;
+/// The most that the files of one archive may unpack to, in bytes.
+const MOST: u64 = 16 << 30;
 /// How deep folders are looked through.
 const DEEPEST: usize = 4;
 
@@ -112,13 +114,23 @@ impl<'a> Taken<'a> {
             why: e.to_string(),
         };
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(broken)?;
+        let mut left = MOST;
         for index in 0..archive.len() {
             let entry = archive.by_index(index).map_err(broken)?;
-            if !entry.is_file() || entry.size() > LARGEST {
+            if !entry.is_file() {
                 continue;
             }
-            let mut bytes = Vec::with_capacity(entry.size() as usize);
-            entry.take(LARGEST).read_to_end(&mut bytes).map_err(|e| ImportError::io(path, &e))?;
+            // What the archive says of a file's size need not be so.
+            let mut bytes = Vec::new();
+            entry.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| ImportError::io(path, &e))?;
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(|| ImportError::Broken {
+                path: path.display().to_string(),
+                why: format!("it unpacks to more than {} GiB", MOST >> 30),
+            })?;
+            if bytes.len() as u64 > LARGEST {
+                self.unreadable += 1;
+                continue;
+            }
             self.take(&bytes);
         }
         Ok(())

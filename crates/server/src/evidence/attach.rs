@@ -23,14 +23,19 @@ pub(super) async fn complete(ctx: &Context, doc: EvidenceDoc) -> anyhow::Result<
     let mut making = Making { ctx, doc, made: Vec::new(), problem: None };
     making.of_runs().await?;
     making.of_contents().await?;
-    let Making { doc, made, problem, .. } = making;
-    if made.is_empty() && problem == doc.problem {
+    let Making { mut doc, made, problem, .. } = making;
+    let unpublished = doc.for_cosign.is_none() && !doc.made.is_empty();
+    if made.is_empty() && problem == doc.problem && !unpublished {
         return Ok(());
     }
+    doc.made.extend(made.iter().cloned());
+    super::cosign::publish(ctx, &mut doc).await?;
     for _ in 0..5 {
         let (mut now, version) = EvidenceDoc::load(ctx, &doc.repository, &doc.digest).await?;
         now.made.extend(made.iter().filter(|m| !now.has(&m.key)).cloned().collect::<Vec<_>>());
         now.problem.clone_from(&problem);
+        now.for_cosign.clone_from(&doc.for_cosign);
+        now.signature.clone_from(&doc.signature);
         let keys: Vec<&str> = made.iter().map(|m| m.key.as_str()).collect();
         let mut batch = Batch::new().update(&now, version);
         if !keys.is_empty() {
@@ -66,6 +71,7 @@ impl Making<'_> {
             let run = run.value;
             let key = format!("provenance:{}:{}", origin.run, origin.attempt);
             self.state(key, Claim::Provenance, || predicates::provenance(&url, &run, &origin)).await?;
+            self.state("signature".to_owned(), Claim::Signature, || json!({})).await?;
             // A run that was started anew says nothing of what its attempt before did.
             if run.attempt != origin.attempt {
                 continue;
@@ -74,6 +80,10 @@ impl Making<'_> {
             if !reports.tests.is_empty() {
                 let says = predicates::tests(&url, &run, &reports);
                 self.state(keyed("tests", run.id, &says), Claim::Tests, || says).await?;
+            }
+            if !reports.load.is_empty() {
+                let says = predicates::load(&url, &run, &reports);
+                self.state(keyed("load", run.id, &says), Claim::Load, || says).await?;
             }
             if !reports.findings.is_empty() {
                 let says = predicates::findings(&url, &run, &reports);

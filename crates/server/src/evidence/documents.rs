@@ -24,6 +24,11 @@ pub(super) struct EvidenceDoc {
     pub(super) made: Vec<Made>,
     /// Why it could not be looked into.
     pub(super) problem: Option<String>,
+    /// The manifests in which cosign finds the statements, and the signature.
+    #[serde(default)]
+    pub(super) for_cosign: Option<Digest>,
+    #[serde(default)]
+    pub(super) signature: Option<Digest>,
 }
 
 /// A run that made an image.
@@ -35,6 +40,17 @@ pub(super) struct Origin {
     /// The job, where it is known.
     pub(super) job: Option<String>,
     pub(super) at: Timestamp,
+    /// What it was built on, where control knows it.
+    #[serde(default)]
+    pub(super) base: Option<BaseImage>,
+}
+
+/// An image that another was built on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BaseImage {
+    /// With its registry's host, but for images of this platform's own.
+    pub(super) name: String,
+    pub(super) digest: Digest,
 }
 
 /// How a run made an image.
@@ -87,6 +103,8 @@ impl EvidenceDoc {
             origins: Vec::new(),
             made: Vec::new(),
             problem: None,
+            for_cosign: None,
+            signature: None,
         };
         let found = ctx.store.get::<Self>(&fresh.key()).await?;
         Ok(found.map_or((fresh, 0), |found| (found.value, found.version)))

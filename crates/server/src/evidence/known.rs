@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use windlass_delivery::requirements::{Known, Origin, TestResult, Vulnerability};
+use windlass_delivery::requirements::{Known, LoadResult, Origin, TestResult, Vulnerability};
 use windlass_delivery::{Digests, Evidence, Exception, Level};
 use windlass_evidence::{BUNDLE, Bundle, Claim, LARGEST_BUNDLE, Statement};
 use windlass_kernel::{Digest, EnvironmentName, ProjectName, Query, StoreExt as _, Timestamp};
@@ -132,8 +132,21 @@ fn learn(known: &mut Known, statement: &Statement, now: Timestamp, fresh: Durati
                 known.tests = Some(TestResult { passed, failed });
             }
         }
+        Some(Claim::Load) => {
+            let requests = &says["requests"];
+            if let (Some(total), Some(failed)) = (requests["total"].as_u64(), requests["failed"].as_u64()) {
+                let broken = says["broken"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                known.load = Some(LoadResult {
+                    requests: total,
+                    failed,
+                    p95: says["millis"]["p95"].as_f64(),
+                    p99: says["millis"]["p99"].as_f64(),
+                    broken: broken.map(str::to_owned).collect(),
+                });
+            }
+        }
         Some(Claim::Vulns) => known.vulns = Some(vulns(says, now, fresh)),
-        Some(Claim::Approval | Claim::Findings) | None => {}
+        Some(Claim::Approval | Claim::Findings | Claim::Signature) | None => {}
     }
 }
 

@@ -28,6 +28,27 @@ pub(super) fn provenance(url: &str, run: &Run, origin: &Origin) -> Value {
     if let Some(job) = &origin.job {
         internal["job"] = json!(job);
     }
+    let mut dependencies = vec![json!({
+        "uri": format!("git+{repository}@{}", run.git_ref),
+        "digest": { "gitCommit": run.sha },
+        "name": "source",
+    })];
+    if let Some(base) = &origin.base {
+        let host = url.split("://").last().unwrap_or_default().trim_end_matches('/');
+        let place = if base.name.split('/').next().is_some_and(|part| part.contains(['.', ':'])) {
+            base.name.clone()
+        } else {
+            format!("{host}/{}", base.name)
+        };
+        let name = base.name.rsplit('/').next().unwrap_or(&base.name);
+        let text = base.digest.to_string();
+        let (algorithm, hex) = text.split_once(':').unwrap_or(("sha256", &text));
+        dependencies.push(json!({
+            "uri": format!("pkg:oci/{name}@{algorithm}%3A{hex}?repository_url={}", place.replace(':', "%3A")),
+            "digest": { algorithm: hex },
+            "name": "base",
+        }));
+    }
     let started = run.started_at.unwrap_or(run.created_at);
     json!({
         "buildDefinition": {
@@ -37,10 +58,7 @@ pub(super) fn provenance(url: &str, run: &Run, origin: &Origin) -> Value {
                 "inputs": run.inputs,
             },
             "internalParameters": internal,
-            "resolvedDependencies": [{
-                "uri": format!("git+{repository}@{}", run.git_ref),
-                "digest": { "gitCommit": run.sha },
-            }],
+            "resolvedDependencies": dependencies,
         },
         "runDetails": {
             "builder": { "id": format!("{url}/"), "version": { "windlass": env!("CARGO_PKG_VERSION") } },
@@ -85,6 +103,24 @@ pub(super) fn findings(url: &str, run: &Run, reports: &api::RunReports) -> Value
         .map(|report| json!({ "name": report.name, "findings": report.findings.len() }))
         .collect();
     json!({ "url": format!("{url}/runs/{}", run.id), "commit": run.sha, "reports": uploads, "attempt": run.attempt })
+}
+
+/// How what the run made fared under load. Failed is what the test's own demands call so; without such, any request.
+pub(super) fn load(url: &str, run: &Run, reports: &api::RunReports) -> Value {
+    let sum = |of: fn(&api::LoadReport) -> u64| reports.load.iter().map(of).sum::<u64>();
+    let broken: Vec<&str> = reports.load.iter().flat_map(|l| &l.broken).map(String::as_str).collect();
+    let worst = |of: fn(&api::LoadReport) -> Option<f64>| reports.load.iter().filter_map(of).reduce(f64::max);
+    let failed = sum(|l| l.failed);
+    json!({
+        "result": match (broken.is_empty(), failed) { (true, 0) => "PASSED", (true, _) => "WARNED", _ => "FAILED" },
+        "url": format!("{url}/runs/{}", run.id),
+        "commit": run.sha,
+        "attempt": run.attempt,
+        "requests": { "total": sum(|l| l.requests), "failed": failed },
+        "broken": broken,
+        "millis": { "p50": worst(|l| l.p50), "p95": worst(|l| l.p95), "p99": worst(|l| l.p99) },
+        "reports": reports.load,
+    })
 }
 
 /// Its known vulnerabilities (in-toto vulns v0.1).

@@ -42,7 +42,7 @@ fn named(text: &str) -> Answer<(RepositoryName, Reference)> {
 
 impl Context {
     /// The image of that name, if the caller may pull it.
-    async fn image_named(&self, who: &Principal, text: &str) -> Answer<(RepositoryName, Digest)> {
+    pub(super) async fn image_named(&self, who: &Principal, text: &str) -> Answer<(RepositoryName, Digest)> {
         let (repository, reference) = named(text)?;
         let project =
             repository.project().ok_or_else(|| Problem::not_found(format!("there is no image {text}")))?;
@@ -59,7 +59,7 @@ impl Context {
         found.into_iter().next().map(|doc| (doc.value.repository, digest)).ok_or(missing)
     }
 
-    async fn looked(&self, repository: &RepositoryName, digest: &Digest) -> Answer<Looked> {
+    pub(super) async fn looked(&self, repository: &RepositoryName, digest: &Digest) -> Answer<Looked> {
         let looked = contents::look(self, repository, digest).await;
         looked.map_err(|e| Problem::invalid(format!("{repository}@{digest} cannot be looked into: {e:#}")))
     }

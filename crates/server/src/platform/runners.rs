@@ -63,6 +63,7 @@ impl Context {
             "digest": built.digest,
             "job": bearer.job.key,
             "attempt": bearer.run.attempt,
+            "base": built.base.as_ref().map(|(name, digest)| serde_json::json!({ "name": name, "digest": digest })),
         }));
         self.commit(Batch::new().event(event)).await.map_err(stored)?;
         Ok(wire::BuiltImage {

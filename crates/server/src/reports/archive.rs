@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::coverage::Lines;
 use super::junit::Results;
+use super::load::{self, Load};
 use super::sarif::{self, Finding};
 
 /// The most files of an archive that are looked at.
@@ -15,6 +16,8 @@ const MOST_FILES: usize = 2000;
 const LARGEST: u64 = 100 << 20;
 const LARGEST_SARIF: u64 = 32 << 20;
 const MOST: u64 = 300 << 20;
+/// How many results of load tests of one upload are kept.
+const MOST_LOADS: usize = 20;
 /// How many problems are told.
 const PROBLEMS: usize = 20;
 
@@ -24,9 +27,12 @@ pub(super) struct Contents {
     pub(super) tests: Results,
     pub(super) coverage: Lines,
     pub(super) findings: Option<Vec<Finding>>,
+    pub(super) load: Vec<Load>,
     /// What could not be read, and why.
     pub(super) problems: Vec<String>,
     taken: u64,
+    /// By its name it is the upload of a load test.
+    of_load: bool,
 }
 
 /// What a file is.
@@ -36,10 +42,21 @@ enum Form {
     Cobertura,
     Lcov,
     Sarif,
+    Load,
+}
+
+/// Whether an upload of this name may hold results of load tests.
+fn may_hold_load(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["load-test", "load_test", "loadtest", "load-result", "load_result", "k6", "vegeta", "oha"];
+    name == "load" || words.iter().any(|word| name.contains(word))
 }
 
 /// Whether an upload of this name may hold a report.
 pub(super) fn may_hold(name: &str) -> bool {
+    if may_hold_load(name) {
+        return true;
+    }
     let name = name.to_ascii_lowercase();
     let words =
         ["junit", "test-result", "test_result", "testresult", "test-report", "coverage", "lcov", "sarif"];
@@ -49,7 +66,7 @@ pub(super) fn may_hold(name: &str) -> bool {
 impl Contents {
     /// Reads an upload from the disk.
     pub(super) fn read(path: &Path, name: &str) -> std::io::Result<Self> {
-        let mut contents = Self::default();
+        let mut contents = Self { of_load: may_hold_load(name), ..Self::default() };
         let mut file = File::open(path)?;
         let mut begin = [0; 4];
         let length = file.read(&mut begin)?;
@@ -95,7 +112,7 @@ impl Contents {
         let mut from =
             BufReader::with_capacity(64 << 10, Counted { from, left: LARGEST, taken: 0, over: false });
         let form = match from.fill_buf() {
-            Ok(begin) => form(&lower, begin),
+            Ok(begin) => form(&lower, begin, self.of_load),
             Err(e) => return self.problem(name, &e),
         };
         let outcome = match form {
@@ -103,6 +120,11 @@ impl Contents {
             Some(Form::Junit) => self.tests.read(&mut from).map_err(|e| e.to_string()),
             Some(Form::Cobertura) => self.coverage.cobertura(&mut from).map_err(|e| e.to_string()),
             Some(Form::Lcov) => self.coverage.lcov(&mut from).map_err(|e| e.to_string()),
+            Some(Form::Load) => load::read((&mut from).take(load::LARGEST)).map(|load| {
+                if self.load.len() < MOST_LOADS {
+                    self.load.push(load);
+                }
+            }),
             Some(Form::Sarif) => sarif::read((&mut from).take(LARGEST_SARIF))
                 .map_err(|e| format!("it is not SARIF: {e}"))
                 .map(|all| {
@@ -131,12 +153,13 @@ impl Contents {
         self.tests.cases.is_empty()
             && self.coverage.is_empty()
             && self.findings.is_none()
+            && self.load.is_empty()
             && self.problems.is_empty()
     }
 }
 
 /// Tells what a file is by its beginning; its name only helps where that says little.
-fn form(name: &str, begin: &[u8]) -> Option<Form> {
+fn form(name: &str, begin: &[u8], of_load: bool) -> Option<Form> {
     let text = String::from_utf8_lossy(&begin[..begin.len().min(16 << 10)]);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     if text.starts_with('<') {
@@ -154,7 +177,10 @@ fn form(name: &str, begin: &[u8]) -> Option<Form> {
     }
     let json = text.starts_with('{');
     let named = [".sarif", ".sarif.json"].iter().any(|end| name.ends_with(end));
-    (json && (named || text.contains("sarif"))).then_some(Form::Sarif)
+    if json && (named || text.contains("sarif")) {
+        return Some(Form::Sarif);
+    }
+    (json && of_load && load::looks_like(text)).then_some(Form::Load)
 }
 
 /// A reader that ends at a limit, and knows whether there was more.
@@ -217,6 +243,10 @@ mod tests {
         assert_eq!(contents.problems, [""; 0]);
         assert_eq!((contents.tests.cases.len(), contents.coverage.sums().len()), (2, 2));
         assert_eq!(contents.findings.unwrap().len(), 1);
+        let load = br#"{"metrics":{"http_reqs":{"count":9,"rate":3},"http_req_failed":{"passes":1}}}"#;
+        let loads = |name| read(name, &zipped(&[("summary.json", load), ("package.json", b"{}")]));
+        assert_eq!((loads("k6-summary").load[0].requests, loads("k6-summary").problems.len()), (9, 0));
+        assert!(loads("junit").is_empty(), "only where the upload says so");
         let alone = read("junit.xml", JUNIT.as_bytes());
         assert_eq!(alone.tests.cases.len(), 2);
     }
@@ -246,10 +276,12 @@ mod tests {
 
     #[test]
     fn only_uploads_that_say_so_are_opened() {
-        for name in ["junit", "my-test-results-linux", "Coverage", "sarif-x", "lcov.info"] {
+        for name in
+            ["junit", "my-test-results-linux", "Coverage", "sarif-x", "lcov.info", "load-test", "load"]
+        {
             assert!(may_hold(name), "{name}");
         }
-        for name in ["image", "dist", "logs"] {
+        for name in ["image", "dist", "logs", "download", "payload"] {
             assert!(!may_hold(name), "{name}");
         }
     }

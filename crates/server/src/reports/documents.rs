@@ -38,6 +38,8 @@ pub(super) struct ReportDoc {
     pub(super) tests: Option<Tests>,
     pub(super) coverage: Option<Coverage>,
     pub(super) findings: Option<Vec<Known>>,
+    #[serde(default)]
+    pub(super) load: Vec<super::load::Load>,
 }
 
 /// Tests in sum, and those that failed.

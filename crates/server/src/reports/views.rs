@@ -26,6 +26,20 @@ pub(crate) async fn of_run(ctx: &Context, run: RunId) -> anyhow::Result<api::Run
     ctx.told(&found).await.map_err(|problem| anyhow::anyhow!("{problem}"))
 }
 
+fn load(name: &str, of: &super::load::Load) -> api::LoadReport {
+    api::LoadReport {
+        name: name.to_owned(),
+        tool: of.tool.clone(),
+        requests: of.requests,
+        failed: of.failed,
+        rate: of.rate,
+        p50: of.p50,
+        p95: of.p95,
+        p99: of.p99,
+        broken: of.broken.clone(),
+    }
+}
+
 impl Context {
     /// The reports of a run; of uploads of one name the newest.
     pub(crate) async fn run_reports(&self, who: &Principal, run: &str) -> Answer<api::RunReports> {
@@ -63,6 +77,7 @@ impl Context {
             reports.tests.extend(tests(doc, history.as_ref()));
             reports.coverage.extend(coverage(doc));
             reports.findings.extend(doc.findings.as_ref().map(|known| findings(&doc.name, known)));
+            reports.load.extend(doc.load.iter().map(|one| load(&doc.name, one)));
             reports.problems.extend(doc.problems.iter().map(|p| format!("{}: {p}", doc.name)));
         }
         Ok(reports)

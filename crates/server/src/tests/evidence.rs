@@ -125,7 +125,10 @@ async fn what_a_run_built_and_tested_passes_and_every_statement_says_what_contro
     let deployment = deploy(&world, &job, &digest).await.unwrap();
     assert_eq!(deployment.environment, "production");
     let evidence = known(&world, &format!("shop@{digest}")).await;
-    assert_eq!(words(&evidence), ["provenance", "sbom (CycloneDX)", "sbom (SPDX)", "secrets", "tests"]);
+    assert_eq!(
+        words(&evidence),
+        ["provenance", "sbom (CycloneDX)", "sbom (SPDX)", "secrets", "signature", "tests"]
+    );
     assert_eq!((evidence.packages, evidence.leaks.len()), (1, 0));
     assert!(!evidence.vulnerabilities.complete, "there are no advisories: nothing is clean");
     let provenance = &evidence.statements.iter().find(|s| s.word == "provenance").unwrap().says;
@@ -221,6 +224,121 @@ async fn statements_hold_when_the_key_is_replaced() {
     let next = known(&world, &format!("shop@{next}")).await;
     assert!(next.statements.iter().all(|s| s.key.as_deref() == Some(keys[0].id.as_str())));
     assert!(before.statements.iter().all(|s| s.key.as_deref() == Some(keys[1].id.as_str())));
+    deploy(&world, &job, &digest).await.unwrap();
+}
+
+/// The manifest that the registry answers with to a tag of cosign's.
+async fn beside(world: &World, digest: &str, what: &str) -> Option<serde_json::Value> {
+    let tag = format!("{}.{what}", digest.replace(':', "-"));
+    let repository: RepositoryName = "shop".parse().unwrap();
+    let reference = Reference::Tag(tag.parse().unwrap());
+    let found = world.ctx.images.registry.manifest(&repository, &reference).await.ok()?;
+    Some(serde_json::from_slice(&found.bytes).unwrap())
+}
+
+async fn blob(world: &World, layer: &serde_json::Value) -> Vec<u8> {
+    let digest: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
+    let repository: RepositoryName = "shop".parse().unwrap();
+    let registry = &world.ctx.images.registry;
+    assert!(registry.blob_size(&repository, &digest).await.unwrap().is_some(), "it may be pulled from here");
+    registry.blobs().read(&digest, 1 << 20).await.unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn cosign_finds_signature_and_statements_under_its_own_tags() {
+    let world = World::new();
+    let job = job(&world, "[sbom]").await;
+    let digest = built(&world, &job, &[("app", "good")]).await;
+    assert_eq!(beside(&world, &digest, "att").await, None, "nothing was stated yet");
+    let stated = known(&world, &format!("shop@{digest}")).await.statements.len();
+    let first = beside(&world, &digest, "att").await.unwrap();
+    assert_eq!(first["layers"].as_array().unwrap().len(), stated);
+    assert_eq!(first["layers"][0]["mediaType"], "application/vnd.dsse.envelope.v1+json");
+    let signature = beside(&world, &digest, "sig").await.unwrap();
+    let says: serde_json::Value =
+        serde_json::from_slice(&blob(&world, &signature["layers"][0]).await).unwrap();
+    assert_eq!(says["critical"]["image"]["docker-manifest-digest"], digest.as_str());
+    for manifest in [&first, &signature] {
+        assert_eq!(manifest["subject"]["digest"], digest.as_str(), "it goes with the image");
+        blob(&world, &manifest["config"]).await;
+    }
+    // What is stated later is there as well, and what lay there before is gone; the signature stays.
+    upload_tests(&world, &job, false).await;
+    assert_eq!(known(&world, &format!("shop@{digest}")).await.statements.len(), stated + 1);
+    let second = beside(&world, &digest, "att").await.unwrap();
+    let layers = second["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), stated + 1);
+    let tests = layers.iter().find(|l| l["annotations"]["predicateType"] == Claim::Tests.uri()).unwrap();
+    let envelope: serde_json::Value = serde_json::from_slice(&blob(&world, tests).await).unwrap();
+    assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
+    let repository: RepositoryName = "shop".parse().unwrap();
+    let index = world.ctx.images.registry.index();
+    let about: Digest = digest.parse().unwrap();
+    let kept = index.referrers(&repository, &about).await.unwrap();
+    assert_eq!(kept.len(), stated + 1 + 2, "one for cosign of each kind");
+    assert_eq!(beside(&world, &digest, "sig").await.unwrap(), signature);
+    // No list has such tags.
+    assert_eq!(index.tags(&repository, None, 10).await.unwrap().len(), 1);
+    // What a person pushed is described, not vouched for. Whoever pushes such a thing beside an image is not heard.
+    let foreign = world.image("shop", "foreign").await;
+    known(&world, &format!("shop@{foreign}")).await;
+    assert!(beside(&world, &foreign, "att").await.is_some());
+    assert_eq!(beside(&world, &foreign, "sig").await, None);
+}
+
+#[tokio::test]
+async fn a_statement_about_another_image_does_not_count_for_this_one() {
+    let world = World::new();
+    let job = job(&world, "[tests]").await;
+    upload_tests(&world, &job, false).await;
+    let digest = built(&world, &job, &[("app", "good")]).await;
+    let passed = known(&world, &format!("shop@{digest}")).await;
+    let passed = passed.statements.into_iter().find(|s| s.word == "tests").unwrap();
+    let foreign = world.image("shop", "foreign").await;
+    put_beside(&world, &foreign, Bytes::from(passed.bundle.to_string())).await;
+    assert!(deploy(&world, &job, &foreign).await.unwrap_err().detail.contains("no test results are known"));
+    let shown = known(&world, &format!("shop@{foreign}")).await;
+    let problems: Vec<&str> = shown.statements.iter().filter_map(|s| s.problem.as_deref()).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("not about this image"), "{problems:?}");
+}
+
+async fn upload_load(world: &World, job: &wire::Assignment, name: &str, p95: u32) {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("summary.json", zip::write::SimpleFileOptions::default()).unwrap();
+    let summary = json!({ "metrics": {
+        "http_reqs": { "count": 1000, "rate": 100.0 },
+        "http_req_failed": { "passes": 5, "fails": 995, "value": 0.005 },
+        "http_req_duration": { "med": 3.5, "p(95)": p95 },
+    }});
+    write!(zip, "{summary}").unwrap();
+    let body = Body::from(zip.finish().unwrap().into_inner());
+    world.ctx.put_artifact(&bearer(job), &job.job, name, None, false, body).await.unwrap();
+    crate::reports::take_in(&world.ctx, &mut None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_load_test_is_stated_and_may_be_asked_for_with_bounds() {
+    let world = World::new();
+    let job = job(&world, "[load: { errors: 1, p95: 300ms }]").await;
+    let digest = built(&world, &job, &[("app", "good")]).await;
+    let refused = deploy(&world, &job, &digest).await.unwrap_err();
+    assert!(refused.detail.contains("- load (web): no load test is known"), "{refused}");
+    upload_load(&world, &job, "load-test", 450).await;
+    let refused = deploy(&world, &job, &digest).await.unwrap_err();
+    assert!(refused.detail.contains("up to 450 ms, more than 300 ms"), "{refused}");
+    let shown = known(&world, &format!("shop@{digest}")).await;
+    let load = shown.statements.iter().find(|s| s.word == "load").unwrap();
+    assert_eq!(load.says, "WARNED: 1000 requests, 5 failed");
+    assert_eq!(load.predicate_type, Claim::Load.uri());
+    let run = job.run.to_string();
+    let reports = world.ctx.run_reports(&person("ada", Role::Viewer), &run).await.unwrap();
+    assert_eq!((reports.load.len(), reports.load[0].tool.as_str()), (1, "k6"));
+
+    let world = World::new();
+    let job = self::job(&world, "[load: { errors: 1, p95: 300ms }]").await;
+    let digest = built(&world, &job, &[("app", "good")]).await;
+    upload_load(&world, &job, "load-test", 120).await;
     deploy(&world, &job, &digest).await.unwrap();
 }
 

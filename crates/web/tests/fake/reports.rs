@@ -56,6 +56,7 @@ impl Data {
             tests: vec![tests],
             coverage: vec![coverage],
             findings: vec![self.findings()],
+            load: Vec::new(),
             problems: vec![self.t("junit: results.xml: it is not XML")],
         }
     }

@@ -182,6 +182,9 @@ pub struct EnvironmentView {
     pub approvals: Vec<ApprovalView>,
     /// Its services.
     pub services: Vec<ServiceSummary>,
+    /// The evidence that it asks of images, in words.
+    #[serde(default)]
+    pub requires: Vec<String>,
 }
 
 /// A service in an environment.

@@ -80,6 +80,21 @@ pub struct ImageDetail {
     pub referrers: Vec<ManifestView>,
     /// What differs from the image that production has now, if that is another one.
     pub change: Option<ImageChange>,
+    /// Where it runs.
+    #[serde(default)]
+    pub runs: Vec<crate::ImageRunsView>,
+    /// The run that pushed it.
+    #[serde(default)]
+    pub origin: Option<crate::ImageOriginView>,
+    /// What its manifest is annotated with: name and value.
+    #[serde(default)]
+    pub annotations: Vec<(String, String)>,
+    /// The rules that forbid to move or delete its tags: the tag, and the rule's name.
+    #[serde(default)]
+    pub immutable: Vec<(String, String)>,
+    /// What of it cannot be read, and what to do about it.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// A platform of an index.
@@ -91,6 +106,9 @@ pub struct PlatformView {
     pub digest: String,
     /// Its manifest's size.
     pub size: u64,
+    /// The size of all that it names; none if it is not here.
+    #[serde(default)]
+    pub content_size: Option<u64>,
 }
 
 /// A layer.
@@ -106,6 +124,12 @@ pub struct LayerView {
     pub created_by: String,
     /// Whether production's image has it too; none if there is none to compare with.
     pub in_production: Option<bool>,
+    /// The name of the file that it is, where an artifact gives it one.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Whether its bytes are here.
+    #[serde(default)]
+    pub missing: bool,
 }
 
 /// A line of an image's history.

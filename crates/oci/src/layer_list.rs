@@ -1,30 +1,36 @@
 //! What a layer adds, without laying it out: the names in its archive, up to a bound.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::{Descriptor, Registry, RegistryError};
 
 /// An entry of a layer's archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Its path, without a leading `/`.
     pub path: String,
     /// `file`, `folder`, `link`, `hard link`, `device`, `pipe`; `removed` for a whiteout, `emptied` for an opaque folder.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its size in bytes.
     pub size: u64,
     /// Its permissions.
     pub mode: u32,
     /// Where a link leads.
     pub target: Option<String>,
+    /// A file's contents, told from others: the first half of their SHA-256, in hexadecimal digits.
+    #[serde(default)]
+    pub content: Option<String>,
 }
 
 /// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// The first entries.
     pub entries: Vec<Listed>,
@@ -43,13 +49,17 @@ pub struct ListLimits {
     pub entries: usize,
     /// How many are counted.
     pub counted: u64,
+    /// How many bytes of paths are kept.
+    pub names: usize,
+    /// Whether files are read, to tell their contents from others.
+    pub contents: bool,
     /// How many bytes of the uncompressed archive are read.
     pub bytes: u64,
 }
 
 impl Default for ListLimits {
     fn default() -> Self {
-        Self { entries: 2_000, counted: 200_000, bytes: 2 << 30 }
+        Self { entries: 2_000, counted: 200_000, names: 8 << 20, contents: false, bytes: 2 << 30 }
     }
 }
 
@@ -78,8 +88,9 @@ fn list(archive: impl Read, limits: ListLimits) -> Listing {
     let mut found = Listing::default();
     let mut archive = tar::Archive::new(archive.take(limits.bytes));
     let Ok(entries) = archive.entries() else { return found };
+    let mut names = 0;
     for entry in entries {
-        let Ok(entry) = entry else { return found };
+        let Ok(mut entry) = entry else { return found };
         if found.total >= limits.counted {
             return found;
         }
@@ -92,16 +103,37 @@ fn list(archive: impl Read, limits: ListLimits) -> Listing {
         let size = if header.entry_type().is_file() { entry.size() } else { 0 };
         found.total += 1;
         found.size = found.size.saturating_add(size);
-        if found.entries.len() < limits.entries {
+        names += path.len();
+        if found.entries.len() < limits.entries && names <= limits.names {
             let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
             let mode = header.mode().unwrap_or_default() & 0o7777;
             let (path, kind) = named(path, header.entry_type());
-            found.entries.push(Listed { path, kind, size, mode, target });
+            let content = match kind {
+                "file" if limits.contents => match fingerprint(&mut entry) {
+                    Ok(content) => Some(content),
+                    Err(_) => return found,
+                },
+                _ => None,
+            };
+            found.entries.push(Listed { path, kind: kind.into(), size, mode, target, content });
         }
     }
     // An archive that was cut off by the bound ends like any other, but what was read of it is the bound.
     found.complete = archive.into_inner().limit() > 0;
     found
+}
+
+/// What tells a file's contents from others.
+fn fingerprint(mut file: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    Ok(hex::encode(&hasher.finalize()[..16]))
 }
 
 /// What an entry is (image specification, "Whiteouts").
@@ -145,11 +177,18 @@ mod tests {
     fn names_are_listed_up_to_the_bounds_and_whiteouts_are_words() {
         let bytes = archive(&[("a/b", 700), ("a/.wh.c", 0), ("a/.wh..wh..opq", 0), ("d", 3)]);
         let all = list(bytes.as_slice(), ListLimits::default());
-        let seen: Vec<(&str, &str)> = all.entries.iter().map(|e| (e.path.as_str(), e.kind)).collect();
+        let seen: Vec<(&str, &str)> = all.entries.iter().map(|e| (e.path.as_str(), &*e.kind)).collect();
         assert_eq!(seen, [("a/b", "file"), ("a/c", "removed"), ("a", "emptied"), ("d", "file")]);
         assert_eq!((all.total, all.size, all.complete), (4, 703, true));
         let few = list(bytes.as_slice(), ListLimits { entries: 1, ..ListLimits::default() });
         assert_eq!((few.entries.len(), few.total, few.complete), (1, 4, true));
+        let named = list(bytes.as_slice(), ListLimits { names: 3, ..ListLimits::default() });
+        assert_eq!((named.entries.len(), named.total), (1, 4), "paths are bounded");
+        assert_eq!(all.entries[0].content, None);
+        let told = list(bytes.as_slice(), ListLimits { contents: true, ..ListLimits::default() });
+        let zeros = told.entries[0].content.as_deref().unwrap();
+        assert_eq!(zeros.len(), 32);
+        assert!(told.entries[3].content.as_deref().is_some_and(|other| other != zeros));
         let counted = list(bytes.as_slice(), ListLimits { counted: 2, ..ListLimits::default() });
         assert_eq!((counted.total, counted.complete), (2, false));
         let short = list(bytes.as_slice(), ListLimits { bytes: 1024, ..ListLimits::default() });

@@ -2,6 +2,7 @@
 
 mod code;
 mod evidence;
+mod images;
 mod people;
 mod registry;
 mod runners;

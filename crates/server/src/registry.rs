@@ -2,12 +2,19 @@
 
 mod blobs;
 mod care;
+mod changes;
 mod listener;
 mod mirrors;
 mod needed;
+mod places;
 mod rules;
+mod state;
+mod tags;
+mod tree;
+mod trees;
 mod views;
 
-pub(crate) use blobs::open_blobs;
+pub use blobs::blob_place;
+pub(crate) use blobs::{BLOBS, open_blobs};
 pub(crate) use care::mind_the_disk;
 pub(crate) use listener::patient;

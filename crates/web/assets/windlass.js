@@ -113,6 +113,19 @@ if (out) {
   setInterval(async () => { if (busy) return; busy = true; try { await tail(); } catch { /* Asked again. */ } finally { busy = false; } }, 1500);
 }
 
+// Commands to take along: without this they are marked and copied by hand.
+for (const box of navigator.clipboard ? document.querySelectorAll(".copy") : []) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(box.querySelector("pre").textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  box.append(button);
+}
+
 // Forms that should be thought about twice.
 document.addEventListener("submit", (e) => {
   const question = e.target.dataset.confirm;

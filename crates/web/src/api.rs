@@ -6,6 +6,7 @@ mod accounts;
 mod compatible;
 mod delivery;
 mod evidence;
+mod images;
 mod registry;
 mod reports;
 mod runner;
@@ -68,6 +69,7 @@ pub(crate) fn router() -> (Router<Web>, OpenApi) {
         .merge(delivery::routes())
         .merge(evidence::routes())
         .merge(registry::routes())
+        .merge(images::routes())
         .merge(services::routes())
         .merge(settings::routes())
         .merge(runner::routes())

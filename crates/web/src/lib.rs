@@ -9,17 +9,20 @@ mod chart;
 mod evidence;
 mod extract;
 mod graph;
+mod images;
 mod log;
 mod markdown;
 mod ops;
 mod page;
 mod pages;
+mod picture;
 mod platform;
 mod problem;
 mod registry;
 mod results;
 mod security;
 mod state;
+mod tree;
 mod view;
 
 use std::any::Any;
@@ -33,6 +36,7 @@ use windlass_api::{ErrorCode, Problem};
 use windlass_kernel::Clock;
 
 pub use evidence::EvidencePlatform;
+pub use images::ImagePlatform;
 pub use platform::{Answer, Credential, Download, Page, Platform, RunnerPlatform};
 pub use registry::RegistryPlatform;
 pub use results::{

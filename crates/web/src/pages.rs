@@ -4,12 +4,14 @@ mod account;
 pub(crate) mod assets;
 mod audit;
 mod delivery;
-mod evidence;
+mod exceptions;
 mod home;
+mod image;
 mod images;
 mod jobs;
 mod projects;
 mod reference;
+mod registry;
 mod reports;
 mod runs;
 mod services;
@@ -37,8 +39,10 @@ pub(crate) fn routes() -> Router<Web> {
         .merge(reports::routes())
         .merge(jobs::routes())
         .merge(delivery::routes())
-        .merge(evidence::routes())
+        .merge(exceptions::routes())
         .merge(images::routes())
+        .merge(image::routes())
+        .merge(registry::routes())
         .merge(services::routes())
         .merge(audit::routes())
         .merge(account::routes())

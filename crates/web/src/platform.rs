@@ -47,7 +47,7 @@ pub struct Download {
 
 /// The calls that people and programs make.
 #[async_trait]
-pub trait Platform: crate::EvidencePlatform + crate::RegistryPlatform {
+pub trait Platform: crate::EvidencePlatform + crate::RegistryPlatform + crate::ImagePlatform {
     // Who calls.
     /// Who shows this credential; `None` for one that is not known.
     async fn authenticate(&self, credential: Credential) -> Answer<Option<Principal>>;

@@ -222,11 +222,6 @@ pub(crate) fn manifest_kind(manifest: &windlass_api::ManifestView) -> String {
     }
 }
 
-/// Whether some of them say something about others.
-pub(crate) fn says_something(manifests: &[windlass_api::ManifestView]) -> bool {
-    manifests.iter().any(|manifest| manifest.subject.is_some())
-}
-
 /// Permissions as `chmod` takes them.
 pub(crate) fn octal(mode: &u32) -> String {
     format!("{mode:04o}")
@@ -280,6 +275,22 @@ pub(crate) fn ticks(text: &str) -> Raw {
         code = !code;
     }
     Raw(out)
+}
+
+/// Why something is as it is. What lacks several things is a sentence and a list of them.
+pub(crate) fn reason(text: &str) -> Raw {
+    let Some((first, list)) = text.split_once("\n- ") else { return ticks(text) };
+    let mut out = format!("<span>{}</span><ul class=\"lacks\">", ticks(first));
+    for item in list.split("\n- ") {
+        out.push_str(&format!("<li>{}</li>", ticks(item)));
+    }
+    out.push_str("</ul>");
+    Raw(out)
+}
+
+/// Whether a reason is that evidence is missing.
+pub(crate) fn lacks_evidence(text: &str) -> bool {
+    text.contains(" requires evidence that is missing")
 }
 
 /// An actor in words; a run with a link to it.
@@ -516,6 +527,9 @@ mod tests {
         assert_eq!(ticks("use `<a>` or ` b").0, "use <code>&lt;a&gt;</code> or ` b");
         assert_eq!(encode("a/b c&é"), "a%2Fb%20c%26%C3%A9");
         assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
+        assert_eq!(reason("only `one`").0, "only <code>one</code>");
+        let lacks = reason("p requires evidence that is missing:\n- tests (<app>)\n- sbom").0;
+        assert!(lacks.contains("<li>tests (&lt;app&gt;)</li><li>sbom</li></ul>"), "{lacks}");
         assert!(!is_web_address("javascript:alert(1)"));
     }
 }

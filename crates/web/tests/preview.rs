@@ -51,7 +51,7 @@ async fn every_page_renders_every_link_resolves_and_every_text_stays_inert() {
         if pages.contains_key(&address) {
             continue;
         }
-        assert!(pages.len() < 600, "the pages have no end: {address}");
+        assert!(pages.len() < 1_500, "the pages have no end: {address}");
         let (status, media_type, body) = get(&app, &fake, &address).await;
         assert!(
             status.is_success() || status == StatusCode::SEE_OTHER,
@@ -74,6 +74,8 @@ async fn every_page_renders_every_link_resolves_and_every_text_stays_inert() {
             queue.push_back((target, address.clone()));
         }
         for action in attributes(&body, "action") {
+            // A form may lead to a place on a page.
+            let action = action.split('#').next().unwrap_or_default().to_owned();
             actions.insert(action, address.clone());
         }
     }

@@ -234,6 +234,7 @@ impl Context {
             services: self.summaries(&doc, live.as_ref()).await?,
             recent,
             approvals: Vec::new(),
+            requires: declared.map(|d| d.require.words()).unwrap_or_default(),
         })
     }
 

@@ -111,15 +111,19 @@ fn collected_view(report: Collected, dry_run: bool) -> api::CollectedView {
 }
 
 /// Whether a disk fills.
-fn scarce(free: u64, total: u64) -> bool {
+pub(super) fn scarce(free: u64, total: u64) -> bool {
     free < AMPLE && free < total / 100 * SCARCE_PERCENT
+}
+
+/// The free and all bytes of the disk of the data directory.
+pub(super) fn disk(ctx: &Context) -> Option<(u64, u64)> {
+    let disk = nix::sys::statvfs::statvfs(ctx.data.root()).ok()?;
+    Some((disk.blocks_available() * disk.fragment_size(), disk.blocks() * disk.fragment_size()))
 }
 
 /// Asked every minute: whether the disk of the data directory fills, and garbage should be collected.
 pub(crate) async fn mind_the_disk(ctx: &Context, last: &AtomicI64) {
-    let Ok(disk) = nix::sys::statvfs::statvfs(ctx.data.root()) else { return };
-    let (free, total) =
-        (disk.blocks_available() * disk.fragment_size(), disk.blocks() * disk.fragment_size());
+    let Some((free, total)) = disk(ctx) else { return };
     let before = Timestamp::from_millis(last.load(Ordering::Relaxed));
     if !scarce(free, total) || ctx.now().since(before) < PAUSE {
         return;

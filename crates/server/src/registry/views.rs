@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::StreamExt as _;
 use windlass_api as api;
 use windlass_api::Problem;
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{Digest, ProjectName};
 use windlass_oci::{
     BlobError, ImageConfig, ImageManifest, LARGEST_MANIFEST, ListLimits, Manifest, ManifestRecord, MediaType,
-    Reference, RegistryError, RepositoryName, TagRecord,
+    Reference, RegistryError, RegistryRule, RepositoryName, TagRecord,
 };
 
 use crate::context::{Context, internal, may_project, parse, stored};
@@ -18,6 +19,8 @@ type Running = BTreeMap<(RepositoryName, Digest), BTreeSet<String>>;
 
 /// The most manifests that a page shows.
 const MOST_SHOWN: usize = 500;
+/// How many layers are looked for at a time.
+const STATS: usize = 16;
 /// The environment that others are compared with, where there is one of that name.
 const PRODUCTION: &str = "production";
 
@@ -35,13 +38,20 @@ impl Context {
     ) -> Answer<Vec<api::RepositoryView>> {
         let project: ProjectName = parse(project)?;
         may_project(who, Action::PullImage, &project)?;
-        let running = self.running_images(Some(&RepositoryName::from(&project))).await.map_err(stored)?;
+        self.repositories_where(Some(&project), |name| name.project().as_ref() == Some(&project)).await
+    }
+
+    /// Repositories of a project, or of all, that fit.
+    pub(super) async fn repositories_where(
+        &self,
+        project: Option<&ProjectName>,
+        fits: impl Fn(&RepositoryName) -> bool + Send,
+    ) -> Answer<Vec<api::RepositoryView>> {
+        let of = project.map(RepositoryName::from);
+        let running = self.running_images(of.as_ref()).await.map_err(stored)?;
         let index = self.images.registry.index();
         let mut views = Vec::new();
-        for name in index.repositories().await.map_err(stored)? {
-            if name.project().as_ref() != Some(&project) {
-                continue;
-            }
+        for name in index.repositories().await.map_err(stored)?.into_iter().filter(|name| fits(name)) {
             let manifests = index.manifests(&name).await.map_err(stored)?;
             let tags = index.tags(&name, None, 0).await.map_err(stored)?;
             let runs_in: BTreeSet<String> =
@@ -90,10 +100,14 @@ impl Context {
         let tags = index.tags_at(&name, &record.digest).await.map_err(stored)?;
         let running = self.running_images(Some(&name)).await.map_err(stored)?;
         let referrers = index.referrers(&name, &record.digest).await.map_err(stored)?;
-        let bytes = self.images.registry.blobs().read(&record.digest, LARGEST_MANIFEST).await;
-        let bytes = bytes.map_err(|e| unreadable(&e))?;
-        let kind = MediaType::parse(&record.media_type).map_err(|e| internal("a manifest is odd", &e))?;
-        let read = Manifest::parse(kind, &bytes).map_err(|e| internal("a manifest cannot be read", &e))?;
+        let rules = index.rules().await.map_err(stored)?;
+        let mut immutable = Vec::new();
+        for tag in &tags {
+            if let Some(rule) = RegistryRule::forbids(&rules, &name, &tag.tag) {
+                immutable.push((tag.tag.to_string(), rule.name.clone()));
+            }
+        }
+        let annotations = record.annotations.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
         let mut detail = api::ImageDetail {
             repository: name.to_string(),
             manifest: manifest_view(&record, &tags, &running),
@@ -104,18 +118,86 @@ impl Context {
             config: Vec::new(),
             referrers: referrers.iter().map(|r| manifest_view(r, &[], &running)).collect(),
             change: None,
+            runs: self.image_runs(&name, &record.digest).await?,
+            origin: self.image_origin(&record.pushed_by).await?,
+            annotations,
+            immutable,
+            problem: None,
         };
+        // What cannot be read leaves the rest to be shown: that is when somebody comes to look.
+        let reference = Reference::Digest(record.digest.clone());
+        let kept = match self.images.registry.manifest(&name, &reference).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                detail.problem = Some(registry_problem(&error).detail);
+                return Ok(detail);
+            }
+        };
+        let kind = MediaType::parse(&kept.media_type).map_err(|e| internal("a manifest is odd", &e))?;
+        let read =
+            Manifest::parse(kind, &kept.bytes).map_err(|e| internal("a manifest cannot be read", &e))?;
         match read {
             Manifest::Index(index) => {
-                detail.platforms = index.manifests.iter().map(platform_view).collect();
+                for descriptor in &index.manifests {
+                    detail.platforms.push(self.platform_view(&name, descriptor).await?);
+                }
             }
             Manifest::Image(manifest) => {
-                let parts = self.parts(*manifest).await?;
+                let parts = match self.parts(*manifest.clone()).await {
+                    Ok(parts) => parts,
+                    Err(problem) => {
+                        detail.problem = Some(problem.detail);
+                        Parts { manifest: *manifest, config: None }
+                    }
+                };
                 let production = self.production(&name, &record.digest, &running).await?;
                 describe(&mut detail, &parts, production.as_ref());
+                self.look_for_layers(&mut detail).await;
             }
         }
         Ok(detail)
+    }
+
+    /// Notes which layers are not here.
+    async fn look_for_layers(&self, detail: &mut api::ImageDetail) {
+        let registry = self.images.registry.clone();
+        let digests: Vec<Digest> = detail.layers.iter().filter_map(|l| l.digest.parse().ok()).collect();
+        let looks = digests.into_iter().map(move |digest| {
+            let registry = registry.clone();
+            async move { matches!(registry.blobs().stat(&digest).await, Ok(None)) }
+        });
+        let missing: Vec<bool> = futures_util::stream::iter(looks).buffered(STATS).collect().await;
+        for (layer, missing) in detail.layers.iter_mut().zip(missing) {
+            layer.missing = missing;
+        }
+        let count = detail.layers.iter().filter(|layer| layer.missing).count();
+        if count > 0 && detail.problem.is_none() {
+            let all = detail.layers.len();
+            detail.problem = Some(format!(
+                "the bytes of {count} of {all} layers are not here: push the image again to put that right"
+            ));
+        }
+    }
+
+    async fn platform_view(
+        &self,
+        name: &RepositoryName,
+        descriptor: &windlass_oci::Descriptor,
+    ) -> Answer<api::PlatformView> {
+        let record = self.images.registry.index().manifest(name, &descriptor.digest).await.map_err(stored)?;
+        let platform = descriptor.platform.as_ref().map_or_else(
+            || descriptor.artifact_type.clone().unwrap_or_else(|| descriptor.media_type.clone()),
+            |p| {
+                let variant = p.variant.as_ref().map(|v| format!("/{v}")).unwrap_or_default();
+                format!("{}/{}{variant}", p.os, p.architecture)
+            },
+        );
+        Ok(api::PlatformView {
+            platform,
+            digest: descriptor.digest.to_string(),
+            size: descriptor.size,
+            content_size: record.map(|record| record.content_size),
+        })
     }
 
     pub(crate) async fn layer_listing(
@@ -143,7 +225,7 @@ impl Context {
         let listing = listing.map_err(|e| registry_problem(&e))?;
         let entries = listing.entries.into_iter().map(|e| api::LayerEntry {
             path: e.path,
-            kind: e.kind.to_owned(),
+            kind: e.kind.into_owned(),
             size: e.size,
             mode: e.mode,
             target: e.target,
@@ -153,15 +235,13 @@ impl Context {
         Ok(api::LayerListing { entries, total, size, complete })
     }
 
-    async fn find_image(&self, who: &Principal, image: &str) -> Answer<(RepositoryName, ManifestRecord)> {
-        let (name, reference) = match image.split_once('@') {
-            Some((name, digest)) => (name, Reference::Digest(parse(digest)?)),
-            None => match image.split_once(':') {
-                Some((name, tag)) => (name, Reference::Tag(parse(tag)?)),
-                None => (image, Reference::Tag(windlass_oci::Tag::latest())),
-            },
-        };
-        let name = readable(who, name)?;
+    pub(super) async fn find_image(
+        &self,
+        who: &Principal,
+        image: &str,
+    ) -> Answer<(RepositoryName, ManifestRecord)> {
+        let (name, reference) = named(image)?;
+        let name = readable(who, name.as_str())?;
         let record =
             self.images.registry.record(&name, &reference).await.map_err(|e| registry_problem(&e))?;
         Ok((name, record))
@@ -207,14 +287,26 @@ impl Context {
     }
 }
 
-fn readable(who: &Principal, name: &str) -> Answer<RepositoryName> {
+/// `NAME`, `NAME:TAG` or `NAME@DIGEST`.
+pub(super) fn named(image: &str) -> Answer<(RepositoryName, Reference)> {
+    let (name, reference) = match image.split_once('@') {
+        Some((name, digest)) => (name, Reference::Digest(parse(digest)?)),
+        None => match image.split_once(':') {
+            Some((name, tag)) => (name, Reference::Tag(parse(tag)?)),
+            None => (image, Reference::Tag(windlass_oci::Tag::latest())),
+        },
+    };
+    Ok((parse(name)?, reference))
+}
+
+pub(super) fn readable(who: &Principal, name: &str) -> Answer<RepositoryName> {
     let name: RepositoryName = parse(name)?;
     let none = || Problem::not_found(format!("there is no repository {name}"));
     may_project(who, Action::PullImage, &name.project().ok_or_else(none)?)?;
     Ok(name)
 }
 
-fn registry_problem(error: &RegistryError) -> Problem {
+pub(super) fn registry_problem(error: &RegistryError) -> Problem {
     match error {
         RegistryError::UnknownManifest { .. } => Problem::not_found(error.to_string()),
         RegistryError::Blob(error) => unreadable(error),
@@ -222,7 +314,7 @@ fn registry_problem(error: &RegistryError) -> Problem {
     }
 }
 
-fn unreadable(error: &BlobError) -> Problem {
+pub(super) fn unreadable(error: &BlobError) -> Problem {
     match error {
         BlobError::Unknown(_) => Problem::not_found(error.to_string()),
         BlobError::Corrupt { digest, .. } => {
@@ -234,12 +326,11 @@ fn unreadable(error: &BlobError) -> Problem {
 
 fn manifest_view(record: &ManifestRecord, tags: &[TagRecord], running: &Running) -> api::ManifestView {
     let key = (record.repository.clone(), record.digest.clone());
-    let artifact = record.artifact_type.clone().filter(|kind| !is_image_config(kind));
     api::ManifestView {
         digest: record.digest.to_string(),
         tags: tags.iter().filter(|t| t.digest == record.digest).map(|t| t.tag.to_string()).collect(),
         media_type: record.media_type.clone(),
-        artifact_type: artifact,
+        artifact_type: artifact_kind(record),
         subject: record.subject.as_ref().map(ToString::to_string),
         size: record.content_size,
         pushed_at: record.pushed_at,
@@ -248,22 +339,16 @@ fn manifest_view(record: &ManifestRecord, tags: &[TagRecord], running: &Running)
     }
 }
 
+/// What kind of artifact it is, if it is no image.
+pub(super) fn artifact_kind(record: &ManifestRecord) -> Option<String> {
+    record.artifact_type.clone().filter(|kind| !is_image_config(kind))
+}
+
 fn is_image_config(kind: &str) -> bool {
     matches!(
         kind,
         "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json"
     )
-}
-
-fn platform_view(descriptor: &windlass_oci::Descriptor) -> api::PlatformView {
-    let platform = descriptor.platform.as_ref().map_or_else(
-        || descriptor.artifact_type.clone().unwrap_or_else(|| descriptor.media_type.clone()),
-        |p| {
-            let variant = p.variant.as_ref().map(|v| format!("/{v}")).unwrap_or_default();
-            format!("{}/{}{variant}", p.os, p.architecture)
-        },
-    );
-    api::PlatformView { platform, digest: descriptor.digest.to_string(), size: descriptor.size }
 }
 
 fn describe(detail: &mut api::ImageDetail, parts: &Parts, production: Option<&(String, Digest, Parts)>) {
@@ -284,6 +369,8 @@ fn describe(detail: &mut api::ImageDetail, parts: &Parts, production: Option<&(S
             size: layer.size,
             created_by: makers.next().unwrap_or_default(),
             in_production: theirs.as_ref().map(|theirs| theirs.contains(&layer.digest)),
+            title: layer.annotations.get("org.opencontainers.image.title").cloned(),
+            missing: false,
         })
         .collect();
     detail.config = parts.config.as_ref().map(settings).unwrap_or_default();

@@ -28,6 +28,8 @@ const RECENT: usize = 8;
 struct OverviewPage {
     chrome: Chrome,
     status: wire::Status,
+    /// How the registry's disk is; none for those who may not see it.
+    registry: Option<wire::RegistryState>,
     projects: Vec<wire::ProjectView>,
     active: Vec<wire::RunSummary>,
     recent: Vec<wire::RunSummary>,
@@ -74,6 +76,7 @@ async fn overview(State(web): State<Web>, visitor: Visitor) -> Shown {
     show(&OverviewPage {
         chrome,
         status,
+        registry: web.platform.registry_state(who).await.ok(),
         projects,
         active,
         recent,

@@ -1,23 +1,38 @@
-//! A project's repositories, what each holds, and an image in all its parts.
+//! A project's repositories, the tags of one, and what is lost with what somebody deletes.
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use serde::Deserialize;
 use windlass_api as wire;
 
-use crate::page::{Chrome, Shown, Visitor, show};
+use crate::page::{Chrome, Posted, Shown, Visitor, show};
 use crate::pages::assets;
 use crate::state::Web;
-use crate::view;
+use crate::{tree, view};
+
+/// How many tags the platform tells at once.
+const TAGS: u64 = 100;
+/// Repositories whose first part is one of these belong to no project.
+const NO_PROJECTS: [&str; 2] = ["shared", "mirror"];
 
 pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/projects/{project}/images", get(repositories))
         .route("/projects/{project}/repository", get(repository))
-        .route("/projects/{project}/image", get(image))
-        .route("/projects/{project}/layer", get(layer))
+        .route("/projects/{project}/image/delete", get(deletion).post(delete))
+}
+
+/// Whether images of that name are a project's.
+pub(super) fn is_project(name: &str) -> bool {
+    !NO_PROJECTS.contains(&name)
+}
+
+/// The page of an image.
+pub(super) fn image_page(project: &str, image: &str) -> String {
+    format!("/projects/{}/image?name={}", view::encode(project), view::encode(image))
 }
 
 #[derive(Template)]
@@ -27,6 +42,7 @@ struct RepositoriesPage {
     project: wire::ProjectView,
     tab: &'static str,
     repositories: Vec<wire::RepositoryView>,
+    host: String,
 }
 
 #[derive(Template)]
@@ -34,40 +50,44 @@ struct RepositoriesPage {
 struct RepositoryPage {
     chrome: Chrome,
     project: String,
+    own: bool,
     repository: wire::RepositoryDetail,
+    tags: wire::TagPage,
+    wanted: String,
+    untagged: Vec<wire::ManifestView>,
+    said: Vec<wire::ManifestView>,
+    pager: view::Raw,
 }
 
 #[derive(Template)]
-#[template(path = "image.html")]
-struct ImagePage {
+#[template(path = "image_delete.html")]
+struct DeletionPage {
     chrome: Chrome,
     project: String,
+    own: bool,
     name: String,
-    image: wire::ImageDetail,
-}
-
-#[derive(Template)]
-#[template(path = "layer.html")]
-struct LayerPage {
-    chrome: Chrome,
-    project: String,
-    name: String,
-    layer: String,
-    listing: wire::LayerListing,
+    lost: wire::DeletionView,
 }
 
 #[derive(Deserialize)]
 struct Which {
     name: String,
     #[serde(default)]
-    layer: String,
+    q: String,
+    #[serde(default)]
+    from: u64,
 }
 
 async fn repositories(State(web): State<Web>, visitor: Visitor, Path(project): Path<String>) -> Shown {
+    if !is_project(&project) {
+        return Ok(Redirect::to("/registry#repositories").into_response());
+    }
     let repositories = web.platform.image_repositories(&visitor.who, &project).await?;
     let view = web.platform.project(&visitor.who, &project).await?;
+    let url = web.platform.status(&visitor.who).await.map(|status| status.url).unwrap_or_default();
+    let host = url.split("://").nth(1).unwrap_or(&url).to_owned();
     let chrome = visitor.chrome(format!("Images · {project}"), "projects").live(&project, 30);
-    show(&RepositoriesPage { chrome, project: view, tab: "images", repositories })
+    show(&RepositoriesPage { chrome, project: view, tab: "images", repositories, host })
 }
 
 async fn repository(
@@ -77,31 +97,42 @@ async fn repository(
     Query(which): Query<Which>,
 ) -> Shown {
     let repository = web.platform.image_repository(&visitor.who, &which.name).await?;
+    let tags = web.platform.image_tags(&visitor.who, &which.name, &which.q, which.from).await?;
+    let (said, others): (Vec<_>, Vec<_>) =
+        repository.manifests.iter().cloned().partition(|m| m.subject.is_some());
+    let untagged = others.into_iter().filter(|m| m.tags.is_empty()).collect();
+    let address = |from: u64| {
+        let (project, name, q) = (view::encode(&project), view::encode(&which.name), view::encode(&which.q));
+        format!("/projects/{project}/repository?name={name}&q={q}&from={from}#tags")
+    };
+    let pager = tree::pager("tags", (tags.from, tags.tags.len(), TAGS), tags.total, address);
     let chrome = visitor.chrome(format!("{} · images", repository.name), "projects");
-    show(&RepositoryPage { chrome, project, repository })
+    let (own, wanted) = (is_project(&project), which.q);
+    show(&RepositoryPage { chrome, project, own, repository, tags, wanted, untagged, said, pager })
 }
 
-async fn image(
+async fn deletion(
     State(web): State<Web>,
     visitor: Visitor,
     Path(project): Path<String>,
     Query(which): Query<Which>,
 ) -> Shown {
-    let image = web.platform.image_detail(&visitor.who, &which.name).await?;
-    let name = format!("{}@{}", image.repository, image.manifest.digest);
-    let short = view::digest(&image.manifest.digest);
-    let chrome = visitor.chrome(format!("{} {short} · image", image.repository), "projects");
-    show(&ImagePage { chrome, project, name, image })
+    let lost = web.platform.image_deletion(&visitor.who, &which.name).await?;
+    let chrome = visitor.chrome(format!("Delete from {}", lost.repository), "projects");
+    let own = is_project(&project);
+    show(&DeletionPage { chrome, project, own, name: which.name, lost })
 }
 
-async fn layer(
-    State(web): State<Web>,
-    visitor: Visitor,
-    Path(project): Path<String>,
-    Query(which): Query<Which>,
-) -> Shown {
-    let listing = web.platform.layer_listing(&visitor.who, &which.name, &which.layer).await?;
-    let short = view::digest(&which.layer);
-    let chrome = visitor.chrome(format!("Layer {short} · {}", which.name), "projects");
-    show(&LayerPage { chrome, project, name: which.name, layer: which.layer, listing })
+async fn delete(State(web): State<Web>, Path(project): Path<String>, posted: Posted) -> Shown {
+    let who = &posted.visitor.who;
+    let lost = web.platform.delete_image(who, posted.text("name")).await?;
+    let project_name = view::encode(&project);
+    // With its last image a repository is gone.
+    let there = match web.platform.image_repository(who, &lost.repository).await {
+        Ok(_) => {
+            format!("/projects/{project_name}/repository?name={}", view::encode(&lost.repository))
+        }
+        Err(_) => format!("/projects/{project_name}/images"),
+    };
+    Ok(Redirect::to(&there).into_response())
 }

@@ -433,6 +433,7 @@ impl Data {
             recent: Vec::new(),
             approvals: Vec::new(),
             services: vec![self.service_summary(name)],
+            requires: Vec::new(),
         };
         let mut staging = one("staging", None, 13);
         staging.active = Some(self.deployment(ACTIVE));
@@ -443,6 +444,7 @@ impl Data {
         let mut production = one("production", Some("validation"), 12);
         production.reviewers = vec!["ana".into(), self.t("ben")];
         production.branches = vec!["main".into(), self.t("release/*")];
+        production.requires = vec![self.t("tests"), self.t("vulns up to medium")];
         production.warm = Some(self.release(11));
         production.approvals = vec![self.approval("production", "pending")];
         vec![staging, validation, production]

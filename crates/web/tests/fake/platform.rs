@@ -3,6 +3,7 @@
 #[path = "data.rs"]
 pub(crate) mod data;
 mod evidence;
+mod images;
 mod registry;
 #[path = "reports.rs"]
 mod reports;

@@ -53,6 +53,8 @@ impl RegistryPlatform for Fake {
             size: 4_000_000,
             created_by: self.data.t("RUN pip install -r requirements.txt"),
             in_production: Some(shared),
+            title: None,
+            missing: false,
         };
         let line = |text: &str, empty| HistoryView { created_by: self.data.t(text), empty };
         Ok(ImageDetail {
@@ -62,6 +64,7 @@ impl RegistryPlatform for Fake {
                 platform: "linux/amd64".into(),
                 digest: format!("sha256:{}", "c".repeat(64)),
                 size: 700,
+                content_size: Some(9_000),
             }],
             layers: vec![layer("1", true), layer("2", false)],
             history: vec![line("FROM base", false), line("ENV A=1", true)],
@@ -74,6 +77,25 @@ impl RegistryPlatform for Fake {
                 shared_size: 4_000_000,
                 settings: vec![("Env A".into(), self.data.t("0"), self.data.t("1"))],
             }),
+            runs: vec![ImageRunsView {
+                environment: "production".into(),
+                service: "web".into(),
+                since: self.data.ago(3600),
+                release: 3,
+                title: self.data.t("Say hello"),
+            }],
+            origin: Some(ImageOriginView {
+                run: super::data::RUN.into(),
+                workflow: self.data.t("Deliver"),
+                number: 7,
+                git_ref: "refs/heads/main".into(),
+                sha: "0123456789abcdef0123456789abcdef01234567".into(),
+                title: self.data.t("Say hello"),
+                actor: "user:ana".into(),
+            }),
+            annotations: vec![("org.opencontainers.image.source".into(), self.data.t("https://example.org"))],
+            immutable: vec![("v1".into(), "releases".into())],
+            problem: Some(self.data.t("a blob is corrupt: push the image again")),
             repository,
         })
     }

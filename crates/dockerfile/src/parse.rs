@@ -8,15 +8,14 @@ mod json;
 mod lines;
 mod mount;
 mod number;
-mod place;
 mod transfer;
 mod words;
 
 use crate::ast::{Command, Dockerfile, Heredoc, Stage};
+use crate::diagnostic::Source;
 use crate::{Diagnostic, Span};
 use instruction::{Head, Read};
 use lines::{Lines, Logical};
-use place::Source;
 
 pub(crate) use directive::skipped_by;
 pub use flags::{FLAGS, FlagShape, Known};

@@ -2,10 +2,12 @@
 //!
 //! A finding never carries the text of the file: the caller that has it asks for the snippet.
 
+mod source;
 mod suggest;
 
 use std::fmt::Write as _;
 
+pub use source::Source;
 pub use suggest::suggest;
 
 /// A place in a text.

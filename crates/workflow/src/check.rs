@@ -11,7 +11,7 @@ mod walk;
 use crate::action::{ActionMeta, ActionRuns};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Step, StepKind, Workflow};
-use crate::yaml::Source;
+use crate::yaml::{Source, inside};
 use context::Contexts;
 use visit::{Site, Visit};
 
@@ -84,7 +84,7 @@ fn look(source: &Source<'_>, contexts: &Contexts, site: Site<'_>) -> Vec<Diagnos
     let found = walk::walk(site.expr, contexts, site.usage);
     let finding = |found: walk::Found| {
         let (start, end) = (site.offset + found.start, site.offset + found.end);
-        let span = source.inside(site.span, site.text, start, end.min(site.text.len()));
+        let span = inside(source, site.span, site.text, start, end.min(site.text.len()));
         let finding = Diagnostic::warning(span, found.message).with_rule(found.rule);
         match found.help {
             Some(help) => finding.with_help(help),

@@ -8,9 +8,9 @@ mod mend;
 mod place;
 mod scalar;
 
-pub use crate::diagnostic::lines;
+pub use crate::diagnostic::{Source, lines};
 pub use load::{Limits, Loaded, load};
-pub use place::Source;
+pub use place::inside;
 pub use scalar::{Resolved, Scalar, Style, number_text};
 
 use crate::diagnostic::Span;

@@ -2,8 +2,8 @@
 
 use super::LONGEST_LINE;
 use super::directive::Reading;
-use super::place::Source;
 use crate::ast::{Directives, Word};
+use crate::diagnostic::Source;
 use crate::{Diagnostic, Span};
 
 /// A piece of a logical line: a stretch of the joined text that stands in one piece in the file.

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::model::{Step, StepKind};
-use crate::yaml::Source;
+use crate::yaml::{Source, inside};
 
 /// Commands, and the file that stands for each.
 const OLD: [(&str, &str); 4] = [
@@ -29,7 +29,7 @@ pub(super) fn check(step: &Step, source: &Source<'_>, found: &mut Vec<Diagnostic
                 continue;
             }
             let name = command.trim_matches([':', ' ']);
-            let span = source.inside(run.script.span, text, at, at + command.trim_end().len());
+            let span = inside(source, run.script.span, text, at, at + command.trim_end().len());
             let message = format!("The command '{name}' is no longer meant to be used");
             let warning = Diagnostic::warning(span, message).with_rule("commands");
             let line = if file == "GITHUB_PATH" { "FOLDER" } else { "name=value" };

@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expr::{Expr, ExprError, ExprErrorKind, Function, Reference, ReferenceKind};
 use crate::model::Spanned;
 use crate::template::{Condition, Template, TemplateError};
-use crate::yaml::Node;
+use crate::yaml::{Node, inside};
 
 impl Reader<'_> {
     /// A condition.
@@ -43,7 +43,7 @@ impl Reader<'_> {
             let Some((kind, help)) = unavailable(available, reference) else { continue };
             let error = ExprError::new(kind, &reference.name, reference.position, expr.text());
             let start = offset + reference.position;
-            let span = self.source.inside(node.span, text, start, start + reference.name.len());
+            let span = inside(self.source, node.span, text, start, start + reference.name.len());
             self.report(Diagnostic::error(span, error.message).with_help(help));
         }
     }
@@ -57,7 +57,7 @@ impl Reader<'_> {
         let rest = text.get(error.offset..).unwrap_or("");
         let word =
             rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len());
-        let span = self.source.inside(node.span, text, error.offset, error.offset + word.max(1));
+        let span = inside(self.source, node.span, text, error.offset, error.offset + word.max(1));
         let finding = Diagnostic::error(span, error.message.clone());
         let finding = if error.message.starts_with("Unrecognized named-value") {
             let finding = finding.with_suggestion(&rest[..word], available.contexts());

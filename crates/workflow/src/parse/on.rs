@@ -7,7 +7,7 @@ use crate::glob::{Filter, Pattern};
 use crate::keys::{Place, keys_of};
 use crate::supported;
 use crate::trigger::{Activity, NameFilter, PullRequest, Push, RepositoryDispatch, Triggers, WorkflowRun};
-use crate::yaml::{Key, Node, Pair, Style, Value};
+use crate::yaml::{Key, Node, Pair, Style, Value, inside};
 
 /// The longest type of a `repository_dispatch`, in characters.
 const LONGEST_TYPE: usize = 100;
@@ -183,7 +183,7 @@ impl Reader<'_> {
             match Pattern::parse(&text) {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => {
-                    let span = self.source.inside(node.span, &text, error.offset, error.offset + 1);
+                    let span = inside(self.source, node.span, &text, error.offset, error.offset + 1);
                     self.error(span, error.to_string());
                 }
             }

@@ -7,7 +7,7 @@ use crate::keys::{KeyRow, Place, keys_of};
 use crate::model::{Setting, Spanned};
 use crate::supported::{self, Admit, Form};
 use crate::template::Template;
-use crate::yaml::{Key, Node, Pair, Resolved, Scalar, Source, Value};
+use crate::yaml::{Key, Node, Pair, Resolved, Scalar, Source, Value, inside};
 
 /// More findings than this help nobody, and cost.
 const MAX_FINDINGS: usize = 100;
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
     pub(super) fn literal(&mut self, node: &Node) -> Option<Spanned<String>> {
         let text = self.scalar(node)?.as_text();
         if let Some(at) = text.find("${{") {
-            let span = self.source.inside(node.span, text, at, at + 3);
+            let span = inside(self.source, node.span, text, at, at + 3);
             self.error(span, "A template expression is not allowed in this context");
             return None;
         }

@@ -29,7 +29,7 @@ use crate::data_dir::DataDir;
 use documents::{EvidenceDoc, How, Origin};
 
 pub(crate) use known::facts;
-pub use views::{leak_told, vulnerabilities_told};
+pub use views::{difference, leak_told, vulnerabilities_told};
 
 /// The reader's name in the store.
 const READER: &str = "evidence";

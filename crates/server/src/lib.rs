@@ -29,7 +29,8 @@ mod tests;
 
 pub use control::{doctor, end_jobs, stop_instances};
 pub use data_dir::{DataDir, Endpoint, Owner, write_private};
-pub use evidence::{leak_told, vulnerabilities_told};
+pub use evidence::{difference, leak_told, vulnerabilities_told};
+pub use registry::blob_place;
 pub use roles::internal_main;
 pub use supervisor::{Supervisor, UpOptions};
 pub use windlass_runtime as runtime;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use windlass_api as api;
 use windlass_api::Problem;
-use windlass_evidence::{Package, Subject, VulnReport, check, cyclonedx, sarif, spdx};
+use windlass_evidence::{Contents, Package, Subject, VulnReport, check, cyclonedx, sarif, spdx};
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{Digest, Query, StoreExt as _};
 use windlass_oci::{Reference, RepositoryName, Tag};
@@ -135,21 +135,30 @@ impl Context {
         let (one, other) = (self.image_named(who, from).await?, self.image_named(who, to).await?);
         let (a, b) = (self.looked(&one.0, &one.1).await?, self.looked(&other.0, &other.1).await?);
         let (before, after) = (self.checked(&a).await?, self.checked(&b).await?);
-        let ids = |report: &VulnReport| -> BTreeSet<String> {
-            report.found.iter().map(|f| format!("{} in {}", f.id, f.package)).collect()
-        };
-        let (old, new) = (ids(&before), ids(&after));
-        let layers = &a.contents.layers;
-        Ok(api::ImageDiff {
-            from: format!("{}@{}", one.0, one.1),
-            to: format!("{}@{}", other.0, other.1),
-            packages: packages(&a.contents.packages, &b.contents.packages),
-            vulnerabilities_gone: old.difference(&new).take(MOST).cloned().collect(),
-            vulnerabilities_new: new.difference(&old).take(MOST).cloned().collect(),
-            not_checked: after.incomplete().or(before.incomplete()),
-            layers_shared: b.contents.layers.iter().filter(|l| layers.contains(l)).count() as u64,
-            layers_new: b.contents.layers.iter().filter(|l| !layers.contains(l)).count() as u64,
-        })
+        let from = (format!("{}@{}", one.0, one.1), &a.contents, &before);
+        Ok(difference(from, (format!("{}@{}", other.0, other.1), &b.contents, &after)))
+    }
+}
+
+/// What differs between two images: their names, what they hold, and their known vulnerabilities.
+pub fn difference(
+    from: (String, &Contents, &VulnReport),
+    to: (String, &Contents, &VulnReport),
+) -> api::ImageDiff {
+    let ids = |report: &VulnReport| -> BTreeSet<String> {
+        report.found.iter().map(|f| format!("{} in {}", f.id, f.package)).collect()
+    };
+    let (old, new) = (ids(from.2), ids(to.2));
+    let (layers, others) = (&from.1.layers, &to.1.layers);
+    api::ImageDiff {
+        packages: packages(&from.1.packages, &to.1.packages),
+        vulnerabilities_gone: old.difference(&new).take(MOST).cloned().collect(),
+        vulnerabilities_new: new.difference(&old).take(MOST).cloned().collect(),
+        not_checked: to.2.incomplete().or(from.2.incomplete()),
+        layers_shared: others.iter().filter(|l| layers.contains(l)).count() as u64,
+        layers_new: others.iter().filter(|l| !layers.contains(l)).count() as u64,
+        from: from.0,
+        to: to.0,
     }
 }
 

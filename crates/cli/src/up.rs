@@ -45,6 +45,10 @@ pub(crate) struct Up {
         value_parser = ["containers", "allowed"]
     )]
     docker: Option<String>,
+    /// Where the blobs of images are kept: s3://BUCKET/PREFIX, reached as the usual AWS_ variables say, or files for the
+    /// data directory [default: what WINDLASS_BLOBS says, else files]
+    #[arg(long, value_name = "PLACE")]
+    blobs: Option<String>,
     /// Allow addresses that other machines can reach
     #[arg(long)]
     expose: bool,
@@ -58,6 +62,7 @@ pub(crate) async fn run(global: &Global, up: Up) -> Result<Exit> {
     for (flag, address) in [("--listen", up.listen), ("--gateway-listen", up.gateway_listen)] {
         check_reach(flag, address.ip(), up.expose)?;
     }
+    windlass_server::blob_place(up.blobs.as_deref()).map_err(|why| Failure::usage(why.to_string()))?;
     if up.detach { detach(global, &up).await } else { foreground(global, &up).await }
 }
 
@@ -87,6 +92,7 @@ async fn foreground(global: &Global, up: &Up) -> Result<Exit> {
         gateway: up.gateway_listen,
         slots,
         docker: up.docker.clone(),
+        blobs: up.blobs.clone(),
     };
     let supervisor = Supervisor::prepare(&options)?;
     let (data, endpoint) = (DataDir::open(&options.data)?, supervisor.endpoint().clone());
@@ -134,6 +140,9 @@ async fn detach(global: &Global, up: &Up) -> Result<Exit> {
     command.args(["--slots", &up.slots.unwrap_or_else(default_slots).to_string()]);
     if let Some(docker) = &up.docker {
         command.arg(format!("--docker={docker}"));
+    }
+    if let Some(blobs) = &up.blobs {
+        command.arg(format!("--blobs={blobs}"));
     }
     if up.expose {
         command.arg("--expose");

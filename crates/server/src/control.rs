@@ -51,6 +51,10 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
         served = served => served?,
         () = async { stop.cancelled().await; tokio::time::sleep(std::time::Duration::from_secs(3)).await } => {}
     }
+    // What was pushed and is named by no manifest yet need not be pushed again after a restart.
+    if let Err(error) = ctx.images.registry.settle().await {
+        tracing::warn!(%error, "blobs that were pushed last may have to be pushed again");
+    }
     stop.cancel();
     tasks.close();
     let _ = tokio::time::timeout(std::time::Duration::from_secs(8), tasks.wait()).await;

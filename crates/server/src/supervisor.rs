@@ -30,6 +30,8 @@ pub struct UpOptions {
     pub slots: u32,
     /// What jobs may do with the machine's Docker Engine, instead of what `WINDLASS_DOCKER` says.
     pub docker: Option<String>,
+    /// Where blobs are kept (`s3://BUCKET/PREFIX`, or `files` for the data directory), instead of what `WINDLASS_BLOBS` says.
+    pub blobs: Option<String>,
 }
 
 /// A platform that is being supervised.
@@ -42,6 +44,7 @@ pub struct Supervisor {
     exe: PathBuf,
     slots: u32,
     docker: Option<String>,
+    blobs: String,
     _owner: Owner,
 }
 
@@ -75,6 +78,7 @@ struct Seat {
 impl Supervisor {
     /// Takes the data directory and the ports; nothing runs yet.
     pub fn prepare(options: &UpOptions) -> Result<Self> {
+        let blobs = crate::registry::blob_place(options.blobs.as_deref())?;
         let data = DataDir::open(&options.data)?;
         let owner = data.own()?;
         let control = bind(options.listen, "--listen", "pages and API")?;
@@ -88,7 +92,7 @@ impl Supervisor {
         let exe = std::env::current_exe().context("cannot find the windlass program itself")?;
         let (control, gateway) = (control.into(), gateway.into());
         let (slots, docker) = (options.slots, options.docker.clone());
-        Ok(Self { data, endpoint, control, gateway, exe, slots, docker, _owner: owner })
+        Ok(Self { data, endpoint, control, gateway, exe, slots, docker, blobs, _owner: owner })
     }
 
     /// Where it answers.
@@ -153,6 +157,7 @@ impl Supervisor {
         command.arg("role").arg(role.name()).arg("--data").arg(self.data.root());
         command.arg("--url").arg(&self.endpoint.url).arg("--gateway-url").arg(&self.endpoint.gateway_url);
         command.arg("--slots").arg(self.slots.to_string());
+        command.env(crate::registry::BLOBS, &self.blobs);
         if let Some(docker) = &self.docker {
             command.env("WINDLASS_DOCKER", docker);
         }

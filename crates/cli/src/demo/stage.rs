@@ -78,7 +78,14 @@ impl Stage {
     /// Starts the platform on free ports.
     pub(crate) async fn start(place: Place, slots: u32) -> Result<Self> {
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = UpOptions { data: place.data.clone(), listen: any, gateway: any, slots, docker: None };
+        let options = UpOptions {
+            data: place.data.clone(),
+            listen: any,
+            gateway: any,
+            slots,
+            docker: None,
+            blobs: None,
+        };
         let supervisor = Supervisor::prepare(&options)?;
         let endpoint = supervisor.endpoint().clone();
         let data = DataDir::open(&place.data)?;

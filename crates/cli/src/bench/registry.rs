@@ -1,21 +1,23 @@
-//! The registry beside Debian's `docker-registry`: by turns, in one run, each on a folder of its own on one disk.
+//! The registry beside Debian's `docker-registry`: by turns, in one run, each on a folder of its own on one disk; and
+//! beside a registry that does nothing, which shows how much of it is the client's own time.
 
+mod client;
+mod floor;
 mod image;
 mod pulls;
+mod pushes;
+mod skopeo;
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as StdCommand, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use tokio::process::Command;
 use tokio::time::Instant;
 use windlass_kernel::Secret;
 
+use self::floor::Floor;
+use self::skopeo::{Skopeo, Way};
 use super::processes::{most, naming};
 use super::report::{Samples, Section};
 use crate::demo::{Place, Stage};
@@ -26,11 +28,12 @@ const LARGE: u64 = 1 << 30;
 const IMAGES: usize = 10;
 const LAYERS: usize = 100;
 const SMALL: u64 = 100_000;
-/// How often each is measured, at most.
-const TIMES: usize = 3;
+/// How often each is measured: a row without a spread says little.
+const FEWEST: usize = 3;
+const MOST: usize = 9;
 
 /// A registry that is measured.
-struct Peer {
+pub(super) struct Peer {
     name: &'static str,
     host: String,
     token: Option<Secret<String>>,
@@ -51,85 +54,154 @@ impl Drop for Other {
 
 /// What one piece of work took of each.
 struct Work {
-    what: String,
-    ours: Vec<Duration>,
-    theirs: Vec<Duration>,
+    what: &'static str,
+    took: Vec<(&'static str, Vec<Duration>)>,
 }
+
+/// All that is measured.
+struct Works(Vec<Work>);
+
+const OURS: &str = "windlass";
+const THEIRS: &str = "docker-registry";
+const NOBODY: &str = "nothing (the client's own time)";
+
+const LARGE_PUSH: &str = "push of 1 × 1 GB by skopeo";
+const LARGE_PULL: &str = "pull of 1 × 1 GB by skopeo";
+const SMALL_PUSH: &str = "push of 1,000 × 100 kB, ten images, by skopeo";
+const SMALL_PULL: &str = "pull of 1,000 × 100 kB, ten images, by skopeo";
+const OWN_PUSH: &str = "push of 1,000 × 100 kB, ten images, by 8 connections of this program";
+const OWN_PULL: &str = "pull of 1,000 × 100 kB, ten images, by one connection of this program";
+const MANY: &str = "200 pulls of one image at a time (100 layers of 100 kB)";
 
 /// Measures.
 pub(crate) async fn measure(count: usize) -> Result<Section> {
     let stage = Stage::start(Place::new(None)?, crate::up::default_slots()).await?;
-    let measured = beside(&stage, count.clamp(1, TIMES)).await;
+    let measured = beside(&stage, count.clamp(FEWEST, MOST)).await;
     stage.stop().await?;
     measured
 }
 
 async fn beside(stage: &Stage, count: usize) -> Result<Section> {
     let folder = stage.place().folder("registry")?;
-    let other = Other::start(&folder).await?;
+    let (other, floor) = (Other::start(&folder).await?, Floor::start().await?);
     let token = Some(Secret::new(stage.data().local_token()?));
     let host = stage.page("").trim_start_matches("http://").to_owned();
-    let ours = Peer { name: "windlass", host, token };
-    let theirs = Peer { name: "docker-registry", host: other.host.clone(), token: None };
-    log_in(&folder, &ours)?;
-    let large = folder.join("large");
-    image::make(&large, &[("v1".to_owned(), 1)], LARGE)?;
-    let small = folder.join("small");
-    let names: Vec<(String, usize)> = (0..IMAGES).map(|n| (format!("v{n}"), LAYERS)).collect();
-    image::make(&small, &names, SMALL)?;
-    let mut works = Vec::new();
-    for (what, source, tags) in [
-        ("1 × 1 GB", &large, vec!["v1".to_owned()]),
-        ("1,000 × 100 kB, ten images", &small, names.iter().map(|n| n.0.clone()).collect()),
-    ] {
-        let [mut push, mut pull] = [format!("push of {what}"), format!("pull of {what}")].map(Work::new);
-        let repository = if tags.len() > 1 { "bench/small" } else { "bench/large" };
-        // Once only: bytes that were pushed before are not sent again.
-        for peer in [&ours, &theirs] {
-            push.add(peer, copied(peer, source, &folder, repository, &tags, true).await?);
-        }
-        for _ in 0..count {
-            for peer in [&ours, &theirs] {
-                pull.add(peer, copied(peer, source, &folder, repository, &tags, false).await?);
-            }
-        }
-        works.extend([push, pull]);
+    let mut peers = vec![
+        Peer { name: OURS, host, token },
+        Peer { name: THEIRS, host: other.host.clone(), token: None },
+        Peer { name: NOBODY, host: floor.host.clone(), token: None },
+    ];
+    let skopeo = Skopeo::new(&folder, &peers)?;
+    let mut works = Works(Vec::new());
+    for round in 0..count {
+        // Fresh bytes each time: what was pushed before is not sent again.
+        large(&skopeo, &peers, &folder, round, &mut works).await?;
+        small(&skopeo, &peers, &floor, &folder, round, &mut works).await?;
+        // Nobody is the first each time.
+        peers.rotate_left(1);
     }
-    let mut many = Work::new("200 pulls of one image at a time (100 layers of 100 kB)".to_owned());
-    for _ in 0..count {
-        for peer in [&ours, &theirs] {
-            let began = Instant::now();
-            pulls::together(&peer.host, peer.token.as_ref(), "bench/small", "v0").await?;
-            many.add(peer, began.elapsed());
-        }
-    }
-    works.push(many);
     let memory = [control_memory(stage), most(other.child.id())];
-    Ok(section(&works, memory))
+    Ok(section(&works, memory, skopeo.remembers_in_memory()))
 }
 
-impl Work {
-    fn new(what: String) -> Self {
-        Self { what, ours: Vec::new(), theirs: Vec::new() }
+/// One large layer.
+async fn large(
+    skopeo: &Skopeo,
+    peers: &[Peer],
+    folder: &Path,
+    round: usize,
+    works: &mut Works,
+) -> Result<()> {
+    let layout = folder.join("large");
+    image::make(&layout, &[("v1".to_owned(), 1)], LARGE)?;
+    let repository = format!("bench/large{round}");
+    let tags = ["v1".to_owned()];
+    let real = || peers.iter().filter(|peer| peer.name != NOBODY);
+    for peer in real() {
+        works.add(LARGE_PUSH, peer, skopeo.copy(peer, &repository, &tags, Way::Push(&layout)).await?);
     }
+    std::fs::remove_dir_all(&layout)?;
+    for peer in real() {
+        works.add(LARGE_PULL, peer, skopeo.copy(peer, &repository, &tags, Way::PullToDisk).await?);
+    }
+    Ok(())
+}
 
-    fn add(&mut self, peer: &Peer, took: Duration) {
-        if peer.name == "windlass" { self.ours.push(took) } else { self.theirs.push(took) }
+/// Many small layers.
+async fn small(
+    skopeo: &Skopeo,
+    peers: &[Peer],
+    floor: &Floor,
+    folder: &Path,
+    round: usize,
+    works: &mut Works,
+) -> Result<()> {
+    let tags: Vec<String> = (0..IMAGES).map(|n| format!("v{n}")).collect();
+    let images: Vec<(String, usize)> = tags.iter().map(|tag| (tag.clone(), LAYERS)).collect();
+    let [layout, second] = ["small", "second"].map(|name| folder.join(name));
+    image::make(&layout, &images, SMALL)?;
+    image::make(&second, &images, SMALL)?;
+    floor.show(layout.clone());
+    let repository = format!("bench/small{round}");
+    for peer in peers {
+        works.add(SMALL_PUSH, peer, skopeo.copy(peer, &repository, &tags, Way::Push(&layout)).await?);
+    }
+    for peer in peers {
+        works.add(SMALL_PULL, peer, skopeo.copy(peer, &repository, &tags, Way::Pull).await?);
+    }
+    for peer in peers {
+        let began = Instant::now();
+        pushes::images(&peer.host, peer.token.as_ref(), &second, &format!("bench/own{round}")).await?;
+        works.add(OWN_PUSH, peer, began.elapsed());
+    }
+    for peer in peers {
+        let began = Instant::now();
+        for tag in &tags {
+            pulls::pull(&peer.host, peer.token.as_ref(), &repository, tag).await?;
+        }
+        works.add(OWN_PULL, peer, began.elapsed());
+    }
+    for peer in peers.iter().filter(|peer| peer.name != NOBODY) {
+        let began = Instant::now();
+        pulls::together(&peer.host, peer.token.as_ref(), &repository, "v0").await?;
+        works.add(MANY, peer, began.elapsed());
+    }
+    for layout in [layout, second] {
+        std::fs::remove_dir_all(layout)?;
+    }
+    Ok(())
+}
+
+impl Works {
+    fn add(&mut self, what: &'static str, peer: &Peer, took: Duration) {
+        let at = self.0.iter().position(|work| work.what == what).unwrap_or_else(|| {
+            self.0.push(Work { what, took: Vec::new() });
+            self.0.len() - 1
+        });
+        let work = &mut self.0[at];
+        match work.took.iter_mut().find(|(name, _)| *name == peer.name) {
+            Some((_, all)) => all.push(took),
+            None => work.took.push((peer.name, vec![took])),
+        }
     }
 }
 
-fn section(works: &[Work], memory: [Option<u64>; 2]) -> Section {
-    let how = "`windlass up` and `docker-registry serve` (Debian's, with a file system and no authentication) on one disk, by turns; \
-               Windlass with its tokens. Pushes and pulls by `skopeo` from and to an OCI layout, one image after the other; \
-               200 pulls at a time by a client of this program that reads every blob of the image over a connection of its own each. \
-               A ratio below 1 is Windlass being faster.";
+fn section(works: &Works, memory: [Option<u64>; 2], in_memory: bool) -> Section {
+    let how = "`windlass up` and `docker-registry serve` (Debian's, with a file system and no authentication) on one disk, by turns, \
+               and a registry of this program that answers at once and keeps nothing; Windlass with its tokens. Each round pushes \
+               bytes that nobody has, by `skopeo` from an OCI layout, one image after the other, and pulls them again; 200 pulls \
+               at a time by a client of this program that reads every blob of the image over a connection of its own each. \
+               A ratio below 1 is faster than docker-registry.";
     let mut section = Section::new("registry", "Registry", how, &["work", "who", "time", "spread", "ratio"]);
-    for work in works {
-        let (ours, theirs) = (Samples::new(work.ours.clone()), Samples::new(work.theirs.clone()));
-        for (who, samples) in [("windlass", &ours), ("docker-registry", &theirs)] {
+    for work in &works.0 {
+        let of =
+            |name: &str| work.took.iter().find(|(n, _)| *n == name).map(|(_, all)| Samples::new(all.clone()));
+        let Some(theirs) = of(THEIRS) else { continue };
+        for who in [OURS, THEIRS, NOBODY] {
+            let Some(samples) = of(who) else { continue };
             let ratio = samples.median().as_secs_f64() / theirs.median().as_secs_f64().max(f64::MIN_POSITIVE);
             section.row([
-                work.what.clone(),
+                work.what.to_owned(),
                 who.to_owned(),
                 super::report::millis(samples.median()),
                 samples.spread(),
@@ -145,65 +217,19 @@ fn section(works: &[Work], memory: [Option<u64>; 2]) -> Section {
         told(memory[0]),
         told(memory[1])
     ));
-    section.note("skopeo's own time is in every row but the last: it remembers where it saw each blob, which takes it longer the more there are.");
+    let place = if in_memory { "in memory" } else { "on the same disk" };
+    section.note(format!(
+        "What skopeo remembers of blobs begins empty for each row and lies {place}, as do the small images that it pulls. It \
+         opens a connection for each request, and pushes the blobs of a layout one after the other: no registry is faster \
+         with it than the one that does nothing."
+    ));
     section
-}
-
-/// Tells skopeo of the login in a file: arguments can be seen by others.
-fn log_in(folder: &Path, peer: &Peer) -> Result<()> {
-    let token = peer.token.as_ref().map(|t| STANDARD.encode(format!("admin:{}", t.expose())));
-    let logins = serde_json::json!({ "auths": { &peer.host: { "auth": token } } });
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(folder.join("logins.json"))?;
-    Ok(file.write_all(logins.to_string().as_bytes())?)
 }
 
 /// The most memory that control of this data directory had.
 fn control_memory(stage: &Stage) -> Option<u64> {
     let pids = naming(&stage.data().root().display().to_string());
     pids.into_iter().find(|pid| super::processes::name(*pid) == "control").and_then(most)
-}
-
-/// Copies images to or from a registry, one after the other.
-async fn copied(
-    peer: &Peer,
-    layout: &Path,
-    scratch: &Path,
-    repository: &str,
-    tags: &[String],
-    push: bool,
-) -> Result<Duration> {
-    let back = scratch.join("back");
-    let mut took = Duration::ZERO;
-    for tag in tags {
-        let _ = std::fs::remove_dir_all(&back);
-        let local = if push { layout } else { &back };
-        let remote = format!("docker://{}/{repository}:{tag}", peer.host);
-        let local = format!("oci:{}:{tag}", local.display());
-        let mut command = Command::new("skopeo");
-        command.args(["--insecure-policy", "copy", "--quiet", "--preserve-digests"]).env("NO_PROXY", "*");
-        let side = if push { "dest" } else { "src" };
-        command.arg(format!("--{side}-tls-verify=false"));
-        command.arg("--authfile").arg(scratch.join("logins.json"));
-        if push {
-            command.args([&local, &remote])
-        } else {
-            command.args([&remote, &local])
-        };
-        let began = Instant::now();
-        let done = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
-        took += began.elapsed();
-        let done = done.context("skopeo does not start: install it")?;
-        if !done.status.success() {
-            bail!("skopeo with {}: {}", peer.name, String::from_utf8_lossy(&done.stderr).trim());
-        }
-    }
-    let _ = std::fs::remove_dir_all(&back);
-    Ok(took)
 }
 
 impl Other {

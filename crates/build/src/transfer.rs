@@ -141,8 +141,10 @@ const WORTH: u64 = 1 << 20;
 fn hash_all(tree: &dyn Tree, files: &[(&Path, &Node)]) -> Result<Vec<[u8; 32]>, TransferError> {
     let one = |(path, node): &(&Path, &Node)| tree.digest(path, node).map_err(at(path));
     let bytes: u64 = files.iter().map(|(_, node)| node.size + 16 * 1024).sum();
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = usize::try_from(bytes / WORTH).unwrap_or(usize::MAX).min(processors).min(files.len());
+    let worth = usize::try_from(bytes / WORTH).unwrap_or(usize::MAX).min(files.len());
+    // To ask how many processors there are takes longer than to hash a few small files.
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if worth < 2 { worth } else { worth.min(processors()) };
     if threads < 2 {
         return files.iter().map(one).collect();
     }

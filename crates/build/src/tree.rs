@@ -13,7 +13,9 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
-pub(crate) use attributes::{get as attribute, of as attributes, set as set_attribute};
+pub(crate) use attributes::{
+    get as attribute, of as attributes, of_open as attributes_of, set as set_attribute,
+};
 pub(crate) use local::{Ignored, Local, read_small};
 pub(crate) use stack::{OPAQUE, OWNER, Stack, is_whiteout, meant};
 

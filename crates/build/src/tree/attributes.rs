@@ -1,8 +1,10 @@
 //! Extended attributes: no crate among our dependencies reads and writes them.
 #![expect(unsafe_code, reason = "extended attributes have no safe wrapper among our dependencies")]
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_void};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
@@ -17,12 +19,30 @@ fn text(text: &OsStr) -> io::Result<CString> {
 
 /// Reads one attribute of a path, which is not followed.
 pub(crate) fn get(path: &Path, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-    let (path, name) = (text(path.as_os_str())?, text(name)?);
+    value(&text(path.as_os_str())?, name, libc::lgetxattr)
+}
+
+/// The attributes of a path that belong into an image: file capabilities and those of users, but not the overlay's.
+pub(crate) fn of(path: &Path) -> io::Result<Vec<Attribute>> {
+    list(&text(path.as_os_str())?, libc::llistxattr, libc::lgetxattr)
+}
+
+/// The same of a file or folder that is open, for whatever it was opened.
+pub(crate) fn of_open(file: &File) -> io::Result<Vec<Attribute>> {
+    // The link in /proc leads to what was opened, whatever stands at its path now.
+    let path = text(OsStr::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
+    list(&path, libc::listxattr, libc::getxattr)
+}
+
+type Get = unsafe extern "C" fn(*const c_char, *const c_char, *mut c_void, usize) -> isize;
+type List = unsafe extern "C" fn(*const c_char, *mut c_char, usize) -> isize;
+
+fn value(path: &CStr, name: &OsStr, read: Get) -> io::Result<Option<Vec<u8>>> {
+    let name = text(name)?;
     let mut value = vec![0_u8; 256];
     loop {
         // SAFETY: terminated strings, and a buffer with its own length.
-        let size =
-            unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        let size = unsafe { read(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
         if let Ok(size) = usize::try_from(size) {
             value.truncate(size);
             return Ok(Some(value));
@@ -36,13 +56,11 @@ pub(crate) fn get(path: &Path, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The attributes of a path that belong into an image: file capabilities and those of users, but not the overlay's.
-pub(crate) fn of(path: &Path) -> io::Result<Vec<Attribute>> {
-    let name = text(path.as_os_str())?;
+fn list(path: &CStr, names: List, read: Get) -> io::Result<Vec<Attribute>> {
     let mut list = vec![0_u8; 1024];
     let size = loop {
         // SAFETY: a terminated string, and a buffer with its own length.
-        let size = unsafe { libc::llistxattr(name.as_ptr(), list.as_mut_ptr().cast(), list.len()) };
+        let size = unsafe { names(path.as_ptr(), list.as_mut_ptr().cast(), list.len()) };
         if let Ok(size) = usize::try_from(size) {
             break size;
         }
@@ -56,7 +74,7 @@ pub(crate) fn of(path: &Path) -> io::Result<Vec<Attribute>> {
     let mut found = Vec::new();
     for name in list[..size].split(|byte| *byte == 0).filter(|name| belongs(name)) {
         let name = OsString::from_vec(name.to_vec());
-        if let Some(value) = get(path, &name)? {
+        if let Some(value) = value(path, &name, read)? {
             let value = if name == CAPABILITY { anyones(value) } else { value };
             found.push((name, value));
         }

@@ -36,7 +36,6 @@ const SETTLED: i64 = 2_000_000_000;
 /// A folder of the machine.
 pub(crate) struct Local {
     root: OwnedFd,
-    path: PathBuf,
     ignored: Option<Ignored>,
     digests: Mutex<Digests>,
     /// When the reading began, nanoseconds since the epoch.
@@ -65,7 +64,7 @@ impl Local {
         let known = digests.as_deref().and_then(|file| fs::read(file).ok()).map(|bytes| read(&bytes));
         let digests = Digests { file: digests, known: known.unwrap_or_default(), changed: false };
         let began = clock.now().as_millis().saturating_mul(1_000_000);
-        Ok(Self { root, path, ignored, digests: Mutex::new(digests), began })
+        Ok(Self { root, ignored, digests: Mutex::new(digests), began })
     }
 
     fn below(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
@@ -221,13 +220,11 @@ impl Tree for Local {
     }
 
     fn attributes(&self, path: &Path) -> io::Result<Vec<Attribute>> {
-        let Some((file, _)) = self.meta(path)? else { return Ok(Vec::new()) };
-        let open = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
-        // The link in /proc leads to the file itself, which is what was opened without following anything.
-        match fs::canonicalize(&open) {
-            Ok(real) if real.starts_with(&self.path) => super::attributes(&real),
-            _ => Ok(Vec::new()),
+        let Some((file, meta)) = self.meta(path)? else { return Ok(Vec::new()) };
+        if !(meta.is_file() || meta.is_dir()) {
+            return Ok(Vec::new());
         }
+        super::attributes_of(&file)
     }
 
     fn digest(&self, path: &Path, _: &Node) -> io::Result<[u8; 32]> {

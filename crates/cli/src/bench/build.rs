@@ -44,6 +44,9 @@ struct Work {
     cached: bool,
 }
 
+/// How long each build took, or why there is no more to be measured.
+type Taken = Result<Vec<Duration>, String>;
+
 /// Measures.
 pub(crate) async fn measure(count: usize) -> Result<Section> {
     let count = count.min(7);
@@ -61,29 +64,46 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
         Ok(_) => peers.push(Peer::Buildah),
         Err(why) => left_out.push(format!("`buildah`: not measured: {why}.")),
     }
-    for peer in &peers {
-        peer.load(root, &base).await.with_context(|| format!("giving the base to {}", peer.name()))?;
+    let mut ready = Vec::new();
+    for peer in peers {
+        match peer.load(root, &base).await {
+            Ok(()) => ready.push(peer),
+            Err(why) if matches!(peer, Peer::Windlass) => return Err(why.context("taking the base in")),
+            Err(why) => {
+                left_out.push(format!("{}: not measured: it does not take the base: {why:#}.", peer.name()))
+            }
+        }
     }
+    let peers = ready;
     let how = format!(
         "A Dockerfile of {STEPS} steps (`RUN` and `COPY` by turns) and one that copies {FILES} files of {BYTES} bytes, over a base of busybox; from the call until the image has its name; {count} times each, by turns. Cold: no step is known, the base is laid out."
     );
     let mut section = Section::new("build", "Building images", how, &["what", "median", "spread", "÷ ours"]);
     for work in &works {
-        let mut samples: Vec<Vec<Duration>> = peers.iter().map(|_| Vec::new()).collect();
+        let mut all: Vec<Taken> = peers.iter().map(|_| Ok(Vec::new())).collect();
         for turn in 0..=count {
-            for (peer, samples) in peers.iter().zip(&mut samples) {
-                let took = peer.build(root, work).await?;
-                // The first turn warms caches and is not counted.
-                if turn > 0 {
-                    samples.push(took);
+            for (peer, taken) in peers.iter().zip(&mut all) {
+                let Ok(samples) = taken else { continue };
+                match peer.build_or_again(root, work).await {
+                    // The first turn warms caches and is not counted.
+                    Ok(took) if turn > 0 => samples.push(took),
+                    Ok(_) => {}
+                    Err(why) if matches!(peer, Peer::Windlass) => return Err(why.context(work.what)),
+                    Err(why) => *taken = Err(format!("{why:#}")),
                 }
             }
         }
-        let mut samples = samples.into_iter().map(Samples::new);
-        let Some(ours) = samples.next() else { continue };
+        let mut rows = peers.iter().zip(all);
+        let Some((_, Ok(ours))) = rows.next() else { continue };
+        let ours = Samples::new(ours);
         section.compared(&format!("Windlass, {}", work.what), &ours, &ours);
-        for (peer, samples) in peers.iter().skip(1).zip(samples) {
-            section.compared(&format!("{}, {}", peer.name(), work.what), &samples, &ours);
+        for (peer, taken) in rows {
+            let row = format!("{}, {}", peer.name(), work.what);
+            match taken {
+                Ok(samples) => section.compared(&row, &Samples::new(samples), &ours),
+                // What a peer cannot do today is no reason to measure nothing.
+                Err(why) => left_out.push(format!("{row}: left out, it failed twice: {why}.")),
+            };
         }
     }
     for why in left_out {
@@ -207,6 +227,14 @@ impl Peer {
                 std::fs::copy(tar, only.join("base.tar"))?;
                 run(buildah(root).args(["bud", "--tag", "base:1", "--file"]).arg(&file).arg(only)).await
             }
+        }
+    }
+
+    /// How long one build took; whoever else fails gets another try.
+    async fn build_or_again(&self, root: &Path, work: &Work) -> Result<Duration> {
+        match self.build(root, work).await {
+            Err(_) if !matches!(self, Self::Windlass) => self.build(root, work).await,
+            done => done,
         }
     }
 

@@ -1,73 +1,17 @@
 //! `windlass build --auto` with real small projects, each built by the machine's own toolchain; `windlass lint` and
 //! `--print-dockerfile` beside it.
 
+mod fixture;
+mod locked;
+mod managers;
+mod served;
+mod written;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-use serde_json::Value;
-
-/// A project in a folder of its own, with a build store of its own.
-struct Fixture {
-    folder: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (path, text) in files {
-            let path = folder.path().join("project").join(path);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-            fs::write(path, text).expect("written");
-        }
-        Self { folder }
-    }
-
-    fn project(&self) -> PathBuf {
-        self.folder.path().join("project")
-    }
-
-    fn windlass(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(arguments)
-            .arg(self.project())
-            .env("WINDLASS_BUILD_STORE", self.folder.path().join("store"))
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .expect("windlass")
-    }
-
-    /// Builds twice: the ids have to be the same. Gives the image's files.
-    fn build(&self) -> PathBuf {
-        let files = self.folder.path().join("files");
-        let output = format!("type=local,dest={}", files.display());
-        let once = || {
-            let output = self.windlass(&["build", "--auto", "--quiet", "--no-cache", "-o", &output]);
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        };
-        let id = once();
-        assert!(id.starts_with("sha256:"), "{id}");
-        assert_eq!(once(), id, "the same files give the same image");
-        files
-    }
-
-    fn told(&self) -> Value {
-        let output = self.windlass(&["--json", "build", "--auto", "--dry-run"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("JSON")
-    }
-}
-
-/// Whether the machine has a program; says so if it has not.
-fn has(name: &str, program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !there {
-        windlass_testkit::skip(name, &format!("there is no {program}"));
-    }
-    there
-}
+use fixture::{Fixture, has};
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -94,7 +38,13 @@ fn a_rust_program_is_static_and_alone() {
     assert!(!bytes.windows(linker.len()).any(|window| window == linker), "it needs nothing of a base image");
     let all: Vec<_> =
         fs::read_dir(&files).expect("files").map(|entry| entry.expect("one").file_name()).collect();
-    assert_eq!(all, ["app"], "nothing else is in the image");
+    let mut all: Vec<_> = all.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    all.sort();
+    assert_eq!(all, ["app", "etc", "tmp"], "nothing else is in the image");
+    if has("auto_rust_crates", "objcopy") {
+        let section = b".dep-v0";
+        assert!(bytes.windows(section.len()).any(|window| window == section), "the crates are listed in it");
+    }
 }
 
 #[test]

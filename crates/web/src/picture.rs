@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use windlass_api::{ImageDetail, LayerView, PackageList, PackageView, VulnerabilityView};
+use windlass_api::{CareView, ImageDetail, LayerView, PackageList, PackageView, VulnerabilityView};
 
 use crate::view::Look;
 
 /// How many packages a page lists.
-pub(crate) const PACKAGES: u64 = 100;
+pub(crate) const PACKAGES: u64 = 25;
 
 /// A line of how an image came about.
 #[derive(Debug)]
@@ -94,6 +94,8 @@ impl Packages {
             rows.push(PackageRow { package, vulnerabilities });
         }
         rows.retain(|row| wanted.fits(row));
+        // What there is something to do about comes first; the rest stays in its order.
+        rows.sort_by_key(|row| row.vulnerabilities.is_empty());
         let found = rows.len() as u64;
         let from = usize::try_from(wanted.from).unwrap_or(usize::MAX);
         let rows = rows.into_iter().skip(from).take(PACKAGES as usize).collect();
@@ -113,7 +115,8 @@ pub(crate) fn lines(image: &ImageDetail) -> Vec<Line> {
     if made != image.layers.len() {
         let text = |layer: &LayerView| {
             let title = layer.title.clone().filter(|title| !title.is_empty());
-            title.unwrap_or_else(|| instruction(&layer.created_by))
+            let made = Some(instruction(&layer.created_by)).filter(|made| !made.is_empty());
+            title.or(made).unwrap_or_else(|| crate::view::artifact(&layer.media_type))
         };
         return image.layers.iter().enumerate().map(|(at, l)| numbered((at, l), text(l))).collect();
     }
@@ -145,15 +148,22 @@ pub(crate) fn instruction(created_by: &str) -> String {
     }
 }
 
+/// Licences, as many as a row holds, and how many more there are.
+pub(crate) fn licences(all: &[String]) -> (String, usize) {
+    const SHOWN: usize = 3;
+    (all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "), all.len().saturating_sub(SHOWN))
+}
+
 /// The project in whose pages a repository's images are.
 pub(crate) fn project_of(repository: &str) -> &str {
     repository.split('/').next().unwrap_or(repository)
 }
 
 /// How a collection or a scrub looks.
-pub(crate) fn care(kind: &str) -> Look {
-    let (tone, icon, text) = match kind {
-        "registry.scrubbed" => ("ok", "ok", "Scrub"),
+pub(crate) fn care(care: &CareView) -> Look {
+    let (tone, icon, text) = match care.kind.as_str() {
+        "registry.scrubbed" if care.rotten.is_empty() => ("ok", "ok", "Scrub"),
+        "registry.scrubbed" => ("bad", "bad", "Scrub"),
         "registry.disk_pressure" => ("warn", "warn", "Collection, as the disk filled"),
         _ => ("ok", "ok", "Collection"),
     };
@@ -231,7 +241,7 @@ mod tests {
     fn packages_are_found_by_anything_that_is_said_of_them() {
         let by = |q: &str| Wanted { q: q.into(), ..Wanted::default() };
         for (q, names) in [
-            ("", vec!["bash", "openssl", "flask"]),
+            ("", vec!["flask", "bash", "openssl"]),
             ("FLA", vec!["flask"]),
             ("gpl", vec!["bash"]),
             ("where/openssl", vec!["openssl"]),
@@ -243,7 +253,7 @@ mod tests {
         }
         assert_eq!(found(Wanted { kind: "deb".into(), ..Wanted::default() }), ["bash", "openssl"]);
         assert_eq!(found(Wanted { vulnerable: "1".into(), ..Wanted::default() }), ["flask"]);
-        assert_eq!(found(Wanted { from: 2, ..Wanted::default() }), ["flask"]);
+        assert_eq!(found(Wanted { from: 2, ..Wanted::default() }), ["openssl"]);
         assert_eq!(found(Wanted { from: u64::MAX, ..Wanted::default() }), Vec::<String>::new());
         let packages = Packages::of(list(), &[], by("bash"));
         assert_eq!((packages.all, packages.found), (3, 1));
@@ -316,6 +326,13 @@ mod tests {
         );
         let odd = image(&[("FROM x", false)], &["one", "two"]);
         assert_eq!(told(&odd), [(Some(1), "made one".into()), (Some(2), "made two".into())]);
+    }
+
+    #[test]
+    fn licences_are_as_many_as_fit() {
+        let of = |names: &[&str]| licences(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&[]), (String::new(), 0));
+        assert_eq!(of(&["A", "B", "C", "D", "E"]), ("A, B, C".to_owned(), 2));
     }
 
     #[test]

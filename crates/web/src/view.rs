@@ -214,12 +214,26 @@ pub(crate) fn strip(results: &str) -> Raw {
 /// What a manifest is, in a word or by its type.
 pub(crate) fn manifest_kind(manifest: &windlass_api::ManifestView) -> String {
     match &manifest.artifact_type {
-        Some(kind) => kind.clone(),
+        Some(kind) => artifact(kind),
         None if manifest.media_type.contains("index") || manifest.media_type.contains("list") => {
             "images by platform".to_owned()
         }
         None => "image".to_owned(),
     }
+}
+
+/// What an artifact of that type is, for those that are known.
+pub(crate) fn artifact(kind: &str) -> String {
+    let words = match kind {
+        "application/vnd.cncf.helm.config.v1+json" => "Helm chart",
+        "application/vnd.cncf.helm.chart.content.v1.tar+gzip" => "the chart",
+        "application/vnd.dev.sigstore.bundle.v0.3+json" => "signed statement",
+        "application/spdx+json" | "text/spdx" => "SBOM (SPDX)",
+        "application/vnd.cyclonedx+json" | "application/vnd.cyclonedx+xml" => "SBOM (CycloneDX)",
+        "application/vnd.dev.cosign.artifact.sig.v1+json" => "signature (cosign)",
+        other => return other.to_owned(),
+    };
+    words.to_owned()
 }
 
 /// Permissions as `chmod` takes them.
@@ -527,6 +541,8 @@ mod tests {
         assert_eq!(ticks("use `<a>` or ` b").0, "use <code>&lt;a&gt;</code> or ` b");
         assert_eq!(encode("a/b c&é"), "a%2Fb%20c%26%C3%A9");
         assert_eq!(escape("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
+        assert_eq!(artifact("application/vnd.cncf.helm.config.v1+json"), "Helm chart");
+        assert_eq!(artifact("application/x"), "application/x");
         assert_eq!(reason("only `one`").0, "only <code>one</code>");
         let lacks = reason("p requires evidence that is missing:\n- tests (<app>)\n- sbom").0;
         assert!(lacks.contains("<li>tests (&lt;app&gt;)</li><li>sbom</li></ul>"), "{lacks}");

@@ -90,9 +90,10 @@ impl Tree {
         let mut rows = Vec::new();
         let shown: Vec<_> = children.into_iter().skip(from).take(PAGE).collect();
         let mut left = ROWS.saturating_sub(shown.len());
+        let alone = total == 1;
         for (name, child) in shown {
             let path = joined(folder.trim_matches('/'), &name);
-            self.tell(name, path, child, 0, &mut left, &mut rows);
+            self.tell((name, path, child), 0, alone, &mut left, &mut rows);
         }
         Some((rows, total))
     }
@@ -110,12 +111,13 @@ impl Tree {
         !node.children.is_empty() || node.change.as_ref().is_none_or(|c| c.entry.kind == "folder")
     }
 
+    /// Tells an entry, and what is in it if all of that fits. One that stands alone is opened as far as its own entries
+    /// fit: nobody wants to see nothing but it.
     fn tell(
         &self,
-        mut name: String,
-        mut path: String,
-        mut at: usize,
+        (mut name, mut path, mut at): (String, String, usize),
         depth: u32,
+        alone: bool,
         left: &mut usize,
         rows: &mut Vec<TreeRow>,
     ) {
@@ -129,17 +131,21 @@ impl Tree {
             at = *child;
         }
         let node = &self.nodes[at];
-        let open = node.rows > 0 && node.rows <= *left;
+        let whole = node.rows <= *left;
+        let open = node.rows > 0 && (whole || alone && node.children.len() <= *left);
         rows.push(self.row(name, path.clone(), at, depth, open));
         if !open {
             return;
         }
-        *left -= node.rows;
-        for (name, child) in self.children(at) {
-            // Room for it is set aside already.
-            let mut enough = usize::MAX;
+        let children = self.children(at);
+        *left -= if whole { node.rows } else { children.len() };
+        let alone = children.len() == 1;
+        for (name, child) in children {
             let path = joined(&path, &name);
-            self.tell(name, path, child, depth + 1, &mut enough, rows);
+            // Where all of it fits, room for it is set aside already.
+            let mut enough = usize::MAX;
+            let left = if whole { &mut enough } else { &mut *left };
+            self.tell((name, path, child), depth + 1, alone, left, rows);
         }
     }
 
@@ -243,6 +249,16 @@ mod tests {
         let (rows, total) = tree.rows("big", 900).unwrap();
         assert_eq!((rows.len(), total, rows[0].path.as_str()), (100, 1_000, "big/0900"));
         assert_eq!(tree.rows("big", 5_000).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_stands_alone_is_opened_as_far_as_it_fits() {
+        let many: Vec<String> = (0..1_000).map(|i| format!("file srv/data/{}/{i:04} 1 x", i / 300)).collect();
+        let layer: Vec<&str> = many.iter().map(String::as_str).collect();
+        let (rows, total) = tree(&[], &layer).rows("", 0).unwrap();
+        let folders: Vec<String> = told(&rows).into_iter().filter(|row| row.contains(['+', '-'])).collect();
+        assert_eq!(folders, ["-srv/data  1000", "  -0  300", "  +1  300", "  +2  300", "  -3  100"]);
+        assert_eq!((rows.len(), total), (405, 1));
     }
 
     #[test]

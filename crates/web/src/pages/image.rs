@@ -13,7 +13,7 @@ use serde::Deserialize;
 use windlass_api as wire;
 use windlass_identity::Principal;
 
-use super::images::{image_page, is_project};
+use super::images::{image_page, is_project, section};
 use crate::page::{Chrome, Shown, Visitor, show};
 use crate::pages::assets;
 use crate::picture::{self, Line, PACKAGES, Packages, Wanted};
@@ -170,7 +170,7 @@ async fn image(
         }
     }
     let short = view::digest(&image.manifest.digest);
-    let mut chrome = visitor.chrome(format!("{} {short} · image", image.repository), "projects");
+    let mut chrome = visitor.chrome(format!("{} {short} · image", image.repository), section(&project));
     if looked && found.is_none() && unknown.is_none() {
         chrome = chrome.live(&project, 3);
     }
@@ -241,7 +241,7 @@ async fn layer(
         folders.push((part.to_owned(), at(&path)));
     }
     let repository = name.split(['@', ':']).next().unwrap_or_default().to_owned();
-    let chrome = visitor.chrome(format!("Layer {} of {repository}", layer.place + 1), "projects");
+    let chrome = visitor.chrome(format!("Layer {} of {repository}", layer.place + 1), section(&project));
     let own = is_project(&project);
     show(&LayerPage { chrome, project, own, name, repository, layer, folders, rows, pager })
 }
@@ -279,7 +279,7 @@ async fn compare(
     });
     let pager = pager.unwrap_or_default();
     let settings = differing(&one.config, &other.config);
-    let chrome = visitor.chrome(format!("What differs · {}", other.repository), "projects");
+    let chrome = visitor.chrome(format!("What differs · {}", other.repository), section(&project));
     let own = is_project(&project);
     show(&ComparePage { chrome, project, own, one, other, settings, diff, files, pager })
 }

@@ -30,6 +30,11 @@ pub(super) fn is_project(name: &str) -> bool {
     !NO_PROJECTS.contains(&name)
 }
 
+/// The part of the navigation that they belong to.
+pub(super) fn section(name: &str) -> &'static str {
+    if is_project(name) { "projects" } else { "registry" }
+}
+
 /// The page of an image.
 pub(super) fn image_page(project: &str, image: &str) -> String {
     format!("/projects/{}/image?name={}", view::encode(project), view::encode(image))
@@ -106,7 +111,7 @@ async fn repository(
         format!("/projects/{project}/repository?name={name}&q={q}&from={from}#tags")
     };
     let pager = tree::pager("tags", (tags.from, tags.tags.len(), TAGS), tags.total, address);
-    let chrome = visitor.chrome(format!("{} · images", repository.name), "projects");
+    let chrome = visitor.chrome(format!("{} · images", repository.name), section(&project));
     let (own, wanted) = (is_project(&project), which.q);
     show(&RepositoryPage { chrome, project, own, repository, tags, wanted, untagged, said, pager })
 }
@@ -118,7 +123,7 @@ async fn deletion(
     Query(which): Query<Which>,
 ) -> Shown {
     let lost = web.platform.image_deletion(&visitor.who, &which.name).await?;
-    let chrome = visitor.chrome(format!("Delete from {}", lost.repository), "projects");
+    let chrome = visitor.chrome(format!("Delete from {}", lost.repository), section(&project));
     let own = is_project(&project);
     show(&DeletionPage { chrome, project, own, name: which.name, lost })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use windlass_dockerfile::plan::Plan;
 use windlass_dockerfile::{Diagnostic, Options, Parsed, Platform, lint, parse};
 use windlass_kernel::{Clock, Digest, Entropy};
-use windlass_oci::{ImageName, Puller, UnpackLimits, WhiteoutStyle};
+use windlass_oci::{ImageName, Keyring, Puller, UnpackLimits, WhiteoutStyle};
 use windlass_runtime::{Capabilities, Level, Linux, Runtime, RuntimeConfig};
 
 use crate::assemble::{Finished, finish};
@@ -27,6 +27,7 @@ use crate::{BuildError, cache, output};
 pub struct Builder {
     store: Arc<Store>,
     runtime: Arc<dyn Runtime>,
+    keyring: Option<Arc<dyn Keyring>>,
 }
 
 /// What a builder needs.
@@ -77,12 +78,20 @@ impl Builder {
                 Arc::new(runtime)
             }
         };
-        Ok(Self { store, runtime })
+        Ok(Self { store, runtime, keyring: None })
     }
 
     /// A builder over a store and a runtime that are open already.
     pub fn new(store: Arc<Store>, runtime: Arc<dyn Runtime>) -> Self {
-        Self { store, runtime }
+        Self { store, runtime, keyring: None }
+    }
+
+    /// Registries that no request says a login of are asked with those of a keyring; so are images of the store whose
+    /// layers have to be fetched once more.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Arc<dyn Keyring>) -> Self {
+        self.keyring = Some(keyring);
+        self
     }
 
     /// The store.
@@ -99,8 +108,11 @@ impl Builder {
         }
     }
 
-    fn sources(&self, request: &BuildRequest, reporter: Reporter) -> Sources {
-        let puller = Puller::new(request.logins.clone());
+    pub(crate) fn sources(&self, request: &BuildRequest, reporter: Reporter) -> Sources {
+        let mut puller = Puller::new(request.logins.clone());
+        if let Some(keyring) = &self.keyring {
+            puller = puller.with_keyring(keyring.clone());
+        }
         let StepLimits { layer_bytes: bytes, layer_entries: entries, .. } = request.limits;
         let limits = UnpackLimits { bytes, entries };
         let names = (request.default_hosts.clone(), request.pull);
@@ -114,14 +126,32 @@ impl Builder {
         progress: Arc<dyn Progress>,
     ) -> Result<Outcome, BuildError> {
         check(&request)?;
-        if request.platforms.len() > 1 {
-            return self.for_all(request, progress).await;
-        }
         let reporter = reporter(&request, progress);
+        let mut request = self.bring(request, &reporter).await?;
+        if request.platforms.len() > 1 {
+            return self.for_all(request, reporter).await;
+        }
         let folder = context::find(&self.store, &request.context).await?;
-        let session = self.carry_out(request, folder, &reporter, Arc::default()).await?;
-        let image = (*session.1.image).clone();
-        self.put_out(&session.0, image).await
+        loop {
+            let entries = Arc::<Entries>::default();
+            let built = async {
+                let done =
+                    self.carry_out(request.clone(), folder.clone(), &reporter, entries.clone()).await?;
+                let image = (*done.1.image).clone();
+                self.put_out(&done.0, image).await
+            };
+            let built = built.await;
+            let lost = entries.lost();
+            if built.is_ok() || lost.is_empty() {
+                return built;
+            }
+            // Each of these steps is forgotten, so this comes to an end.
+            for why in lost {
+                reporter.warn(format!("a step is done again, since its layer cannot be had: {why}"));
+            }
+            // What they had was taken over already.
+            request.cache_from.clear();
+        }
     }
 
     /// Carries the steps of one platform out.
@@ -132,7 +162,8 @@ impl Builder {
         reporter: &Reporter,
         entries: Arc<Entries>,
     ) -> Result<(Arc<Session>, StageDone), BuildError> {
-        let sources = self.sources(&request, reporter.clone());
+        let mut sources = self.sources(&request, reporter.clone());
+        sources.lost = entries.lost_list();
         let doing = reporter.start("[internal] load build definition from Dockerfile");
         let read = self.read(&request, folder.as_deref());
         doing.end(&read);
@@ -193,6 +224,8 @@ impl Builder {
         &self,
         request: &BuildRequest,
     ) -> Result<(String, String, Vec<Diagnostic>), BuildError> {
+        let quiet = reporter(request, Arc::new(crate::Quiet));
+        let request = &self.bring(request.clone(), &quiet).await?;
         let folder = context::find(&self.store, &request.context).await?;
         let (name, text) = context::dockerfile(folder.as_deref(), request, &self.store)?;
         let ignore = context::ignored(folder.as_deref(), request, &self.store)?;

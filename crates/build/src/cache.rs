@@ -36,7 +36,10 @@ struct Entry {
 
 /// What a build did, or found done.
 #[derive(Default)]
-pub(crate) struct Entries(Mutex<Vec<Outcome>>);
+pub(crate) struct Entries(Mutex<Vec<Outcome>>, Lost);
+
+/// Why layers of steps that the cache knows could not be had; those steps are forgotten.
+pub(crate) type Lost = Arc<Mutex<Vec<String>>>;
 
 /// A step's key, when it was carried out, and the layer that it left.
 type Outcome = (Key, Timestamp, Option<Arc<Layer>>);
@@ -44,6 +47,14 @@ type Outcome = (Key, Timestamp, Option<Arc<Layer>>);
 impl Entries {
     pub(crate) fn add(&self, key: Key, created: Timestamp, layer: Option<Arc<Layer>>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((key, created, layer));
+    }
+
+    pub(crate) fn lost_list(&self) -> Lost {
+        self.1.clone()
+    }
+
+    pub(crate) fn lost(&self) -> Vec<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn all(&self) -> Vec<Outcome> {

@@ -10,7 +10,6 @@ use windlass_kernel::Digest;
 use windlass_oci::UnpackLimits;
 
 use crate::BuildError;
-use crate::git::{self, Repository};
 use crate::request::{BuildRequest, Context, DockerfileSource};
 use crate::store::Store;
 use crate::transfer::{Archive, unpack};
@@ -42,39 +41,33 @@ pub(crate) async fn find(store: &Arc<Store>, context: &Context) -> Result<Option
                 Err(e) => Err(BuildError::Context(format!("`{}` cannot be used: {e}", path.display()))),
             }
         }
-        Context::Tar(path) => {
-            let (folder, path) = (store.fresh("context"), path.clone());
-            let at = folder.clone();
-            let done = tokio::task::spawn_blocking(move || {
-                let why =
-                    |e: &dyn std::fmt::Display| BuildError::Context(format!("`{}`: {e}", path.display()));
-                let mut file = fs::File::open(&path).map_err(|e| why(&e))?;
-                let archive = Archive::of(&mut file).map_err(|e| why(&e))?;
-                let archive = archive.ok_or_else(|| why(&"it is no tar"))?;
-                let mut writer = Writer::plain(at).map_err(|e| why(&e))?;
-                let most = UnpackLimits::default();
-                unpack(&mut writer, file, archive, "/", Some((0, 0)), most).map_err(|e| why(&e))?;
-                writer.done().map(drop).map_err(|e| why(&e))
-            });
-            done.await.unwrap_or_else(|e| Err(BuildError::Context(e.to_string())))?;
-            Ok(Some(folder))
-        }
-        Context::Git(address) => {
-            let repository = Repository::parse(address).map_err(BuildError::Context)?;
-            let folder = store.fresh("context");
-            git::check_out(&repository, &folder, false).await.map_err(BuildError::Context)?;
-            match &repository.folder {
-                None => Ok(Some(folder)),
-                Some(below) => {
-                    let tree = Local::open(&folder, None, None, &**store.clock())
-                        .map_err(|e| BuildError::Context(e.to_string()))?;
-                    let real = follow(&tree, &relative(Path::new(below)))
-                        .map_err(|e| BuildError::Context(format!("`{below}`: {e}")))?;
-                    Ok(Some(folder.join(real)))
-                }
-            }
+        Context::Tar(path) => unpacked(store, path.clone(), path.display().to_string()).await.map(Some),
+        Context::Git(address) | Context::Url(address) => {
+            Err(BuildError::Context(format!("`{address}` was not fetched")))
         }
     }
+}
+
+/// Unpacks a tar into a folder of this build's own.
+pub(crate) async fn unpacked(
+    store: &Arc<Store>,
+    path: PathBuf,
+    shown: String,
+) -> Result<PathBuf, BuildError> {
+    let folder = store.fresh("context");
+    let at = folder.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let why = |e: &dyn std::fmt::Display| BuildError::Context(format!("`{shown}`: {e}"));
+        let mut file = fs::File::open(&path).map_err(|e| why(&e))?;
+        let archive = Archive::of(&mut file).map_err(|e| why(&e))?;
+        let archive = archive.ok_or_else(|| why(&"it is no tar"))?;
+        let mut writer = Writer::plain(at).map_err(|e| why(&e))?;
+        let most = UnpackLimits::default();
+        unpack(&mut writer, file, archive, "/", Some((0, 0)), most).map_err(|e| why(&e))?;
+        writer.done().map(drop).map_err(|e| why(&e))
+    });
+    done.await.unwrap_or_else(|e| Err(BuildError::Context(e.to_string())))?;
+    Ok(folder)
 }
 
 /// The Dockerfile's name, as messages have it, and its text.

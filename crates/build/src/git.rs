@@ -1,9 +1,15 @@
 //! Git repositories as sources, through the `git` program.
 
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
+use windlass_kernel::Secret;
+
+use crate::request::BuildRequest;
 
 /// A repository, with what of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +17,45 @@ pub(crate) struct Repository {
     pub(crate) remote: String,
     pub(crate) reference: Option<String>,
     pub(crate) folder: Option<String>,
+}
+
+/// What opens a repository's door. It reaches `git` through its environment, never as an argument.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Access {
+    /// The value of `Authorization`.
+    header: Option<Secret<String>>,
+    /// The socket of an SSH agent.
+    agent: Option<PathBuf>,
+}
+
+impl Access {
+    /// What a build's secrets say of a repository's host, under the names that BuildKit has for them:
+    /// `GIT_AUTH_HEADER` and `GIT_AUTH_TOKEN`, each also with `.HOST` behind it, which goes first.
+    pub(crate) fn of(request: &BuildRequest, remote: &str) -> Result<Self, String> {
+        let agent = request.ssh.get("default").cloned();
+        let over_http = remote.strip_prefix("https://").or_else(|| remote.strip_prefix("http://"));
+        let Some(rest) = over_http else { return Ok(Self { header: None, agent }) };
+        let host = rest.split('/').next().unwrap_or(rest);
+        let host = host.rsplit('@').next().unwrap_or(host);
+        let secret = |name: &str| {
+            let found = request.secrets.get(&format!("{name}.{host}")).or_else(|| request.secrets.get(name));
+            found.map(|value| {
+                let text = std::str::from_utf8(value.expose()).map(|text| text.trim().to_owned());
+                text.map_err(|_| format!("the secret {name}: its bytes are no text"))
+            })
+        };
+        let header = match (secret("GIT_AUTH_HEADER").transpose()?, secret("GIT_AUTH_TOKEN").transpose()?) {
+            (Some(header), _) => Some(Secret::new(header)),
+            (None, Some(token)) => {
+                use base64::Engine as _;
+                let pair =
+                    base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
+                Some(Secret::new(format!("basic {pair}")))
+            }
+            (None, None) => None,
+        };
+        Ok(Self { header, agent })
+    }
 }
 
 impl Repository {
@@ -34,75 +79,167 @@ impl Repository {
 
     /// Only what a network address can be; nothing that `git` would take for an option or a program.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let known = ["https://", "http://", "git://", "ssh://", "git@", "file:///"];
+        let known = ["https://", "http://", "git://", "ssh://", "git@"];
         if !known.iter().any(|start| self.remote.starts_with(start)) {
             return Err(format!("`{}` is no address of a Git repository", self.remote));
         }
         if let Some(reference) = &self.reference
             && (reference.starts_with('-')
-                || reference.contains(|c: char| c.is_whitespace() || c.is_control()))
+                || reference.contains(|c: char| c.is_whitespace() || c.is_control() || "*?[:^~".contains(c)))
         {
             return Err(format!("`{reference}` is no branch, tag or commit"));
         }
         Ok(())
     }
+
+    /// The address without a password that may stand in it.
+    pub(crate) fn shown(&self) -> String {
+        redacted(&self.remote)
+    }
 }
 
-/// Checks a repository out into the folder `into`, which is made. Gives the commit.
+/// An address without its user and password.
+pub(crate) fn redacted(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    let host = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("xxxxx@{host}"));
+    path.map_or_else(|| format!("{scheme}://{host}"), |path| format!("{scheme}://{host}/{path}"))
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The commit that a repository's reference stands for now; `None` when no branch or tag is called so (it may be the
+/// beginning of a commit's name, which a server is not asked for).
+pub(crate) async fn resolve(repository: &Repository, access: &Access) -> Result<Option<String>, String> {
+    repository.check()?;
+    let wanted = repository.reference.as_deref().unwrap_or("HEAD");
+    if is_commit(wanted) {
+        return Ok(Some(wanted.to_ascii_lowercase()));
+    }
+    let (short, peeled) = (wanted.trim_start_matches("refs/"), format!("{wanted}^{{}}"));
+    let args = ["ls-remote", "--", &repository.remote, wanted, &peeled];
+    let said = run(repository, access, Path::new("/"), &args).await?;
+    let of = |name: &str| {
+        let line = said.lines().find_map(|line| line.split_once('\t').filter(|(_, found)| *found == name));
+        line.map(|(commit, _)| commit.to_owned())
+    };
+    // A branch goes before a tag of the same name, as in `git checkout`; a tag stands for what it points to.
+    let names = [
+        if wanted == "HEAD" { "HEAD".to_owned() } else { format!("refs/{short}^{{}}") },
+        format!("refs/{short}"),
+        format!("refs/heads/{wanted}"),
+        format!("refs/tags/{wanted}^{{}}"),
+        format!("refs/tags/{wanted}"),
+    ];
+    Ok(names.iter().find_map(|name| of(name)).filter(|commit| is_commit(commit)))
+}
+
+/// Checks a repository out into the folder `into`, which is made: at `commit`, if that is known already. Gives the commit.
 pub(crate) async fn check_out(
     repository: &Repository,
+    access: &Access,
+    commit: Option<&str>,
     into: &Path,
     keep_git: bool,
 ) -> Result<String, String> {
     repository.check()?;
-    std::fs::create_dir_all(into).map_err(|e| format!("{}: {e}", into.display()))?;
-    run(into, &["init", "--quiet", "."]).await?;
-    let wanted = repository.reference.as_deref().unwrap_or("HEAD");
-    let fetch = ["fetch", "--quiet", "--depth", "1", "--no-tags", "--", &repository.remote, wanted];
-    if let Err(first) = run(into, &fetch).await {
-        // A server may refuse a single commit: then all of it is fetched.
-        let all =
-            ["fetch", "--quiet", "--tags", "--", &repository.remote, "+refs/heads/*:refs/remotes/origin/*"];
-        run(into, &all).await.map_err(|_| first.clone())?;
-        run(into, &["update-ref", "FETCH_HEAD_WANTED", &format!("{wanted}^{{commit}}")])
-            .await
-            .map_err(|_| first)?;
-        run(into, &["checkout", "--quiet", "--detach", "FETCH_HEAD_WANTED"]).await?;
-    } else {
-        run(into, &["checkout", "--quiet", "--detach", "FETCH_HEAD"]).await?;
+    fs::create_dir_all(into).map_err(|e| format!("{}: {e}", into.display()))?;
+    let git = |args: Vec<String>| async move {
+        run(repository, access, into, &args.iter().map(String::as_str).collect::<Vec<_>>()).await
+    };
+    let words = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+    let (remote, wanted) = (repository.remote.as_str(), repository.reference.as_deref().unwrap_or("HEAD"));
+    git(words(&["init", "--quiet", "--initial-branch=main", "."])).await?;
+    git(words(&["remote", "add", "origin", remote])).await?;
+    let shallow =
+        git(words(&["fetch", "--quiet", "--depth", "1", "--no-tags", "--", "origin", wanted])).await;
+    let there = match (&shallow, commit) {
+        (Ok(_), Some(commit)) => {
+            git(words(&["cat-file", "-e", &format!("{commit}^{{commit}}")])).await.is_ok()
+        }
+        (Ok(_), None) => true,
+        (Err(_), _) => false,
+    };
+    if !there {
+        // A server may refuse a single commit, or the branch has moved on meanwhile: then all of it is fetched.
+        let all = ["fetch", "--quiet", "--tags", "--", "origin", "+refs/heads/*:refs/remotes/origin/*"];
+        let fetched = git(words(&all)).await;
+        fetched.map_err(|second| shallow.clone().err().unwrap_or(second))?;
     }
-    let commit = run(into, &["rev-parse", "HEAD"]).await?.trim().to_owned();
-    if !keep_git {
-        std::fs::remove_dir_all(into.join(".git")).map_err(|e| format!("removing .git: {e}"))?;
+    let target = match commit {
+        Some(commit) => commit.to_owned(),
+        None if there => "FETCH_HEAD".to_owned(),
+        None => wanted.to_owned(),
+    };
+    let found = git(words(&["rev-parse", "--verify", "--quiet", &format!("{target}^{{commit}}")])).await;
+    let found = found.map_err(|_| format!("it has no branch, tag or commit `{wanted}`"))?.trim().to_owned();
+    git(words(&["checkout", "--quiet", "--force", "--detach", &found])).await?;
+    if into.join(".gitmodules").is_file() {
+        git(words(&["submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1"])).await?;
     }
-    Ok(commit)
+    let folder = into.to_owned();
+    let settled = tokio::task::spawn_blocking(move || settle(&folder, keep_git)).await;
+    settled.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(|e| format!("{}: {e}", into.display()))?;
+    Ok(found)
 }
 
-async fn run(folder: &Path, args: &[&str]) -> Result<String, String> {
+/// Git knows of a file's mode only whether it may be executed: the rest was this process' umask, which is nobody's wish.
+fn settle(folder: &Path, keep_git: bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, meta) = (entry.path(), entry.metadata()?);
+        let inner = entry.file_name() == ".git";
+        if inner && !keep_git {
+            if meta.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        } else if meta.is_dir() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+            settle(&path, keep_git)?;
+        } else if meta.is_file() {
+            let mode = if meta.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        }
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+async fn run(
+    repository: &Repository,
+    access: &Access,
+    folder: &Path,
+    args: &[&str],
+) -> Result<String, String> {
     let mut command = Command::new("git");
     command
-        .args([
-            "-c",
-            "protocol.ext.allow=never",
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "advice.detachedHead=false",
-        ])
+        .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "advice.detachedHead=false", "-c", "core.autocrlf=false"])
         .args(args)
         .current_dir(folder)
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
+        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
+    if let Some(header) = &access.header {
+        let first =
+            std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(0_u32);
+        command
+            .env("GIT_CONFIG_COUNT", (first + 1).to_string())
+            .env(format!("GIT_CONFIG_KEY_{first}"), format!("http.{}.extraheader", repository.remote))
+            .env(format!("GIT_CONFIG_VALUE_{first}"), format!("Authorization: {}", header.expose()));
+    }
+    if let Some(agent) = &access.agent {
+        command.env("SSH_AUTH_SOCK", agent);
+    }
     let out = command.output().await.map_err(|e| format!("the program `git` could not be started: {e}"))?;
     if out.status.success() {
         return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&out.stderr);
+    let said = String::from_utf8_lossy(&out.stderr).replace(&repository.remote, &repository.shown());
     Err(format!("git {}: {}", args.first().unwrap_or(&""), said.trim()))
 }
 
@@ -114,7 +251,14 @@ mod tests {
     fn addresses_are_read_and_tricks_refused() {
         let it = Repository::parse("https://h.example/a.git#v1:sub/dir").unwrap();
         assert_eq!((it.reference.as_deref(), it.folder.as_deref()), (Some("v1"), Some("sub/dir")));
-        for bad in ["ext::sh -c x", "--upload-pack=x", "https://h/a.git#--x", "/etc"] {
+        for bad in [
+            "ext::sh -c x",
+            "--upload-pack=x",
+            "https://h/a.git#--x",
+            "/etc",
+            "file:///etc",
+            "https://h/a.git#a*",
+        ] {
             assert!(Repository::parse(bad).is_err(), "{bad}");
         }
         for (text, one) in [
@@ -126,5 +270,26 @@ mod tests {
         ] {
             assert_eq!(Repository::is_one(text), one, "{text}");
         }
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_not_shown() {
+        assert_eq!(redacted("https://me:secret@h.example/a@b.git"), "https://xxxxx@h.example/a@b.git");
+        assert_eq!(redacted("https://h.example/a"), "https://h.example/a");
+        assert_eq!(redacted("git@h:a"), "git@h:a");
+    }
+
+    #[test]
+    fn a_secret_for_the_host_goes_before_the_one_for_all() {
+        let mut request = BuildRequest::of(".");
+        let mut put = |name: &str, value: &str| {
+            request.secrets.insert(name.into(), Secret::new(value.as_bytes().to_vec()));
+        };
+        put("GIT_AUTH_TOKEN", "all");
+        put("GIT_AUTH_HEADER.h.example:8080", "bearer own\n");
+        let header = |remote: &str| Access::of(&request, remote).unwrap().header.map(|h| h.expose().clone());
+        assert_eq!(header("https://me@h.example:8080/a.git").as_deref(), Some("bearer own"));
+        assert_eq!(header("https://other/a.git").as_deref(), Some("basic eC1hY2Nlc3MtdG9rZW46YWxs"));
+        assert_eq!(header("ssh://git@h.example:8080/a"), None);
     }
 }

@@ -13,6 +13,7 @@ use windlass_dockerfile::{ImageConfig, Platform};
 use windlass_kernel::Digest;
 use windlass_oci::{ContainerConfig, Descriptor, History};
 
+use crate::key::Key;
 use crate::pack::Packed;
 
 /// A layer's digest and size, which may still be reckoned out.
@@ -31,6 +32,8 @@ pub(crate) struct Layer {
     pub(crate) blob: Option<Descriptor>,
     /// Where that blob is to be had, when it is not in the store.
     pub(crate) remote: Option<String>,
+    /// The step of the cache that said that it left it.
+    pub(crate) record: Option<Key>,
 }
 
 impl std::fmt::Debug for Layer {

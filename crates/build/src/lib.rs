@@ -15,7 +15,9 @@
 //! Not here: what a Dockerfile means (`windlass-dockerfile`), registries and unpacking (`windlass-oci`), sandboxes
 //! (`windlass-runtime`).
 
+mod agent;
 mod assemble;
+mod bring;
 mod builder;
 mod cache;
 mod context;
@@ -47,11 +49,16 @@ pub use request::{
 };
 pub use store::{Evicted, LocalImage, LocalLayer, Store};
 pub use taken::Taken;
-pub use windlass_oci::{ImageName, Login};
+pub use windlass_oci::{ImageName, Keyring, Login};
 
 /// Whether a text names a Git repository rather than a folder, as a context.
 pub fn is_git(text: &str) -> bool {
     git::Repository::is_one(text)
+}
+
+/// Whether a text names something that has to be fetched before it is a context: a Git repository, or an address.
+pub fn is_remote(text: &str) -> bool {
+    is_git(text) || text.starts_with("https://") || text.starts_with("http://")
 }
 
 /// This machine's architecture as images name it.

@@ -11,9 +11,9 @@ use windlass_kernel::Digest;
 use windlass_oci::MediaType;
 
 use crate::assemble::{Assembled, Finished, finish};
-use crate::builder::{Builder, reporter};
+use crate::builder::Builder;
 use crate::exec::Session;
-use crate::progress::Progress;
+use crate::progress::Reporter;
 use crate::request::{BuildRequest, CacheTo, Context, Destination, Outcome, Output};
 use crate::sources::as_image_has_it;
 use crate::store::LocalImage;
@@ -40,7 +40,7 @@ impl Builder {
     pub(crate) async fn for_all(
         &self,
         request: BuildRequest,
-        progress: Arc<dyn Progress>,
+        reporter: Reporter,
     ) -> Result<Outcome, BuildError> {
         for to in &request.outputs {
             if let Some(what) = single(to) {
@@ -50,7 +50,6 @@ impl Builder {
                 return Err(BuildError::Request(why));
             }
         }
-        let reporter = reporter(&request, progress);
         let folder = context::find(self.store(), &request.context).await?;
         let entries = Arc::default();
         let each = request.platforms.iter().enumerate().map(|(number, platform)| {

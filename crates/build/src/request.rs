@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use windlass_dockerfile::Platform;
 use windlass_kernel::{Digest, Secret};
@@ -105,6 +106,8 @@ pub enum Context {
     Tar(PathBuf),
     /// A Git repository: `https://host/path.git#ref:folder`.
     Git(String),
+    /// What an address leads to: a tar, plain or compressed, or a Dockerfile that needs no files.
+    Url(String),
 }
 
 /// Where the Dockerfile is.
@@ -127,6 +130,8 @@ pub enum NamedContext {
     Image(String),
     /// An OCI layout: `oci-layout://PATH[:TAG|@DIGEST]`.
     Layout(PathBuf, Option<String>),
+    /// A Git repository, or a tar at an address.
+    Remote(String),
 }
 
 impl FromStr for NamedContext {
@@ -144,9 +149,12 @@ impl FromStr for NamedContext {
             };
             return Ok(Self::Layout(path.into(), name));
         }
+        if crate::is_remote(text) {
+            return Ok(Self::Remote(text.to_owned()));
+        }
         if text.contains("://") {
             return Err(format!(
-                "`{text}` is no build context: use a folder, docker-image://NAME or oci-layout://PATH"
+                "`{text}` is no build context: use a folder, docker-image://NAME, oci-layout://PATH, a Git address or that of a tar"
             ));
         }
         Ok(Self::Folder(text.into()))
@@ -172,6 +180,8 @@ pub struct StepLimits {
     pub layer_bytes: u64,
     /// The most entries of a layer or archive that is unpacked.
     pub layer_entries: u64,
+    /// How long a server that something is fetched from may say nothing.
+    pub stall: Duration,
     /// How many bytes stay free on the disk, whatever a step writes.
     pub reserve_bytes: u64,
     /// How much of a step's output is shown.
@@ -185,6 +195,7 @@ impl Default for StepLimits {
             sandbox: Limits { processes: Some(32_768), ..Limits::default() },
             layer_bytes: 32 << 30,
             layer_entries: 1_000_000,
+            stall: Duration::from_mins(2),
             reserve_bytes: 512 << 20,
             log_bytes: 16 << 20,
         }
@@ -271,6 +282,7 @@ impl fmt::Display for NamedContext {
         match self {
             Self::Folder(path) => write!(f, "{}", path.display()),
             Self::Image(name) => write!(f, "docker-image://{name}"),
+            Self::Remote(address) => f.write_str(address),
             Self::Layout(path, name) => {
                 write!(f, "oci-layout://{}", path.display())?;
                 name.as_ref().map_or(Ok(()), |name| write!(f, ":{name}"))

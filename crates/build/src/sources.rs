@@ -2,6 +2,7 @@
 //! has to look at them.
 
 mod layout;
+mod web;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,12 +17,14 @@ use windlass_oci::{
 };
 
 use crate::BuildError;
+use crate::cache::Lost;
 use crate::image::{Image, Layer, measured, read_config};
 use crate::progress::Reporter;
 use crate::store::{LocalImage, Store};
 use crate::tree::Stack;
 
 pub(crate) use layout::{FULL_NAME, REF_NAME};
+pub(crate) use web::{Bounds, file_name};
 
 /// Finds images, once each.
 pub(crate) struct Sources {
@@ -34,6 +37,7 @@ pub(crate) struct Sources {
     /// Whether this machine's images do not count.
     pub(crate) pull: bool,
     pub(crate) limits: UnpackLimits,
+    pub(crate) lost: Lost,
     known: Mutex<HashMap<String, Arc<OnceCell<Arc<Image>>>>>,
 }
 
@@ -46,7 +50,17 @@ impl Sources {
         (default_hosts, pull): (Vec<String>, bool),
         limits: UnpackLimits,
     ) -> Self {
-        Self { store, puller, style, reporter, default_hosts, pull, limits, known: Mutex::default() }
+        Self {
+            store,
+            puller,
+            style,
+            reporter,
+            default_hosts,
+            pull,
+            limits,
+            lost: Lost::default(),
+            known: Mutex::default(),
+        }
     }
 
     /// The image of that name.
@@ -145,6 +159,7 @@ impl Sources {
             step: None,
             blob,
             remote: remote.map(str::to_owned),
+            record: None,
         })
     }
 
@@ -175,6 +190,20 @@ impl Sources {
     }
 
     async fn lay_one(&self, layer: &Layer) -> Result<(), BuildError> {
+        let laid = self.lay_out_one(layer).await;
+        self.forgetting(layer, laid)
+    }
+
+    /// A layer that cannot be had is no longer what the cache knows of its step.
+    fn forgetting<T>(&self, layer: &Layer, had: Result<T, BuildError>) -> Result<T, BuildError> {
+        if let (Err(error), Some(key)) = (&had, layer.record) {
+            self.store.forget(key);
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
+        }
+        had
+    }
+
+    async fn lay_out_one(&self, layer: &Layer) -> Result<(), BuildError> {
         if layer.folder.is_dir() {
             return Ok(());
         }
@@ -228,7 +257,7 @@ impl Sources {
         };
         let fetched = fetched.await;
         doing.end(&fetched);
-        fetched
+        self.forgetting(layer, fetched)
     }
 }
 

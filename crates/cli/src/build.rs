@@ -38,7 +38,7 @@ use crate::failure::{Exit, Failure};
 Exit codes: 0 built, 1 a step or the Dockerfile failed, 2 wrong command line.")]
 #[expect(clippy::struct_field_names, reason = "options are called what Docker calls them")]
 pub(crate) struct Build {
-    /// The folder that COPY and ADD see, a Git address, or `-`: a tar or a Dockerfile from standard input
+    /// The folder that COPY and ADD see, the address of a Git repository or tar, or `-`: a tar or a Dockerfile from standard input
     context: String,
     /// The Dockerfile, or `-` for standard input [default: CONTEXT/Dockerfile]
     #[arg(short, long)]
@@ -61,7 +61,7 @@ pub(crate) struct Build {
     /// The platforms to build for, such as linux/arm64 [default: this machine's]; several make one index
     #[arg(long, value_name = "OS/ARCHITECTURE", value_delimiter = ',')]
     platform: Vec<String>,
-    /// Another context: NAME=FOLDER, NAME=docker-image://IMAGE or NAME=oci-layout://PATH
+    /// Another context: NAME=FOLDER, NAME=docker-image://IMAGE, NAME=oci-layout://PATH or NAME=ADDRESS of a Git repository or tar
     #[arg(long = "build-context", value_name = "NAME=…")]
     build_contexts: Vec<String>,
     /// A label of the image
@@ -158,7 +158,8 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     if build.docker {
         return docker::run();
     }
-    let mut request = request(global, &build)?;
+    // What came from standard input is removed at the end.
+    let (mut request, _spooled) = request(&build)?;
     // What its layers are taken from stays ours until the image is there.
     let mut built = None;
     if build.auto {
@@ -167,13 +168,14 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
             auto::Begun::Built(project) => built = Some(project.into_request(&mut request)?),
         }
     }
-    let builder = open().await?;
+    let builder = open_with(global.own_registry()).await?;
     if build.check {
         return check(&builder, &request, global.json).await;
     }
     let quiet = build.quiet || build.progress == Look::Quiet;
     let look = match build.progress {
         _ if quiet => Look::Quiet,
+        Look::Auto if asked_plain() => Look::Plain,
         Look::Auto if std::io::stderr().is_terminal() => Look::Tty,
         Look::Auto => Look::Plain,
         look => look,
@@ -185,7 +187,12 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
         (None, Look::Rawjson) => Arc::new(raw::Raw::new(Arc::new(SystemClock))),
         (None, _) => Arc::new(Plain::new(|line: &str| drop(writeln!(std::io::stderr(), "{line}")))),
     };
-    let found = if quiet || build.auto { Vec::new() } else { findings(&builder, &request).await };
+    // What is elsewhere is fetched once, by the build itself.
+    let found = if quiet || build.auto || windlass_build::is_remote(&build.context) {
+        Vec::new()
+    } else {
+        findings(&builder, &request).await
+    };
     let outcome = tokio::select! {
         outcome = builder.build(request, progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
@@ -210,11 +217,21 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Whether this user asks for lines wherever it can be chosen, as with Docker.
+fn asked_plain() -> bool {
+    std::env::var("BUILDKIT_PROGRESS").is_ok_and(|look| look == "plain")
+}
+
 /// The builder of this user.
 pub(crate) async fn open() -> Result<Builder> {
+    open_with(None).await
+}
+
+async fn open_with(own: Option<(String, windlass_kernel::Secret<String>)>) -> Result<Builder> {
     let exe = std::env::current_exe().context("finding the windlass binary")?;
     let config = BuilderConfig { store: Store::usual(), exe };
-    Ok(Builder::open(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(failure)?)
+    let builder = Builder::open(config, Arc::new(SystemClock), Arc::new(OsEntropy)).await.map_err(failure)?;
+    Ok(builder.with_keyring(Arc::new(login::Kept::new(own))))
 }
 
 fn failure(error: BuildError) -> Failure {
@@ -293,9 +310,10 @@ fn as_json(finding: &Diagnostic, file: &str) -> serde_json::Value {
     })
 }
 
-fn request(global: &Global, build: &Build) -> Result<BuildRequest> {
+fn request(build: &Build) -> Result<(BuildRequest, Option<tempfile::TempPath>)> {
     let mut request = BuildRequest::of(".");
-    (request.context, request.dockerfile) = sources(build)?;
+    let spooled;
+    (request.context, request.dockerfile, spooled) = sources(build)?;
     request.target.clone_from(&build.target);
     request.build_args = values::build_args(&build.build_args)?;
     request.secrets = values::secrets(&build.secrets)?;
@@ -305,7 +323,11 @@ fn request(global: &Global, build: &Build) -> Result<BuildRequest> {
     request.annotations = values::pairs("--annotation", &build.annotations)?;
     request.cache_from = values::all(&build.cache_from, values::cache_from)?;
     request.cache_to = values::all(&build.cache_to, values::cache_to)?;
-    request.outputs = values::all(&build.outputs, values::output)?.into_iter().flatten().collect();
+    for text in &build.outputs {
+        let (output, names) = values::output(text)?;
+        request.outputs.extend(output);
+        request.tags.extend(names);
+    }
     if build.push {
         request.outputs.push(Output::Push(Compression::Gzip));
     }
@@ -336,44 +358,52 @@ fn request(global: &Global, build: &Build) -> Result<BuildRequest> {
     if let Some(memory) = &build.memory {
         request.limits.sandbox.memory_bytes = Some(values::bytes(memory)?);
     }
-    request.logins = login::logins(global);
-    Ok(request)
+    Ok((request, spooled))
 }
 
-/// Where files and Dockerfile come from.
-fn sources(build: &Build) -> Result<(Context, DockerfileSource)> {
-    let stdin = || -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
-        Ok(bytes)
-    };
+/// Where files and Dockerfile come from; and a file that is to stay until they were read.
+fn sources(build: &Build) -> Result<(Context, DockerfileSource, Option<tempfile::TempPath>)> {
     let file_from_stdin = build.file.as_deref() == Some("-");
     if build.context == "-" {
         if file_from_stdin {
             return Err(Failure::usage("context and Dockerfile cannot both come from standard input").into());
         }
-        let bytes = stdin()?;
-        let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0'));
-        if let Some(text) = text {
-            return Ok((Context::Empty, DockerfileSource::Text(text.to_owned())));
-        }
-        let mut spooled = tempfile::NamedTempFile::new().context("keeping the context")?;
-        spooled.write_all(&bytes).context("keeping the context")?;
-        let (_, path) = spooled.keep().context("keeping the context")?;
-        let file = build.file.clone().unwrap_or_else(|| "Dockerfile".into());
-        return Ok((Context::Tar(path), DockerfileSource::InContext(file)));
+        return piped(build);
     }
-    let git = windlass_build::is_git(&build.context);
-    let context =
-        if git { Context::Git(build.context.clone()) } else { Context::Folder(build.context.clone().into()) };
+    let remote = windlass_build::is_remote(&build.context);
+    let context = match &build.context {
+        address if windlass_build::is_git(address) => Context::Git(address.clone()),
+        address if remote => Context::Url(address.clone()),
+        folder => Context::Folder(folder.into()),
+    };
     let dockerfile = match &build.file {
         Some(_) if file_from_stdin => {
-            let text = String::from_utf8(stdin()?);
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).context("reading standard input")?;
+            let text = String::from_utf8(bytes);
             DockerfileSource::Text(text.map_err(|_| Failure::usage("the Dockerfile is no text"))?)
         }
-        Some(path) if git => DockerfileSource::InContext(path.clone()),
+        Some(path) if remote => DockerfileSource::InContext(path.clone()),
         Some(path) => DockerfileSource::File(path.into()),
         None => DockerfileSource::InContext("Dockerfile".into()),
     };
-    Ok((context, dockerfile))
+    Ok((context, dockerfile, None))
+}
+
+/// Standard input: a Dockerfile, if it is text; else a tar, which may be larger than memory.
+fn piped(build: &Build) -> Result<(Context, DockerfileSource, Option<tempfile::TempPath>)> {
+    const TEXT: u64 = 4 << 20;
+    let (mut stdin, mut head) = (std::io::stdin().lock(), Vec::new());
+    (&mut stdin).take(TEXT).read_to_end(&mut head).context("reading standard input")?;
+    let text =
+        std::str::from_utf8(&head).ok().filter(|text| !text.contains('\0') && (text.len() as u64) < TEXT);
+    if let Some(text) = text {
+        return Ok((Context::Empty, DockerfileSource::Text(text.to_owned()), None));
+    }
+    let mut spooled = tempfile::NamedTempFile::new().context("keeping the context")?;
+    spooled.write_all(&head).context("keeping the context")?;
+    std::io::copy(&mut stdin, &mut spooled).context("keeping the context")?;
+    let path = spooled.into_temp_path();
+    let file = build.file.clone().unwrap_or_else(|| "Dockerfile".into());
+    Ok((Context::Tar(path.to_path_buf()), DockerfileSource::InContext(file), Some(path)))
 }

@@ -42,7 +42,7 @@ pub use manifest::{
 pub use mirror::{MIRROR, Mirror, UpstreamError};
 pub use name::{ImageName, NameError, Reference, RepositoryName, Tag};
 pub use registry::{Pushed, Registry, RegistryError, StoredManifest};
-pub use remote::{Login, Pull, PullError, Puller, PushedBlob, Resolved};
+pub use remote::{Keyring, Login, Pull, PullError, Puller, PushedBlob, Resolved};
 pub use repository::{BlobLink, Contents, Index, ManifestRecord, Removal, StoreIndex, TagRecord};
 pub use routes::{RouteLimits, router, router_with};
 pub use rule::{Pattern, RegistryRule, RuleKind};

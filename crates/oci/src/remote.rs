@@ -33,6 +33,14 @@ pub struct Login {
     pub password: Secret<String>,
 }
 
+/// Knows logins when they are asked for: keeping them may be another program's business, which is not to be bothered for
+/// registries that want none.
+#[async_trait::async_trait]
+pub trait Keyring: fmt::Debug + Send + Sync {
+    /// The login to a registry, as image names write its host, for one of its repositories. An error is for a person.
+    async fn login(&self, host: &str, repository: &str) -> Result<Option<Login>, String>;
+}
+
 pub use push::PushedBlob;
 
 /// Pulls from other registries, and pushes to them.
@@ -41,6 +49,7 @@ pub struct Puller {
     /// Made when it is first needed: it reads the machine's certificates.
     http: Arc<OnceLock<Client>>,
     logins: Vec<Login>,
+    keyring: Option<Arc<dyn Keyring>>,
 }
 
 /// Why a pull did not succeed.
@@ -112,7 +121,14 @@ struct TokenAnswer {
 impl Puller {
     /// A puller with these logins.
     pub fn new(logins: Vec<Login>) -> Self {
-        Self { http: Arc::default(), logins }
+        Self { http: Arc::default(), logins, keyring: None }
+    }
+
+    /// Where none of its logins is for a registry, a keyring is asked.
+    #[must_use]
+    pub fn with_keyring(mut self, keyring: Arc<dyn Keyring>) -> Self {
+        self.keyring = Some(keyring);
+        self
     }
 
     fn http(&self) -> Result<&Client, PullError> {
@@ -374,7 +390,14 @@ impl<'a> Session<'a> {
     async fn authorise(&mut self, refusal: &Response) -> Result<(), PullError> {
         let challenge = refusal.headers().get(header::WWW_AUTHENTICATE).and_then(|v| v.to_str().ok());
         let named = |login: &&Login| login.host == self.host || Some(&login.host) == self.image.host.as_ref();
-        let login = self.puller.logins.iter().find(named);
+        let mut login = self.puller.logins.iter().find(named).cloned();
+        if let (None, Some(keyring)) = (&login, &self.puller.keyring) {
+            let host = self.image.host.as_deref().unwrap_or(&self.host);
+            login = keyring.login(host, &self.path).await.map_err(|why| {
+                let why = format!("the login to {host} cannot be had: {why}");
+                PullError::Unusable { image: self.image.to_string(), why }
+            })?;
+        }
         let basic = login.map(|login| {
             let pair = format!("{}:{}", login.user, login.password.expose());
             Secret::new(format!("Basic {}", STANDARD.encode(pair)))

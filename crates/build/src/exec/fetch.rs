@@ -1,26 +1,20 @@
 //! What `COPY` and `ADD` take from elsewhere than a tree: files in the Dockerfile itself, URLs, Git repositories.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use reqwest::Url;
-use sha2::{Digest as _, Sha256};
 use windlass_dockerfile::plan::{Checksum, GitSource, InlineFile, Source, TransferStep};
 
 use super::Session;
 use super::transfer::{Item, all_of, blocking};
 use crate::BuildError;
-use crate::git::{self, Repository};
+use crate::git::{self, Access, Repository};
+use crate::key::{Key, KeyMaker};
+use crate::sources::{Bounds, file_name};
 use crate::transfer::{Excludes, Gathered, Selected, gather};
 use crate::tree::{Local, Tree, relative};
-
-/// How many redirections are followed.
-const REDIRECTIONS: usize = 10;
 
 impl Session {
     /// What a source that is no path of the origin is.
@@ -28,18 +22,30 @@ impl Session {
         &self,
         transfer: &TransferStep,
         source: &Source,
+        commit: Option<&str>,
     ) -> Result<Option<Item>, BuildError> {
         match source {
             Source::Path(_) => Ok(None),
             Source::Inline(file) => self.inline(file).await.map(Some),
             Source::Url(url) => {
-                let folder = self.store.fresh_folder("url")?;
-                let name = self.download(url, &folder, transfer.checksum.as_ref()).await?;
+                let expected = match &transfer.checksum {
+                    Some(Checksum::Digest(expected)) => Some(expected),
+                    Some(Checksum::Commit(_)) => {
+                        return Err(BuildError::Request("a commit is no checksum of a file".into()));
+                    }
+                    None => None,
+                };
+                let limits = &self.request.limits;
+                let bounds = Bounds { expected, bytes: limits.layer_bytes, stall: limits.stall };
+                let page = self.sources.page(url, bounds).await.map_err(BuildError::Request)?;
+                let (folder, name) = (self.store.fresh_folder("url")?, file_name(url));
+                let put = self.sources.put_page(&page, &folder, &name);
+                put.map_err(|e| BuildError::io(format!("writing {name}"), e))?;
                 let mut item = self.single(&folder, &name).await?;
                 item.unpack = transfer.unpack == Some(true);
                 Ok(Some(item))
             }
-            Source::Git(source) => self.git(transfer, source).await.map(Some),
+            Source::Git(source) => self.git(transfer, source, commit).await.map(Some),
         }
     }
 
@@ -65,88 +71,76 @@ impl Session {
         Ok(Item { tree, gathered: gathered.await?, unsure: false, unpack: false })
     }
 
-    async fn git(&self, transfer: &TransferStep, source: &GitSource) -> Result<Item, BuildError> {
+    async fn git(
+        &self,
+        transfer: &TransferStep,
+        source: &GitSource,
+        commit: Option<&str>,
+    ) -> Result<Item, BuildError> {
         let folder = self.store.fresh("git");
-        let repository = Repository {
-            remote: source.remote.clone(),
-            reference: source.reference.clone(),
-            folder: source.folder.clone(),
-        };
-        let commit = git::check_out(&repository, &folder, transfer.keep_git_dir).await;
-        let commit = commit.map_err(BuildError::Request)?;
-        if let Some(Checksum::Commit(expected)) = &transfer.checksum
-            && !commit.starts_with(expected.as_str())
-        {
-            let why = format!("{} is at the commit {commit}, not at {expected}", source.remote);
-            return Err(BuildError::Request(why));
-        }
+        let repository = of_source(source);
+        let shown = repository.shown();
+        let access = Access::of(&self.request, &source.remote).map_err(BuildError::Request)?;
+        let doing = self.reporter.start(format!("[internal] load git source {shown}"));
+        let found = git::check_out(&repository, &access, commit, &folder, transfer.keep_git_dir).await;
+        let found = found.map_err(|why| format!("failed to load {shown}: {why}"));
+        let found = found.and_then(|commit| fitting(transfer, &shown, &commit).map(|()| commit));
+        doing.end(&found);
+        found.map_err(BuildError::Request)?;
         let tree = Local::open(&folder, None, None, &**self.store.clock());
         let tree: Arc<dyn Tree> = Arc::new(tree.map_err(|e| BuildError::io("opening what was fetched", e))?);
         let (from, below) = (tree.clone(), relative(Path::new(source.folder.as_deref().unwrap_or("."))));
         let gathered: Gathered = blocking(move || all_of(&*from, &below)).await?;
         if gathered.entries.is_empty() {
             let below = source.folder.as_deref().unwrap_or(".");
-            return Err(BuildError::Request(format!("{} has no folder `{below}`", source.remote)));
+            return Err(BuildError::Request(format!("{shown} has no folder `{below}`")));
         }
         Ok(Item { tree, gathered, unsure: false, unpack: false })
     }
 
-    /// Fetches a file into a folder; gives its name.
-    async fn download(
+    /// What holds for a source that is fetched before it is: the key of a commit, or of a checksum; and the commit. What
+    /// has such a key and was fetched before is not fetched again.
+    pub(super) async fn fetched_key(
         &self,
-        address: &str,
-        folder: &Path,
-        checksum: Option<&Checksum>,
-    ) -> Result<String, BuildError> {
-        let failed = |why: String| BuildError::Request(format!("failed to load {address}: {why}"));
-        let url = Url::parse(address).map_err(|e| failed(e.to_string()))?;
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTIONS))
-            .connect_timeout(Duration::from_secs(20))
-            .read_timeout(Duration::from_mins(2))
-            .build()
-            .map_err(|e| failed(e.to_string()))?;
-        let answer = client.get(url.clone()).send().await.map_err(|e| failed(e.without_url().to_string()))?;
-        if !answer.status().is_success() {
-            return Err(failed(format!("the server answered {}", answer.status())));
-        }
-        let name = file_name(answer.headers(), &url);
-        let path = folder.join(&name);
-        let written = |e| BuildError::io(format!("writing {}", path.display()), e);
-        let mut file = fs::File::create(&path).map_err(written)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(written)?;
-        let (mut hasher, mut size) = (Sha256::new(), 0_u64);
-        let mut body = answer.bytes_stream();
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|e| failed(e.without_url().to_string()))?;
-            size += chunk.len() as u64;
-            if size > self.request.limits.layer_bytes {
-                return Err(failed(format!("it is larger than {} bytes", self.request.limits.layer_bytes)));
+        transfer: &TransferStep,
+        source: &Source,
+    ) -> Result<(Option<Key>, Option<String>), BuildError> {
+        match (source, &transfer.checksum) {
+            (Source::Url(url), Some(Checksum::Digest(digest))) => {
+                let key = KeyMaker::new("url").text(&file_name(url)).text(&digest.to_string());
+                Ok((Some(key.done()), None))
             }
-            hasher.update(&chunk);
-            file.write_all(&chunk).map_err(written)?;
-        }
-        let found = crate::pack::digest(hasher.finalize().into());
-        match checksum {
-            Some(Checksum::Digest(expected)) if *expected != found => {
-                Err(failed(format!("digest mismatch: it hashes to {found}, {expected} was expected")))
+            (Source::Git(source), _) => {
+                let repository = of_source(source);
+                let access = Access::of(&self.request, &source.remote).map_err(BuildError::Request)?;
+                let shown = repository.shown();
+                let failed = |why: String| BuildError::Request(format!("failed to load {shown}: {why}"));
+                let Some(commit) = git::resolve(&repository, &access).await.map_err(failed)? else {
+                    return Ok((None, None));
+                };
+                fitting(transfer, &shown, &commit).map_err(BuildError::Request)?;
+                let key = KeyMaker::new("git").text(&source.remote).text(&commit);
+                let key = key
+                    .text(source.folder.as_deref().unwrap_or("."))
+                    .text(&transfer.keep_git_dir.to_string());
+                Ok((Some(key.done()), Some(commit)))
             }
-            Some(Checksum::Commit(_)) => Err(failed("a commit is no checksum of a file".into())),
-            _ => Ok(name),
+            _ => Ok((None, None)),
         }
     }
 }
 
-/// The file's name: what the server calls it, else the last part of its path.
-fn file_name(headers: &reqwest::header::HeaderMap, url: &Url) -> String {
-    let said = headers.get(reqwest::header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
-    let said = said.and_then(|text| {
-        let (_, name) = text.split_once("filename=")?;
-        let name = name.split(';').next()?.trim().trim_matches('"');
-        Path::new(name).file_name()?.to_str().map(str::to_owned)
-    });
-    let last = || url.path().rsplit('/').find(|part| !part.is_empty()).map(str::to_owned);
-    let plain = |name: &String| !name.is_empty() && name != "." && name != ".." && !name.contains('\0');
-    said.filter(plain).or_else(last).filter(plain).unwrap_or_else(|| "download".into())
+fn of_source(source: &GitSource) -> Repository {
+    let GitSource { remote, reference, folder } = source.clone();
+    Repository { remote, reference, folder }
+}
+
+/// Whether a commit is the one that `--checksum` says.
+fn fitting(transfer: &TransferStep, shown: &str, commit: &str) -> Result<(), String> {
+    match &transfer.checksum {
+        Some(Checksum::Commit(expected)) if !commit.starts_with(&expected.to_ascii_lowercase()) => {
+            Err(format!("{shown} is at the commit {commit}, not at {expected}"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -13,6 +13,7 @@ use windlass_runtime::{Bind, Laid, Memory};
 use super::Session;
 use super::transfer::{all_of, blocking};
 use crate::BuildError;
+use crate::agent::{Forwarded, Passing};
 use crate::key::{Key, KeyMaker};
 use crate::store::Lock;
 use crate::transfer::{Gathered, Placement, TransferError, at, place};
@@ -31,6 +32,8 @@ pub(super) struct Mounted {
     pub(super) folders: Vec<PathBuf>,
     /// Held until the step has ended.
     pub(super) locks: Vec<Lock>,
+    pub(super) agents: Vec<Forwarded>,
+    pub(super) secrets: Vec<Passing>,
 }
 
 /// What a bind mount shows.
@@ -200,6 +203,7 @@ impl Session {
         }
         if let Some(target) = target {
             let host = self.file_of_own("secret", value.expose(), *mode, (*uid, *gid))?;
+            all.secrets.push(Passing(host.clone()));
             all.files.push(target.clone());
             all.binds.push(Bind { host, inside: target, read_only: true });
         }
@@ -207,7 +211,7 @@ impl Session {
     }
 
     fn ssh(&self, kind: &MountKind, target: PathBuf, all: &mut Mounted) -> Result<(), BuildError> {
-        let MountKind::Ssh { id, required, .. } = kind else { return Ok(()) };
+        let MountKind::Ssh { id, required, mode, uid, gid } = kind else { return Ok(()) };
         let Some(socket) = self.request.ssh.get(id) else {
             if *required {
                 return Err(BuildError::Request(format!("ssh {id}: not found (--ssh {id} gives it)")));
@@ -218,7 +222,10 @@ impl Session {
             all.env.push(("SSH_AUTH_SOCK".into(), target.display().to_string()));
         }
         all.files.push(target.clone());
-        all.binds.push(Bind { host: socket.clone(), inside: target, read_only: false });
+        let forwarded = Forwarded::open(self.store.fresh("ssh"), socket.clone(), *mode, (*uid, *gid));
+        let forwarded = forwarded.map_err(|e| BuildError::io(format!("opening a socket for ssh {id}"), e))?;
+        all.binds.push(Bind { host: forwarded.path().to_owned(), inside: target, read_only: false });
+        all.agents.push(forwarded);
         Ok(())
     }
 

@@ -127,7 +127,7 @@ impl Session {
         let outcome = self.watched(&sandbox, exec, &upper, doing).await;
         let ended = sandbox.kill().await;
         // What only one step at a time may have is let go now.
-        drop(mounted.locks);
+        drop(mounted);
         let _ = crate::store::remove_tree(&stub);
         match outcome {
             Ok(()) => ended.map(|()| upper).map_err(|e| e.to_string().into()),

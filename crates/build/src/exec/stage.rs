@@ -104,7 +104,9 @@ impl Session {
                 Some(NamedContext::Layout(path, reference)) => {
                     self.sources.layout(path, reference.as_deref(), &planned.platform).await
                 }
-                Some(NamedContext::Folder(_)) => self.folder_as_base(name, planned).await,
+                Some(NamedContext::Folder(_) | NamedContext::Remote(_)) => {
+                    self.folder_as_base(name, planned).await
+                }
                 None => Err(BuildError::Request(format!("there is no build context `{name}`"))),
             },
         }

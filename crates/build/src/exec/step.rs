@@ -61,12 +61,12 @@ impl Session {
         let record = self.store.record(key)?;
         self.reporter.cached(name);
         self.counted(true);
-        let left = self.left(record);
+        let left = self.left(key, record);
         self.entries.add(key, left.created, left.layer.clone());
         Some(left)
     }
 
-    fn left(&self, record: Record) -> Left {
+    fn left(&self, key: Key, record: Record) -> Left {
         let layer = record.layer.map(|layer| {
             let folder = match &layer.step {
                 Some(step) => self.store.step_folder(step),
@@ -78,6 +78,7 @@ impl Session {
                 step: layer.step,
                 blob: layer.blob,
                 remote: layer.image,
+                record: Some(key),
             })
         });
         Left { layer, created: record.created }
@@ -153,7 +154,8 @@ impl Session {
             Ok(packed)
         });
         let measured = reckoned.map(|done| done.unwrap_or_else(|e| Err(e.to_string()))).boxed().shared();
-        let layer = Layer { folder: place, measured, step: Some(step), blob: None, remote: None };
+        let layer =
+            Layer { folder: place, measured, step: Some(step), blob: None, remote: None, record: None };
         Ok(Left { layer: Some(Arc::new(layer)), created })
     }
 

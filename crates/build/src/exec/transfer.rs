@@ -63,7 +63,7 @@ impl Session {
                 Some(NamedContext::Layout(path, reference)) => {
                     Some(Arc::new(self.sources.layout(path, reference.as_deref(), self.platform()).await?))
                 }
-                Some(NamedContext::Folder(_)) => None,
+                Some(NamedContext::Folder(_) | NamedContext::Remote(_)) => None,
                 None => return Err(BuildError::Request(format!("there is no build context `{name}`"))),
             },
             Origin::Context | Origin::Scratch => None,
@@ -175,8 +175,14 @@ impl Session {
                 KeyMaker::new("selected").key(origin).text(&list(&paths)).text(&list(&transfer.exclude));
             key.text(&transfer.parents.to_string()).done()
         });
-        let all_paths = paths.len() == transfer.sources.len();
-        if let Some(digest) = fast.filter(|_| all_paths).and_then(|fast| self.store.noted(fast)) {
+        let (fast, commit) = match &transfer.sources[..] {
+            [source] if paths.is_empty() => {
+                self.fetched_key(transfer, source).await.map_err(|e| fail(e.to_string()))?
+            }
+            _ => (fast, None),
+        };
+        let whole = paths.len() == transfer.sources.len() || transfer.sources.len() == 1;
+        if let Some(digest) = fast.filter(|_| whole).and_then(|fast| self.store.noted(fast)) {
             let key = self.transfer_key(state, transfer, &[digest]);
             if let Some(left) = self.known(state, key, name) {
                 state.key = key;
@@ -184,6 +190,7 @@ impl Session {
             }
         }
         let mut items = Vec::new();
+        let paths_none = paths.is_empty();
         if !paths.is_empty() {
             items.push(self.select(transfer, paths).await.map_err(|e| fail(e.to_string()))?);
             if let Some(fast) = fast {
@@ -191,7 +198,11 @@ impl Session {
             }
         }
         for source in &transfer.sources {
-            items.extend(self.fetch(transfer, source).await.map_err(|e| fail(e.to_string()))?);
+            let fetched = self.fetch(transfer, source, commit.as_deref()).await;
+            items.extend(fetched.map_err(|e| fail(e.to_string()))?);
+        }
+        if let (Some(fast), true, [item]) = (fast, paths_none, &items[..]) {
+            self.store.note(fast, item.gathered.digest());
         }
         let digests: Vec<[u8; 32]> = items.iter().map(|item| item.gathered.digest()).collect();
         let key = self.transfer_key(state, transfer, &digests);

@@ -50,7 +50,7 @@ impl Store {
                 candidates.push(Candidate { path: folder, bytes, used: used(&path) });
             }
         }
-        for kind in ["steps", "layers", "trees", "mounts", "blobs/sha256", "packed"] {
+        for kind in ["steps", "layers", "trees", "mounts", "blobs/sha256", "packed", "urls"] {
             let folders: Vec<PathBuf> = if kind.starts_with("blobs") {
                 list(&self.root.join(kind)).flat_map(|folder| list(&folder).collect::<Vec<_>>()).collect()
             } else {

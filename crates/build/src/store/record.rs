@@ -72,6 +72,11 @@ impl Store {
         let _ = std::fs::write(&new, digest).and_then(|()| std::fs::rename(&new, path));
     }
 
+    /// Forgets a step: it is done again.
+    pub(crate) fn forget(&self, key: Key) {
+        let _ = std::fs::remove_file(self.record_path(key));
+    }
+
     /// Keeps what a step left.
     pub(crate) fn keep_record(&self, key: Key, record: &Record) -> Result<(), BuildError> {
         self.write_json(&self.record_path(key), record)

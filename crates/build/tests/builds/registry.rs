@@ -9,9 +9,9 @@ use windlass_build::{BuildRequest, CacheFrom, CacheTo, Compression, DockerfileSo
 
 use crate::fixture::{Heard, Site};
 
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Drop for Registry {
@@ -22,11 +22,16 @@ impl Drop for Registry {
 }
 
 /// A registry of this test's own, if the machine has the program.
-fn registry(test: &str, root: &Path) -> Option<Registry> {
+pub(crate) fn registry(test: &str, root: &Path) -> Option<Registry> {
+    registry_with(test, root, "")
+}
+
+/// Such a registry with more in its configuration.
+pub(crate) fn registry_with(test: &str, root: &Path, more: &str) -> Option<Registry> {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let host = format!("127.0.0.1:{port}");
     let config = format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n",
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{more}",
         root.join("registry").display()
     );
     let path = root.join("registry.yml");

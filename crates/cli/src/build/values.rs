@@ -1,10 +1,11 @@
 //! The values of options that have a small language of their own: `type=…,dest=…`.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use windlass_build::{CacheFrom, CacheTo, Compression, Destination, NamedContext, Output};
+use windlass_build::{CacheFrom, CacheTo, Compression, Destination, ImageName, NamedContext, Output};
 use windlass_kernel::Secret;
 
 use crate::failure::Failure;
@@ -146,6 +147,17 @@ fn wanted<'a>(option: &str, fields: &'a BTreeMap<String, String>, names: &[&str]
     Ok(found.ok_or_else(|| Failure::usage(format!("{option}: {}= is missing", names[0])))?)
 }
 
+fn not_a_cache(option: &str, kind: &str, known: &str) -> anyhow::Error {
+    let why = match kind {
+        "gha" => {
+            "type=gha, the cache of a CI service, is not spoken here: in a job of Windlass steps are known from one run to the next anyway; elsewhere"
+        }
+        "s3" | "azblob" => "caches in object stores are not spoken here:",
+        _ => "that type is not known:",
+    };
+    Failure::usage(format!("{option}: type={kind}: {why} use {known}")).into()
+}
+
 /// `--cache-from`.
 pub(super) fn cache_from(text: &str) -> Result<CacheFrom> {
     const OPTION: &str = "--cache-from";
@@ -156,9 +168,7 @@ pub(super) fn cache_from(text: &str) -> Result<CacheFrom> {
     match fields.get("type").map_or("registry", String::as_str) {
         "registry" => Ok(CacheFrom::Registry(image(OPTION, wanted(OPTION, &fields, &["ref"])?)?)),
         "local" => Ok(CacheFrom::Local(wanted(OPTION, &fields, &["src"])?.into())),
-        other => {
-            Err(Failure::usage(format!("{OPTION}: type={other} is not known: use registry or local")).into())
-        }
+        other => Err(not_a_cache(OPTION, other, "registry or local")),
     }
 }
 
@@ -173,45 +183,73 @@ pub(super) fn cache_to(text: &str) -> Result<CacheTo> {
         "registry" => Ok(CacheTo::Registry(image(OPTION, wanted(OPTION, &fields, &["ref"])?)?)),
         "local" => Ok(CacheTo::Local(wanted(OPTION, &fields, &["dest"])?.into())),
         "inline" => Ok(CacheTo::Inline),
-        other => {
-            Err(Failure::usage(format!("{OPTION}: type={other} is not known: use registry, local or inline"))
-                .into())
-        }
+        other => Err(not_a_cache(OPTION, other, "registry, local or inline")),
     }
 }
 
-/// `--output`; `None` where it says no more than what happens anyway.
-pub(super) fn output(text: &str) -> Result<Option<Output>> {
+/// What each kind of output may be told, besides `type`, `compression` and where to.
+fn known(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "image" => &["name", "push", "store", "oci-mediatypes", "rewrite-timestamp"],
+        "registry" => &["name", "oci-mediatypes", "rewrite-timestamp"],
+        "oci" => &["name", "dest", "destination", "tar", "oci-mediatypes", "rewrite-timestamp"],
+        "docker" => &["name", "dest", "destination", "rewrite-timestamp"],
+        _ => &["dest", "destination"],
+    }
+}
+
+/// `--output`, and the names that it gives; no output where it says no more than what happens anyway.
+pub(super) fn output(text: &str) -> Result<(Option<Output>, Vec<ImageName>)> {
     const OPTION: &str = "--output";
     if text == "-" {
-        return Ok(Some(Output::Tar(Destination::Stdout)));
+        return Ok((Some(Output::Tar(Destination::Stdout)), Vec::new()));
     }
     if !text.contains('=') {
-        return Ok(Some(Output::Local(text.into())));
+        return Ok((Some(Output::Local(text.into())), Vec::new()));
     }
     let fields = fields(OPTION, text)?;
+    let kind = fields.get("type").map_or("local", String::as_str);
+    let compressed = !matches!(kind, "local" | "tar");
+    for (name, value) in &fields {
+        let usual = name == "type" || (compressed && name == "compression");
+        let off = name == "oci-mediatypes" && value == "false";
+        if off || !(usual || known(kind).contains(&name.as_str())) {
+            let why = format!("{OPTION}: type={kind} does not have `{name}={value}` here; leave it out");
+            return Err(Failure::usage(why).into());
+        }
+    }
+    let names = fields.get("name").map(String::as_str).unwrap_or_default();
+    let names = names.split(',').filter(|name| !name.is_empty()).map(|name| image(OPTION, name));
+    Ok((place(kind, &fields)?, names.collect::<Result<_>>()?))
+}
+
+fn place(kind: &str, fields: &BTreeMap<String, String>) -> Result<Option<Output>> {
+    const OPTION: &str = "--output";
     let compression = |usual: Compression| match fields.get("compression") {
         Some(name) => name.parse().map_err(|e| Failure::usage(format!("{OPTION}: {e}"))),
         None => Ok(usual),
     };
     let is = |name: &str| fields.get(name).is_some_and(|value| value == "true" || value == "1");
     let place = || match fields.get("dest").or_else(|| fields.get("destination")) {
-        Some(path) if path != "-" => Destination::Path(path.into()),
-        _ => Destination::Stdout,
+        Some(path) if path != "-" => Ok(Destination::Path(path.into())),
+        _ if std::io::stdout().is_terminal() => {
+            Err(Failure::usage(format!("{OPTION}: an archive is not written to a terminal: give dest=FILE")))
+        }
+        _ => Ok(Destination::Stdout),
     };
-    Ok(match fields.get("type").map_or("local", String::as_str) {
+    Ok(match kind {
         "registry" => Some(Output::Push(compression(Compression::Gzip)?)),
         "image" => is("push").then(|| compression(Compression::Gzip).map(Output::Push)).transpose()?,
         "oci" => {
             let folder = fields.get("tar").is_some_and(|tar| tar == "false");
-            Some(Output::Oci { to: place(), folder, compression: compression(Compression::Gzip)? })
+            Some(Output::Oci { to: place()?, folder, compression: compression(Compression::Gzip)? })
         }
         "docker" if fields.contains_key("dest") => {
-            Some(Output::Docker { to: place(), compression: compression(Compression::None)? })
+            Some(Output::Docker { to: place()?, compression: compression(Compression::None)? })
         }
         "docker" => Some(Output::DockerLoad),
-        "local" => Some(Output::Local(wanted(OPTION, &fields, &["dest"])?.into())),
-        "tar" => Some(Output::Tar(place())),
+        "local" => Some(Output::Local(wanted(OPTION, fields, &["dest"])?.into())),
+        "tar" => Some(Output::Tar(place()?)),
         other => {
             let known = "image, registry, oci, docker, local or tar";
             return Err(Failure::usage(format!("{OPTION}: type={other} is not known: use {known}")).into());
@@ -259,9 +297,19 @@ mod tests {
                 Some(Output::Oci { to: path("d"), folder: true, compression: Compression::None }),
             ),
         ] {
-            assert_eq!(output(text).unwrap(), expected, "{text}");
+            assert_eq!(output(text).unwrap(), (expected, Vec::new()), "{text}");
         }
-        for bad in ["type=what", "type=local", "type=oci,compression=lzma"] {
+        let (pushed, names) = output("type=registry,\"name=h.example/a:1,h.example/b\"").unwrap();
+        assert_eq!((pushed, names.len()), (Some(Output::Push(Compression::Gzip)), 2));
+        for bad in [
+            "type=what",
+            "type=local",
+            "type=oci,compression=lzma",
+            "type=registry,push-by-digest=true",
+            "type=image,oci-mediatypes=false",
+            "type=local,dest=x,compression=gzip",
+            "type=tar,name=x",
+        ] {
             assert!(output(bad).is_err(), "{bad}");
         }
     }
@@ -271,7 +319,11 @@ mod tests {
         assert_eq!(cache_from("type=local,src=x").unwrap(), CacheFrom::Local("x".into()));
         assert_eq!(cache_to("type=inline").unwrap(), CacheTo::Inline);
         assert!(matches!(cache_from("h.example/x").unwrap(), CacheFrom::Registry(_)));
-        assert!(cache_from("type=gha").is_err() && cache_to("type=local").is_err());
+        assert!(cache_to("type=local").is_err());
+        for text in ["type=gha", "type=gha,scope=x,mode=max", "type=s3,bucket=b"] {
+            let why = cache_from(text).unwrap_err().to_string() + &cache_to(text).unwrap_err().to_string();
+            assert!(why.matches("not spoken here").count() == 2, "{why}");
+        }
         assert_eq!(bytes("2g").unwrap(), 2 << 30);
         assert_eq!(bytes("100").unwrap(), 100);
         assert!(bytes("x").is_err() && bytes("99999999999g").is_err() && bytes("0").is_err());

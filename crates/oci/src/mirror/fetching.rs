@@ -122,11 +122,15 @@ impl Registry {
         // On its own: whoever asked first may go away, and the others still want it.
         tokio::spawn(async move {
             let outcome = entry.fetch(&found, &repository, &digest).await;
-            let end = outcome.as_ref().map(|()| ()).map_err(ToString::to_string);
-            if let Err(error) = outcome {
-                tracing::warn!(%repository, %digest, %error, "a mirrored blob could not be fetched");
-                let _ = tell.send(error);
-            }
+            let end = match outcome {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    tracing::warn!(%repository, %digest, %error, "a mirrored blob could not be fetched");
+                    let why = error.to_string();
+                    let _ = tell.send(error);
+                    Err(why)
+                }
+            };
             entry.progress.send_modify(|p| p.end = Some(end));
         });
         (progress, Some(failed))

@@ -134,7 +134,7 @@ impl Bench {
     /// Damages a blob on disk without changing its length.
     pub(crate) fn damage(&self, digest: &Digest) {
         let fresh = std::fs::read_dir(self.path("blobs/fresh")).unwrap().map(|entry| entry.unwrap().path());
-        let named = |path: &std::path::PathBuf| path.to_str().unwrap().contains(&digest.hex()[..]);
+        let named = |path: &std::path::PathBuf| path.to_str().unwrap().contains(digest.hex());
         let path = fresh.into_iter().find(named).unwrap_or_else(|| self.blobs.path(digest));
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = bytes.len() / 2;

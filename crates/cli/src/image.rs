@@ -1,5 +1,6 @@
 //! `windlass image`: what is known of an image.
 
+mod files;
 mod own;
 
 use std::path::{Path, PathBuf};
@@ -23,11 +24,13 @@ pub(crate) enum Image {
     /// Everything that is known of an image
     #[command(after_help = "Examples:
   windlass image inspect tasks:latest
+  windlass image inspect oci:out
   windlass image inspect tasks@sha256:… --json")]
     Inspect(Named),
     /// The list of what is in an image, as CycloneDX 1.6 or SPDX 2.3
     #[command(after_help = "Examples:
   windlass image sbom tasks:latest > sbom.json
+  windlass image sbom docker-archive:image.tar
   windlass image sbom tasks:latest --format spdx")]
     Sbom(Sbom),
     /// The known vulnerabilities of what is in an image, with the version that fixes each
@@ -43,7 +46,9 @@ pub(crate) enum Image {
   windlass image verify sha256:… --key windlass.pem --bundle provenance.json    asks nobody")]
     Verify(Verify),
     /// What differs between two images
-    #[command(after_help = "Example:\n  windlass image diff tasks:v1 tasks:v2")]
+    #[command(after_help = "Examples:
+  windlass image diff tasks:v1 tasks:v2
+  windlass image diff docker-archive:old.tar oci:out    needs no server")]
     Diff(Two),
     /// The public key that signs statements, as PEM; with --all, those before it too
     #[command(after_help = "Examples:\n  windlass image key > windlass.pem\n  windlass image key --all")]
@@ -52,13 +57,13 @@ pub(crate) enum Image {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Named {
-    /// The image: NAME, NAME:TAG or NAME@sha256:…
+    /// The image: NAME, NAME:TAG or NAME@sha256:…; oci:DIR[:TAG] or docker-archive:FILE for one in files
     image: String,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Sbom {
-    /// The image: NAME, NAME:TAG or NAME@sha256:…
+    /// The image: NAME, NAME:TAG or NAME@sha256:…; oci:DIR[:TAG] or docker-archive:FILE for one in files
     image: String,
     /// The format
     #[arg(long, value_enum, default_value_t = Format::Cyclonedx)]
@@ -73,7 +78,7 @@ enum Format {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Vulns {
-    /// The image: NAME, NAME:TAG or NAME@sha256:…
+    /// The image: NAME, NAME:TAG or NAME@sha256:…; oci:DIR[:TAG] or docker-archive:FILE for one in files
     image: String,
     /// The format
     #[arg(long, value_enum, default_value_t = Told::Text)]
@@ -166,7 +171,7 @@ async fn inspect(global: &Global, image: &str) -> Result<Exit> {
             (known, title)
         }
         Err(own) if global.json => {
-            show::json(&own::marked(&own.evidence())?)?;
+            show::json(&own.marked(&own.evidence())?)?;
             return Ok(Exit::Done);
         }
         Err(own) => (own.evidence(), own.title()),
@@ -243,7 +248,7 @@ async fn vulns(global: &Global, vulns: &Vulns) -> Result<Exit> {
             show::json(&own.sarif())?;
         }
         (Told::Json, None) => show::json(&found)?,
-        (Told::Json, Some(_)) => show::json(&own::marked(&found)?)?,
+        (Told::Json, Some(own)) => show::json(&own.marked(&found)?)?,
         (Told::Text, own) => {
             if let Some(own) = own {
                 show::print(&own.title())?;
@@ -372,10 +377,17 @@ fn key_in(path: &Path) -> Result<PublicKey> {
 }
 
 async fn diff(global: &Global, two: &Two) -> Result<Exit> {
+    if let Some(diff) = own::difference(global, &two.from, &two.to).await? {
+        return told_difference(global, &diff);
+    }
     let path = format!("/api/v1/evidence/diff?from={}&to={}", part(&two.from), part(&two.to));
     let diff: ImageDiff = global.client()?.get(&path).await?;
+    told_difference(global, &diff)
+}
+
+fn told_difference(global: &Global, diff: &ImageDiff) -> Result<Exit> {
     if global.json {
-        show::json(&diff)?;
+        show::json(diff)?;
         return Ok(Exit::Done);
     }
     show::print(&format!("{} layers are the same, {} are new", diff.layers_shared, diff.layers_new))?;

@@ -16,8 +16,19 @@ use crate::failure::{Exit, Failure};
 use crate::show::{self, Field, Tone};
 
 /// The ecosystems that packages of images are of, as OSV names their folders.
-const ECOSYSTEMS: [&str; 9] =
-    ["Debian", "Ubuntu", "Alpine", "PyPI", "npm", "crates.io", "Go", "Maven", "RubyGems"];
+const ECOSYSTEMS: [&str; 11] = [
+    "Debian",
+    "Ubuntu",
+    "Alpine",
+    "Rocky Linux",
+    "AlmaLinux",
+    "PyPI",
+    "npm",
+    "crates.io",
+    "Go",
+    "Maven",
+    "RubyGems",
+];
 
 /// Advisories about vulnerabilities, in the OSV format, kept on this machine
 #[derive(Clone, Debug, Subcommand)]
@@ -65,7 +76,7 @@ pub(crate) async fn run(global: &Global, command: VulnDb) -> Result<Exit> {
             let only = from.ecosystem.clone();
             let done = tokio::task::spawn_blocking(move || import(&folder, &from.path, only.as_deref(), now))
                 .await??;
-            imported(global, &done)?;
+            imported(global, &done, &[])?;
             Ok(Exit::Done)
         }
         VulnDb::Update(update) => {
@@ -81,21 +92,24 @@ pub(crate) async fn run(global: &Global, command: VulnDb) -> Result<Exit> {
             if wanted.is_empty() {
                 wanted = ECOSYSTEMS.map(str::to_owned).to_vec();
             }
-            let done = fetch::all(&folder, &from, &wanted, now).await?;
-            imported(global, &done)?;
+            let (done, unchanged) = fetch::all(&folder, &from, &wanted, now).await?;
+            imported(global, &done, &unchanged)?;
             Ok(Exit::Done)
         }
         VulnDb::Status => status(global),
     }
 }
 
-fn imported(global: &Global, done: &Imported) -> Result<()> {
+fn imported(global: &Global, done: &Imported, unchanged: &[String]) -> Result<()> {
     if global.json {
         return show::json(&done.ecosystems);
     }
     for state in &done.ecosystems {
         let State { ecosystem, advisories, packages, as_of, .. } = state;
         show::print(&format!("{ecosystem}: {advisories} advisories for {packages} packages, as of {as_of}"))?;
+    }
+    for ecosystem in unchanged {
+        show::print(&format!("{ecosystem}: not changed since the advisories that are here"))?;
     }
     if done.unreadable > 0 {
         show::print(&format!("{} files were no advisories and were left out", done.unreadable))?;

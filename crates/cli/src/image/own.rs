@@ -1,11 +1,11 @@
-//! Images of this machine, which no server knows: looked into here, as control does it with those of its registry.
+//! Images of this machine, in its store or in files, which no server knows: looked into here, as control does it with those of its registry.
 
 use std::fs::File;
 use std::io::{self, Read};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use windlass_api::{ImageEvidence, Vulnerabilities};
+use windlass_api::{ImageDiff, ImageEvidence, Vulnerabilities};
 use windlass_build::{ImageName, Store, Taken};
 use windlass_evidence::{
     Contents, Database, Layer, Layers, Limits, Subject, VulnReport, check, cyclonedx, sarif, scan, spdx,
@@ -13,11 +13,13 @@ use windlass_evidence::{
 use windlass_kernel::{Clock as _, SystemClock};
 use windlass_server::{leak_told, vulnerabilities_told};
 
+use super::files::{Filed, Place};
 use crate::connection::Global;
-use crate::failure::{Exit, exit_of};
+use crate::failure::{Exit, Failure, exit_of};
 
 /// What answers are called that speak of such an image.
-pub(super) const WORDS: &str = "image of this machine";
+const WORDS: &str = "image of this machine";
+const IN_FILES: &str = "image in files of this machine";
 
 /// An image of this machine, looked into.
 pub(super) struct Own {
@@ -28,6 +30,7 @@ pub(super) struct Own {
     created: Option<String>,
     contents: Contents,
     database: Database,
+    words: &'static str,
 }
 
 /// Layers that lie in files.
@@ -53,6 +56,9 @@ pub(super) async fn answer<T>(
     image: &str,
     asked: impl Future<Output = Result<T>>,
 ) -> Result<Result<T, Own>> {
+    if let Some(place) = Place::parse(image) {
+        return Ok(Err(filed(global, image, place).await?));
+    }
     let why = match asked.await {
         Ok(answer) => return Ok(Ok(answer)),
         Err(why) => why,
@@ -91,14 +97,55 @@ async fn find(global: &Global, image: &str) -> Result<Option<Own>> {
         id,
         repository: name.repository.to_string(),
         created,
-        database: Database::at(&global.data_path().join("vulndb"), crate::vulndb::fresh()?),
+        database: database(global)?,
+        words: WORDS,
     }))
+}
+
+fn database(global: &Global) -> Result<Database> {
+    Ok(Database::at(&global.data_path().join("vulndb"), crate::vulndb::fresh()?))
+}
+
+/// An image in files, looked into.
+async fn filed(global: &Global, name: &str, place: Place) -> Result<Own> {
+    let looked = tokio::task::spawn_blocking(move || -> Result<(Filed, Contents)> {
+        let filed = place.open()?;
+        let contents = scan(&filed, Limits::default())?;
+        Ok((filed, contents))
+    });
+    let (filed, contents) = looked.await?.with_context(|| format!("{name} cannot be looked into"))?;
+    Ok(Own {
+        contents,
+        name: name.to_owned(),
+        id: filed.digest,
+        repository: name.to_owned(),
+        created: filed.created,
+        database: database(global)?,
+        words: IN_FILES,
+    })
+}
+
+/// What differs between two images, if both lie in files; none if both are a server's.
+pub(super) async fn difference(global: &Global, from: &str, to: &str) -> Result<Option<ImageDiff>> {
+    let (one, other) = match (Place::parse(from), Place::parse(to)) {
+        (None, None) => return Ok(None),
+        (Some(one), Some(other)) => (filed(global, from, one).await?, filed(global, to, other).await?),
+        _ => {
+            let why = "one of the images lies in files and the other is a server's: save that one first (`skopeo copy`)";
+            return Err(Failure::usage(why).into());
+        }
+    };
+    let (before, after) = (one.report(), other.report());
+    Ok(Some(windlass_server::difference(
+        (one.title(), &one.contents, &before),
+        (other.title(), &other.contents, &after),
+    )))
 }
 
 impl Own {
     /// Says which image it is.
     pub(super) fn title(&self) -> String {
-        format!("{}, {WORDS}, {}", self.name, self.id)
+        format!("{}, {}, {}", self.name, self.words, self.id)
     }
 
     fn report(&self) -> VulnReport {
@@ -139,9 +186,11 @@ impl Own {
     }
 }
 
-/// An answer for programs, which says of which image it speaks.
-pub(super) fn marked(answer: &impl serde::Serialize) -> Result<Value> {
-    let mut value = serde_json::to_value(answer)?;
-    value["source"] = WORDS.into();
-    Ok(value)
+impl Own {
+    /// An answer for programs, which says of which image it speaks.
+    pub(super) fn marked(&self, answer: &impl serde::Serialize) -> Result<Value> {
+        let mut value = serde_json::to_value(answer)?;
+        value["source"] = self.words.into();
+        Ok(value)
+    }
 }

@@ -59,7 +59,7 @@ fn stated(platform: &Platform, image: &str) {
     let mut words: Vec<&str> = told_of.statements.iter().map(|s| s.word.as_str()).collect();
     words.sort_unstable();
     words.dedup();
-    assert_eq!(words, ["provenance", "sbom (CycloneDX)", "sbom (SPDX)", "secrets", "tests"]);
+    assert_eq!(words, ["provenance", "sbom (CycloneDX)", "sbom (SPDX)", "secrets", "signature", "tests"]);
     let sbom: Value = serde_json::from_str(&platform.ok(&["image", "sbom", image])).unwrap();
     assert_eq!(sbom["specVersion"], "1.6");
     let vulns = platform.ok(&["image", "vulns", image]);
@@ -92,14 +92,111 @@ fn referrers(platform: &Platform, image: &str, wanted: usize) {
         return windlass_testkit::skip("evidence: referrers", "there is no curl");
     }
     let (name, digest) = image.split_once('@').unwrap();
-    let address = format!("{}/v2/{name}/referrers/{digest}", platform.url);
+    let index: Value =
+        serde_json::from_slice(&fetched(platform, &format!("/v2/{name}/referrers/{digest}"))).unwrap();
+    let manifests = index["manifests"].as_array().unwrap();
+    let of = |kind: &str| manifests.iter().filter(|m| m["artifactType"] == kind).count();
+    assert_eq!(of("application/vnd.dev.sigstore.bundle.v0.3+json"), wanted);
+    assert_eq!(of("application/vnd.dev.cosign.artifact.att.v1+json"), 1);
+    assert_eq!(manifests.len(), wanted + 2);
+    if program("openssl").is_none() {
+        return windlass_testkit::skip("evidence: cosign's signature", "there is no openssl");
+    }
+    cosigned(platform, name, digest);
+}
+
+/// What the registry answers to a client with nothing but HTTP.
+fn fetched(platform: &Platform, path: &str) -> Vec<u8> {
+    let address = format!("{}{path}", platform.url);
     let credentials = format!("admin:{}", platform.token);
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--user", &credentials, &address]).stdin(Stdio::null());
-    let output = curl.output().unwrap();
+    curl.args(["--silent", "--show-error", "--fail", "--location", "--user", &credentials, &address]);
+    let output = curl.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
-    let index: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let manifests = index["manifests"].as_array().unwrap();
-    assert_eq!(manifests.len(), wanted);
-    assert!(manifests.iter().all(|m| m["artifactType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"));
+    output.stdout
+}
+
+/// What `cosign verify --key` does: the manifest behind its tag, the payload that it lists, the signature beside it; by
+/// the key that was written before another took its place.
+fn cosigned(platform: &Platform, name: &str, digest: &str) {
+    let tag = format!("{}.sig", digest.replace(':', "-"));
+    let manifest: Value =
+        serde_json::from_slice(&fetched(platform, &format!("/v2/{name}/manifests/{tag}"))).unwrap();
+    let layer = &manifest["layers"][0];
+    assert_eq!(layer["mediaType"], "application/vnd.dev.cosign.simplesigning.v1+json");
+    let payload = fetched(platform, &format!("/v2/{name}/blobs/{}", layer["digest"].as_str().unwrap()));
+    let says: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(says["critical"]["image"]["docker-manifest-digest"], digest);
+    let file = |name: &str| platform.folder().join(name).display().to_string();
+    let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
+    std::fs::write(file("payload"), &payload).unwrap();
+    std::fs::write(file("signature.base64"), signature).unwrap();
+    let decode = ["base64", "-d", "-A", "-in", &file("signature.base64"), "-out", &file("signature")];
+    assert!(Command::new("openssl").args(decode).status().unwrap().success());
+    let verify =
+        ["dgst", "-sha256", "-verify", &file("key.pem"), "-signature", &file("signature"), &file("payload")];
+    let verified = Command::new("openssl").args(verify).output().unwrap();
+    assert!(verified.status.success(), "{}", told(&verified));
+    let tags: Value = serde_json::from_slice(&fetched(platform, &format!("/v2/{name}/tags/list"))).unwrap();
+    assert!(!tags.to_string().contains(".sig"), "{tags}");
+}
+
+/// An OCI layout and an archive as `docker save` writes it, of one image: looked into without any server.
+#[test]
+fn images_in_files_are_looked_into_without_a_server() {
+    const NAME: &str = "evidence: images in files";
+    if program("skopeo").is_none() {
+        return windlass_testkit::skip(NAME, "there is no skopeo");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}: {}", told(&output));
+    };
+    let windlass = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        // Nothing listens there.
+        command
+            .args(["--url", "http://127.0.0.1:9"])
+            .args(arguments)
+            .env("WINDLASS_DATA", folder.path().join("data"));
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    // One layer, of one file that says something.
+    let metadata = "Name: flask\nVersion: 1.0\n\n";
+    std::fs::create_dir_all(at("root/lib/flask-1.0.dist-info")).unwrap();
+    std::fs::write(at("root/lib/flask-1.0.dist-info/METADATA"), metadata).unwrap();
+    run("tar", &["-cf", "layer.tar", "-C", "root", "."]);
+    let sum = Command::new("sha256sum").arg(at("layer.tar")).output().unwrap();
+    let sum = String::from_utf8(sum.stdout).unwrap();
+    let layer = sum.split(' ').next().unwrap();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{layer}"]}}}}"#
+    );
+    std::fs::write(at("config.json"), config).unwrap();
+    let manifest = r#"[{"Config":"config.json","RepoTags":["x:1"],"Layers":["layer.tar"]}]"#;
+    std::fs::write(at("manifest.json"), manifest).unwrap();
+    run("tar", &["-cf", "image.tar", "manifest.json", "config.json", "layer.tar"]);
+    run("skopeo", &["copy", "--quiet", "docker-archive:image.tar", "oci:out:v1"]);
+
+    let (saved, layout) = (format!("docker-archive:{}", at("image.tar")), format!("oci:{}:v1", at("out")));
+    for image in [&saved, &layout] {
+        let sbom = windlass(&["image", "sbom", image]);
+        let sbom: Value = serde_json::from_slice(&sbom.stdout).unwrap_or_else(|_| panic!("{}", told(&sbom)));
+        assert_eq!(sbom["components"][0]["purl"], "pkg:pypi/flask@1.0", "{image}");
+        let vulns = windlass(&["image", "vulns", image, "--fail-on", "low"]);
+        assert_eq!(vulns.status.code(), Some(1), "{}", told(&vulns));
+        assert!(told(&vulns).contains("not checked"), "{}", told(&vulns));
+    }
+    let differ = windlass(&["image", "diff", &saved, &layout]);
+    assert!(told(&differ).contains("the packages are the same"), "{}", told(&differ));
+    let mixed = windlass(&["image", "diff", &saved, "shop:v1"]);
+    assert_eq!(mixed.status.code(), Some(2), "{}", told(&mixed));
+
+    // A layer that is not what it is called.
+    std::fs::write(at("layer.tar"), "something else").unwrap();
+    run("tar", &["-cf", "bad.tar", "manifest.json", "config.json", "layer.tar"]);
+    let refused = windlass(&["image", "sbom", &format!("docker-archive:{}", at("bad.tar"))]);
+    assert!(!refused.status.success() && told(&refused).contains("damaged"), "{}", told(&refused));
 }

@@ -331,7 +331,7 @@ async fn a_load_test_is_stated_and_may_be_asked_for_with_bounds() {
     let load = shown.statements.iter().find(|s| s.word == "load").unwrap();
     assert_eq!(load.says, "WARNED: 1000 requests, 5 failed");
     assert_eq!(load.predicate_type, Claim::Load.uri());
-    let run = job.run.to_string();
+    let run = job.run.clone();
     let reports = world.ctx.run_reports(&person("ada", Role::Viewer), &run).await.unwrap();
     assert_eq!((reports.load.len(), reports.load[0].tool.as_str()), (1, "k6"));
 

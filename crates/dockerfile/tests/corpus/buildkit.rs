@@ -3,70 +3,29 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Program, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::Value;
 use windlass_dockerfile::plan::{Action, Base, ImageConfig};
 use windlass_dockerfile::{Parent, Plan, StageRun, parse};
+use windlass_testkit::{DockerEngine, DockerStorage};
 
 use crate::shown::options;
 use crate::words::{Dice, file};
 
 const NAME: &str = "buildkit_of_docker";
 
-/// A Docker Engine of our own; it ends with the test.
-struct Engine {
-    child: Child,
-    folder: PathBuf,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let pid = self.child.id().to_string();
-        // A signal that lets it take its own processes along.
-        _ = Program::new("kill").arg(&pid).status();
-        _ = self.child.wait();
-        _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
+/// A Docker Engine of our own, asked without the client: that one builds by a builder of its own where it has one.
+struct Engine(DockerEngine);
 
 impl Engine {
     fn start() -> Result<Self, String> {
-        let root = Program::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-        if !root {
-            return Err("dockerd needs root".to_owned());
-        }
-        let folder = std::env::temp_dir().join(format!("windlass-dockerfile-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        let log = std::fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let at = |name: &str| folder.join(name).display().to_string();
-        let child = Program::new("dockerd")
-            .args(["--bridge=none", "--iptables=false", "--storage-driver=vfs"])
-            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["--host", &format!("unix://{}", at("socket"))])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("dockerd: {error}"))?;
-        let mut engine = Self { child, folder };
-        for _ in 0..300 {
-            if engine.ask("GET", "/_ping", &[]).is_ok_and(|answer| answer == "OK") {
-                return Ok(engine);
-            }
-            if let Ok(Some(status)) = engine.child.try_wait() {
-                return Err(format!("dockerd ended with {status}"));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Err("dockerd did not answer".to_owned())
+        DockerEngine::start(&std::env::temp_dir(), DockerStorage::Vfs).map(Self)
     }
 
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<String, String> {
         let fail = |error: std::io::Error| error.to_string();
-        let mut socket = UnixStream::connect(self.folder.join("socket")).map_err(fail)?;
+        let mut socket = UnixStream::connect(self.0.socket()).map_err(fail)?;
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
             body.len()

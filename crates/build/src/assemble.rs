@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use windlass_oci::{Descriptor, ImageConfig, ImageManifest, MediaType, RootFs};
 use crate::BuildError;
 use crate::cache::{CACHE_FIELD, Entries};
 use crate::image::{Image, Layer, write_config};
-use crate::pack::{Compression, Hashed, Rules, compress, pack};
+use crate::pack::{Compression, Hashed, Packed, Rules, compress, pack};
 use crate::request::BuildRequest;
 use crate::sources::Sources;
 use crate::store::{LocalImage, LocalLayer, Store};
@@ -102,8 +102,9 @@ impl Finished {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Assembled, BuildError> {
         let mut layers = Vec::new();
+        let all = self.rules(rules);
         for (layer, diff_id) in self.image.layers.iter().zip(&self.diff_ids) {
-            layers.push(blob(sources, layer, diff_id, compression, rules).await?);
+            layers.push(blob(sources, layer, diff_id, compression, &all).await?);
         }
         let media_type = "application/vnd.oci.image.config.v1+json".to_owned();
         let config =
@@ -121,15 +122,48 @@ impl Finished {
         let digest = sources.store.keep_bytes(&manifest)?;
         Ok(Assembled { manifest, digest, config, config_bytes: self.config.clone(), layers })
     }
+
+    /// The rules that a layer may have been measured by: those of this build, none, and those of the builds that left the
+    /// image, or what it stands on: a build with `SOURCE_DATE_EPOCH` names it as the time of what it made.
+    fn rules(&self, rules: Rules) -> Vec<Rules> {
+        let config: Value = serde_json::from_slice(&self.config).unwrap_or_default();
+        let history = config["history"].as_array().into_iter().flatten();
+        let times = std::iter::once(&config).chain(history).filter_map(|made| made["created"].as_str());
+        let mut all = vec![rules, Rules { clamp: None, ..rules }];
+        for clamp in times.filter_map(seconds).map(Some) {
+            if !all.iter().any(|known| known.clamp == clamp) && all.len() < MOST_RULES {
+                all.push(Rules { clamp, ..rules });
+            }
+        }
+        all
+    }
 }
 
-/// A layer as a blob in the store.
-pub(crate) async fn blob(
+/// The seconds since the epoch of a time as configurations have it (RFC 3339, in UTC); none for all others.
+fn seconds(text: &str) -> Option<i64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let time = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+    if !text.ends_with('Z') || !(1..=12).contains(&month) {
+        return None;
+    }
+    // Years begin in March here, so that a leap day is the last of its year.
+    let year = if month <= 2 { year - 1 } else { year };
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + of_year;
+    Some((days - 719_468) * 86_400 + time)
+}
+
+/// The most rules that are tried for a layer.
+const MOST_RULES: usize = 16;
+
+/// A layer as a blob in the store, by the first rules that give its digest.
+async fn blob(
     sources: &Sources,
     layer: &Layer,
     diff_id: &Digest,
     compression: Compression,
-    rules: Rules,
+    rules: &[Rules],
 ) -> Result<(Descriptor, PathBuf), BuildError> {
     let store = &sources.store;
     if let Some(found) = &layer.blob {
@@ -150,27 +184,53 @@ pub(crate) async fn blob(
             return Ok((known, path));
         }
     }
-    let (folder, new) = (layer.folder.clone(), store.fresh("packed"));
-    let at = new.clone();
-    let packed = tokio::task::spawn_blocking(move || {
-        let out = Hashed::new(fs::File::create(&at)?);
-        let mut inner = None;
-        let out = compress(compression, out, |out| {
-            let mut hashed = Hashed::new(out);
-            pack(&folder, rules, &mut hashed)?;
-            inner = Some(hashed.finish().1.digest);
-            Ok(())
-        })?;
-        Ok::<_, std::io::Error>((out.finish().1, inner))
-    });
-    let packed = packed.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-    let (packed, inner) = packed.map_err(|e| BuildError::io(format!("packing the layer {diff_id}"), e))?;
-    if inner.as_ref() != Some(diff_id) {
-        let why = format!("the layer {diff_id} was changed on the disk: build again with --no-cache");
-        return Err(BuildError::Store(why));
+    let new = store.fresh("packed");
+    for rules in rules {
+        let (folder, at, rules) = (layer.folder.clone(), new.clone(), *rules);
+        let packed = tokio::task::spawn_blocking(move || write(&folder, rules, compression, &at));
+        let packed = packed.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        let (packed, inner) =
+            packed.map_err(|e| BuildError::io(format!("packing the layer {diff_id}"), e))?;
+        if inner.as_ref() == Some(diff_id) {
+            let path = store.keep_file(&new, &packed.digest)?;
+            let described = Descriptor::new(compression.media_type().to_owned(), packed.digest, packed.size);
+            store.write_json(&note, &described)?;
+            return Ok((described, path));
+        }
     }
-    let path = store.keep_file(&new, &packed.digest)?;
-    let described = Descriptor::new(compression.media_type().to_owned(), packed.digest, packed.size);
-    store.write_json(&note, &described)?;
-    Ok((described, path))
+    let why = format!("the layer {diff_id} was changed on the disk: build again with --no-cache");
+    Err(BuildError::Store(why))
+}
+
+/// Writes a layer's folder, and gives what was written, and the digest of the tar in it.
+fn write(
+    folder: &Path,
+    rules: Rules,
+    compression: Compression,
+    to: &Path,
+) -> std::io::Result<(Packed, Option<Digest>)> {
+    let mut inner = None;
+    let out = compress(compression, Hashed::new(fs::File::create(to)?), |out| {
+        let mut hashed = Hashed::new(out);
+        pack(folder, rules, &mut hashed)?;
+        inner = Some(hashed.finish().1.digest);
+        Ok(())
+    })?;
+    Ok((out.finish().1, inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_configurations_are_read() {
+        for seconds_of in [0, 951_782_400, 1_709_164_800, 1_763_672_461, 4_102_444_799] {
+            let text = Timestamp::from_millis(seconds_of * 1000).to_string();
+            assert_eq!(seconds(&text), Some(seconds_of), "{text}");
+        }
+        for text in ["", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00", "x"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 }

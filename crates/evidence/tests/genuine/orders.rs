@@ -18,6 +18,104 @@ fn pairs<'a>(versions: &[&'a str]) -> Vec<(&'a str, &'a str)> {
     versions.iter().flat_map(|a| versions.iter().map(move |b| (*a, *b))).collect()
 }
 
+/// Pairs of versions put together of these pieces, the same ones at every run; the second often is the first but for a
+/// piece.
+fn drawn(pieces: &[&str], count: usize) -> Vec<(String, String)> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |most: usize| {
+        // Xorshift (Marsaglia).
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % most as u64) as usize
+    };
+    let mut pairs = Vec::new();
+    for _ in 0..count {
+        let one: Vec<&str> = (0..2 + below(6)).map(|_| pieces[below(pieces.len())]).collect();
+        let mut other = one.clone();
+        for _ in 0..=below(2) {
+            let at = below(other.len());
+            match below(3) {
+                0 => other[at] = pieces[below(pieces.len())],
+                1 => other.insert(at, pieces[below(pieces.len())]),
+                _ => other.truncate(at.max(1)),
+            }
+        }
+        pairs.push((format!("1{}", one.concat()), format!("1{}", other.concat())));
+    }
+    pairs
+}
+
+#[test]
+fn drawn_versions_of_debian_and_rpm_come_as_their_programs_have_them() {
+    const NAME: &str = "drawn_versions_of_debian_and_rpm_come_as_their_programs_have_them";
+    let pieces = [".", "0", "1", "9", "10", "a", "rc", "~", "+", "-1", "-2", ".el9", "deb12u", "00"];
+    if Command::new("dpkg").arg("--version").output().is_err() {
+        return skip(NAME, "there is no dpkg on this machine");
+    }
+    for (a, b) in drawn(&pieces, 400) {
+        let order = compare(Kind::Deb, &a, &b).expect("always");
+        let word = ["lt", "eq", "gt"][(order as i8 + 1) as usize];
+        let said = Command::new("dpkg").args(["--compare-versions", &a, word, &b]).status();
+        assert!(said.expect("dpkg").success(), "{a} {word} {b}");
+    }
+    let pieces = [".", "0", "1", "9", "10", "a", "rc", "~", "^", "-1", "-2", ".el9", "_", "00", "+"];
+    // More than one `-` does not occur: it parts version and release.
+    let single = |text: &String| text.matches('-').count() < 2;
+    let pairs: Vec<_> = drawn(&pieces, 3000).into_iter().filter(|(a, b)| single(a) && single(b)).collect();
+    let Some(answers) = rpm_says(pairs.iter().map(|(a, b)| (a.as_str(), b.as_str()))) else {
+        return skip(NAME, "there is no rpm on this machine");
+    };
+    for ((a, b), theirs) in pairs.iter().zip(answers) {
+        assert_eq!(number(compare(Kind::Rpm, a, b)), theirs, "{a} {b}");
+    }
+}
+
+/// What rpm says of pairs of versions; none if there is no rpm.
+fn rpm_says<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Vec<i64>> {
+    let script: Vec<String> = pairs.map(|(a, b)| format!("print(rpm.vercmp('{a}','{b}'))")).collect();
+    let mut answers = Vec::new();
+    for part in script.chunks(500) {
+        let expression = format!("%{{lua: {}}}", part.join("; "));
+        let output = Command::new("rpm").args(["--eval", &expression]).output().ok()?;
+        let text = String::from_utf8(output.stdout).expect("text");
+        let before = answers.len();
+        // It prints the answers without anything between them.
+        let mut chars = text.chars().filter(|c| !c.is_whitespace());
+        while let Some(c) = chars.next() {
+            answers.push(match c {
+                '-' => -i64::from(chars.next() == Some('1')),
+                digit => i64::from(digit == '1'),
+            });
+        }
+        assert_eq!(answers.len() - before, part.len(), "{text}");
+    }
+    Some(answers)
+}
+
+#[test]
+fn drawn_versions_of_python_come_as_packaging_has_them() {
+    let python = match python::with("packaging", &["packaging==24.2"]) {
+        Ok(python) => python,
+        Err(why) => return skip("drawn_versions_of_python_come_as_packaging_has_them", &why),
+    };
+    let pieces =
+        [".0", ".1", ".10", "a1", "b2", "rc1", ".dev1", ".post1", "-1", "+l.1", "+l.a", ".2", "_", "rc"];
+    let pairs = drawn(&pieces, 4000);
+    let script = "import sys, json\nfrom packaging.version import Version as V, InvalidVersion\n\
+        def c(a, b):\n    try: a, b = V(a), V(b)\n    except InvalidVersion: return None\n    return (a > b) - (a < b)\n\
+        print(json.dumps([c(a, b) for a, b in json.load(sys.stdin)]))";
+    let answers: Vec<Option<i64>> =
+        serde_json::from_str(&python::ask(&python, script, &json!(pairs).to_string())).expect("JSON");
+    assert!(answers.iter().flatten().count() > 500, "too few of them are versions");
+    for ((a, b), theirs) in pairs.iter().zip(answers) {
+        // What is no version has no order there; here it may have one.
+        if let Some(theirs) = theirs {
+            assert_eq!(compare(Kind::Pypi, a, b).map(|order| order as i64), Some(theirs), "{a} {b}");
+        }
+    }
+}
+
 #[test]
 fn debian_versions_as_dpkg_has_them() {
     const VERSIONS: &[&str] = &[
@@ -95,22 +193,9 @@ fn rpm_versions_as_rpm_has_them() {
         "1.0~^-1",
     ];
     let pairs = pairs(VERSIONS);
-    let script: Vec<String> = pairs.iter().map(|(a, b)| format!("print(rpm.vercmp('{a}','{b}'))")).collect();
-    let expression = format!("%{{lua: {}}}", script.join("; "));
-    let Ok(output) = Command::new("rpm").args(["--eval", &expression]).output() else {
+    let Some(answers) = rpm_says(pairs.iter().copied()) else {
         return skip("rpm_versions_as_rpm_has_them", "there is no rpm on this machine");
     };
-    let text = String::from_utf8(output.stdout).expect("text");
-    // It prints the answers without anything between them.
-    let mut answers = Vec::new();
-    let mut chars = text.trim().chars().filter(|c| !c.is_whitespace());
-    while let Some(c) = chars.next() {
-        answers.push(match c {
-            '-' => -i64::from(chars.next() == Some('1')),
-            digit => i64::from(digit == '1'),
-        });
-    }
-    assert_eq!(answers.len(), pairs.len(), "{text}");
     for ((a, b), theirs) in pairs.into_iter().zip(answers) {
         assert_eq!(number(compare(Kind::Rpm, a, b)), theirs, "{a} {b}");
     }

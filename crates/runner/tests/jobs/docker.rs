@@ -1,124 +1,53 @@
 //! Jobs, services and actions in containers, on an engine of the test's own, with an image of nothing but busybox.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use windlass_api::Conclusion::{Failure, Success};
 use windlass_runner::Docker;
+use windlass_testkit::{DockerEngine, DockerStorage};
 
 use crate::fixture::{Fixture, job};
 
-/// An engine of this test's own.
-struct Engine {
-    daemon: Child,
-    socket: String,
-    folder: tempfile::TempDir,
+/// An engine of this test's own, with the image. Not below /tmp: jobs have one of their own.
+fn engine() -> Result<DockerEngine, String> {
+    let engine = DockerEngine::start(Path::new("/var/lib"), DockerStorage::Vfs)?;
+    image(&engine)?;
+    Ok(engine)
 }
 
-impl Engine {
-    fn start() -> Result<Self, String> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err("only root can start dockerd".to_owned());
-        }
-        // Not below /tmp: jobs have one of their own.
-        let folder = tempfile::tempdir_in("/var/lib").map_err(|e| e.to_string())?;
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        let socket = format!("unix://{}", at("docker.sock"));
-        let log = std::fs::File::create(folder.path().join("log")).map_err(|e| e.to_string())?;
-        let daemon = Command::new("dockerd")
-            .args([
-                "--data-root",
-                &at("data"),
-                "--exec-root",
-                &at("exec"),
-                "--pidfile",
-                &at("pid"),
-                "--host",
-                &socket,
-            ])
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| format!("dockerd cannot be started: {e}"))?;
-        let mut engine = Self { daemon, socket, folder };
-        for _ in 0..150 {
-            if engine.run(&["version"]).status.success() {
-                return Ok(engine);
-            }
-            if engine.daemon.try_wait().unwrap().is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        let log = std::fs::read_to_string(engine.folder.path().join("log")).unwrap_or_default();
-        Err(format!("dockerd does not start here: {}", log.lines().last().unwrap_or("it says nothing")))
+/// An image `box:1` of busybox and nothing else.
+fn image(engine: &DockerEngine) -> Result<(), String> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let busybox =
+        path.split(':').map(|folder| Path::new(folder).join("busybox")).find(|file| file.is_file());
+    let busybox = busybox.ok_or("there is no busybox")?;
+    let folder = engine.folder().join("image");
+    std::fs::create_dir_all(folder.join("bin")).unwrap();
+    std::fs::copy(&busybox, folder.join("bin/busybox")).unwrap();
+    let list = Command::new(&busybox).arg("--list").output().map_err(|e| e.to_string())?;
+    for name in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
+        let _ = std::os::unix::fs::symlink("busybox", folder.join("bin").join(name));
     }
-
-    fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.socket, "--config"]).arg(self.folder.path().join("config"));
-        command.args(words).stdin(Stdio::null()).output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
-        let out = self.run(words);
-        assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).trim().to_owned()
-    }
-
-    /// An image `box:1` of busybox and nothing else.
-    fn image(&self) -> Result<(), String> {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let busybox =
-            path.split(':').map(|folder| Path::new(folder).join("busybox")).find(|file| file.is_file());
-        let busybox = busybox.ok_or("there is no busybox")?;
-        let folder = self.folder.path().join("image");
-        std::fs::create_dir_all(folder.join("bin")).unwrap();
-        std::fs::copy(&busybox, folder.join("bin/busybox")).unwrap();
-        let list = Command::new(&busybox).arg("--list").output().map_err(|e| e.to_string())?;
-        for name in String::from_utf8_lossy(&list.stdout).lines().filter(|name| *name != "busybox") {
-            let _ = std::os::unix::fs::symlink("busybox", folder.join("bin").join(name));
-        }
-        std::fs::create_dir_all(folder.join("tmp")).unwrap();
-        let text = "FROM scratch\nCOPY . /\nENV PATH=/bin FROM_IMAGE=yes\nCMD [\"sh\"]\n";
-        std::fs::write(self.folder.path().join("Dockerfile"), text).unwrap();
-        let file = self.folder.path().join("Dockerfile");
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.socket, "build", "--tag", "box:1", "--file"]).arg(file).arg(&folder);
-        let out = command.env("DOCKER_BUILDKIT", "0").output().unwrap();
-        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
-    }
+    std::fs::create_dir_all(folder.join("tmp")).unwrap();
+    let text = "FROM scratch\nCOPY . /\nENV PATH=/bin FROM_IMAGE=yes\nCMD [\"sh\"]\n";
+    std::fs::write(engine.folder().join("Dockerfile"), text).unwrap();
+    let file = engine.folder().join("Dockerfile");
+    let mut command = engine.command();
+    command.args(["build", "--tag", "box:1", "--file"]).arg(file).arg(&folder);
+    let out = command.env("DOCKER_BUILDKIT", "0").output().unwrap();
+    if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.daemon.id().cast_signed());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        for _ in 0..200 {
-            if self.daemon.try_wait().is_ok_and(|ended| ended.is_some()) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-        let _ = Command::new("umount").arg(self.folder.path().join("exec/netns/default")).output();
-    }
-}
-
-fn fixture(engine: &Engine, body: &str) -> Fixture {
+fn fixture(engine: &DockerEngine, body: &str) -> Fixture {
     let mut fixture = job(body);
-    fixture.settings.docker = Docker { containers: true, allowed: false, host: Some(engine.socket.clone()) };
+    fixture.settings.docker = Docker { containers: true, allowed: false, host: Some(engine.host()) };
     fixture
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_services_and_actions_run_in_containers() {
-    let engine = match Engine::start().and_then(|engine| engine.image().map(|()| engine)) {
+    let engine = match engine() {
         Ok(engine) => engine,
         Err(why) => return windlass_testkit::skip("jobs_services_and_actions_run_in_containers", &why),
     };
@@ -137,7 +66,7 @@ async fn jobs_services_and_actions_run_in_containers() {
     assert_eq!(engine.ok(&["image", "ls", "--format", "{{.Repository}}"]), "box", "an image is left");
 }
 
-async fn a_job_runs_in_a_container_beside_its_services(engine: &Engine) {
+async fn a_job_runs_in_a_container_beside_its_services(engine: &DockerEngine) {
     let ran = fixture(
         engine,
         r#"
@@ -205,7 +134,7 @@ steps:
     assert!(ran.log.contains("shell: sh -e {0}"), "{}", ran.log);
 }
 
-async fn actions_may_be_images(engine: &Engine) {
+async fn actions_may_be_images(engine: &DockerEngine) {
     let mut fixture = fixture(
         engine,
         r#"
@@ -262,7 +191,7 @@ runs:
         .says("post 1");
 }
 
-async fn what_does_not_get_well_fails_the_job(engine: &Engine) {
+async fn what_does_not_get_well_fails_the_job(engine: &DockerEngine) {
     let ran = fixture(
         engine,
         r#"
@@ -284,7 +213,7 @@ steps:
     assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
 }
 
-async fn a_step_that_takes_too_long_is_ended_within(engine: &Engine) {
+async fn a_step_that_takes_too_long_is_ended_within(engine: &DockerEngine) {
     let ran = fixture(
         engine,
         r#"
@@ -299,7 +228,7 @@ steps:
     ran.succeeded().says("gone");
 }
 
-async fn services_are_reached_from_the_machine(engine: &Engine) {
+async fn services_are_reached_from_the_machine(engine: &DockerEngine) {
     let ran = fixture(
         engine,
         r#"
@@ -325,7 +254,7 @@ steps:
 
 /// What a job asks for that would give it more than its own folder is refused; what it puts in the place of its folders
 /// leads nowhere but into the container.
-async fn nothing_of_the_machine_is_reached(engine: &Engine) {
+async fn nothing_of_the_machine_is_reached(engine: &DockerEngine) {
     for (asked, why) in [
         ("options: --privileged", "--privileged"),
         ("volumes: [\"/etc:/machine\"]", "/etc"),
@@ -338,7 +267,7 @@ async fn nothing_of_the_machine_is_reached(engine: &Engine) {
         assert!(ran.reason.clone().unwrap().contains(why), "{asked}: {:?}", ran.reason);
         assert!(!ran.log.lines().any(|line| line == "never"), "{}", ran.log);
     }
-    let outside = engine.folder.path().join("outside");
+    let outside = engine.folder().join("outside");
     std::fs::write(&outside, "x").unwrap();
     let ran = fixture(
         engine,
@@ -360,7 +289,7 @@ steps:
 }
 
 /// A unit that was killed removes nothing: the next job that uses the engine does.
-async fn what_the_dead_left_is_removed(engine: &Engine) {
+async fn what_the_dead_left_is_removed(engine: &DockerEngine) {
     let ran = fixture(engine, "container: box:1\nsteps:\n  - run: echo \"id $HOSTNAME\"\n");
     let ran = ran.run().await;
     ran.succeeded();

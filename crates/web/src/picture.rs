@@ -148,6 +148,13 @@ pub(crate) fn instruction(created_by: &str) -> String {
     }
 }
 
+/// By how many bytes something is larger or smaller, in words.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand every value over by reference")]
+pub(crate) fn growth(bytes: &i64) -> String {
+    let size = crate::view::bytes(&bytes.unsigned_abs());
+    if *bytes < 0 { format!("{size} less") } else { format!("{size} more") }
+}
+
 /// Licences, as many as a row holds, and how many more there are.
 pub(crate) fn licences(all: &[String]) -> (String, usize) {
     const SHOWN: usize = 3;
@@ -326,6 +333,11 @@ mod tests {
         );
         let odd = image(&[("FROM x", false)], &["one", "two"]);
         assert_eq!(told(&odd), [(Some(1), "made one".into()), (Some(2), "made two".into())]);
+    }
+
+    #[test]
+    fn what_grows_and_shrinks_is_said() {
+        assert_eq!((growth(&2_000), growth(&-3)), ("2.0 kB more".to_owned(), "3 B less".to_owned()));
     }
 
     #[test]

@@ -52,13 +52,15 @@ struct ImagePage {
     packages: Packages,
     lines: Vec<Line>,
     more: Vec<Line>,
+    /// Whether the visitor may delete it.
+    may: bool,
     pager: view::Raw,
 }
 
 impl ImagePage {
     /// The layer of that place from the bottom, if there is one.
-    fn layer_at(&self, place: &u64) -> Option<&wire::LayerView> {
-        self.image.layers.get(usize::try_from(*place).ok()?)
+    fn layer_at(&self, place: u64) -> Option<&wire::LayerView> {
+        self.image.layers.get(usize::try_from(place).ok()?)
     }
 }
 
@@ -88,14 +90,6 @@ struct ComparePage {
     diff: Result<wire::ImageDiff, String>,
     files: Result<wire::FilesDiff, String>,
     pager: view::Raw,
-}
-
-impl ComparePage {
-    /// By how much the other is larger or smaller, in words.
-    fn growth(&self, files: &wire::FilesDiff) -> String {
-        let size = view::bytes(&files.growth.unsigned_abs());
-        if files.growth < 0 { format!("{size} less") } else { format!("{size} more") }
-    }
 }
 
 /// What is found out by looking into an image.
@@ -164,7 +158,7 @@ async fn image(
             Ok(Ok(Ok(known))) => found = Some(known),
             Ok(Ok(Err(problem))) => unknown = Some(problem.detail),
             Ok(Err(_)) => {
-                unknown = Some("a defect of Windlass: control's log has the particulars".to_owned())
+                unknown = Some("a defect of Windlass: control's log has the particulars".to_owned());
             }
             Err(_) => {}
         }
@@ -207,6 +201,7 @@ async fn image(
         packages,
         lines,
         more,
+        may: visitor.me.role == "admin",
         pager,
     })
 }

@@ -61,6 +61,8 @@ struct RepositoryPage {
     wanted: String,
     untagged: Vec<wire::ManifestView>,
     said: Vec<wire::ManifestView>,
+    /// Whether the visitor may delete anything.
+    may: bool,
     pager: view::Raw,
 }
 
@@ -113,7 +115,8 @@ async fn repository(
     let pager = tree::pager("tags", (tags.from, tags.tags.len(), TAGS), tags.total, address);
     let chrome = visitor.chrome(format!("{} · images", repository.name), section(&project));
     let (own, wanted) = (is_project(&project), which.q);
-    show(&RepositoryPage { chrome, project, own, repository, tags, wanted, untagged, said, pager })
+    let may = visitor.me.role == "admin";
+    show(&RepositoryPage { chrome, project, own, repository, tags, wanted, untagged, said, may, pager })
 }
 
 async fn deletion(

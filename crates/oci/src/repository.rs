@@ -249,13 +249,14 @@ impl StoreIndex {
                 .is_none_or(|standing| standing.digest != record.digest),
             None => false,
         };
-        // That a run made an image once more is told all the same: it is where the image comes from.
+        // That a run made an image once more is told all the same: it is where the image comes from, and it may be this
+        // run that waits to deploy it.
         let by_run = matches!(record.pushed_by, Actor::Run(_)) && record.subject.is_none();
         if known.is_some() && !moved && !by_run {
             return Ok(());
         }
         let mut batch = Batch::new();
-        if known.is_none() {
+        if known.is_none() || by_run {
             batch = batch.put(&record);
         }
         if let Some(tag) = tag.filter(|_| moved) {

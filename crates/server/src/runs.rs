@@ -1,7 +1,7 @@
 //! Runs: `pipeline` decides, this carries out. Every change of a run goes through [`engine`]; what a change asks for
 //! is found again from the documents by [`rounds`], so that nothing hangs on a message that a crash could lose.
 
-mod approvals;
+pub(crate) mod approvals;
 mod artifacts;
 mod attempts;
 mod caches;

@@ -1,14 +1,17 @@
-//! What must stay whatever the registry's rules say: what runs, what is about to, and what a rollback may want.
+//! What must stay whatever the registry's rules say: what runs, what is about to, what waits for somebody's word, and what
+//! a rollback may want.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use windlass_delivery::{Deployment, Instance, Release};
-use windlass_kernel::{Digest, Query, ReleaseId, StoreError, StoreExt as _};
+use windlass_delivery::{Deployment, DeploymentState, Instance, Release};
+use windlass_kernel::{Actor, Digest, ProjectName, Query, ReleaseId, RunId, StoreError, StoreExt as _};
 use windlass_oci::{RepositoryName, Root};
+use windlass_pipeline::Run;
 
 use crate::context::Context;
 use crate::delivery::EnvironmentDoc;
 use crate::images::split_reference;
+use crate::runs::Approved as ApprovalDoc;
 
 /// How many of each environment's last successful deployments may be gone back to.
 const LAST_DEPLOYED: usize = 10;
@@ -18,8 +21,9 @@ const LAST_RELEASED: usize = 10;
 impl Context {
     /// The images that are needed, and why.
     pub(crate) async fn needed_images(&self) -> Result<Vec<Root>, StoreError> {
-        let reasons = self.needed_releases().await?;
-        let mut roots = BTreeSet::new();
+        let runs = self.runs_that_go_on().await?;
+        let reasons = self.needed_releases(&runs).await?;
+        let mut roots = self.made_for_later(&runs).await?;
         for release in self.store.list::<Release>(&Query::default()).await? {
             let Some(why) = reasons.get(&release.value.id) else { continue };
             for image in release.value.images.values() {
@@ -31,7 +35,45 @@ impl Context {
         Ok(roots.into_iter().collect())
     }
 
-    async fn needed_releases(&self) -> Result<HashMap<ReleaseId, String>, StoreError> {
+    /// Runs that are not over: one may wait for days until somebody approves what it made.
+    async fn runs_that_go_on(&self) -> Result<BTreeSet<RunId>, StoreError> {
+        let active = Query { states: vec!["active".to_owned()], ..Query::default() };
+        Ok(self.store.list::<Run>(&active).await?.into_iter().map(|run| run.value.id).collect())
+    }
+
+    /// What runs that are not over pushed, and what an approval that is asked for would let through, whoever pushed it.
+    async fn made_for_later(&self, runs: &BTreeSet<RunId>) -> Result<BTreeSet<Root>, StoreError> {
+        let pending = Query { states: vec!["pending".to_owned()], ..Query::default() };
+        let mut asked: BTreeMap<(ProjectName, Digest), String> = BTreeMap::new();
+        for approval in self.store.list::<ApprovalDoc>(&pending).await? {
+            let ApprovalDoc { project, environment, digests, .. } = approval.value;
+            for digest in digests.into_values() {
+                let why = format!("waits for an approval for {environment}");
+                asked.entry((project.clone(), digest)).or_insert(why);
+            }
+        }
+        let mut roots = BTreeSet::new();
+        if runs.is_empty() && asked.is_empty() {
+            return Ok(roots);
+        }
+        for record in self.images.registry.index().contents().await?.manifests {
+            let why = match record.pushed_by {
+                Actor::Run(run) if runs.contains(&run) => Some(format!("run {run} made it and goes on")),
+                _ => None,
+            };
+            let project = record.repository.project();
+            let why = why.or_else(|| asked.get(&(project.clone()?, record.digest.clone())).cloned());
+            if let Some(why) = why {
+                roots.insert(Root { repository: record.repository, digest: record.digest, why });
+            }
+        }
+        Ok(roots)
+    }
+
+    async fn needed_releases(
+        &self,
+        runs: &BTreeSet<RunId>,
+    ) -> Result<HashMap<ReleaseId, String>, StoreError> {
         let all = Query::default();
         let newest = Query { newest_first: true, ..Query::default() };
         let mut reasons: HashMap<ReleaseId, String> = HashMap::new();
@@ -55,6 +97,10 @@ impl Context {
                 }
                 continue;
             }
+            // What was never live nobody goes back to, and it must not push out what was.
+            if !matches!(state, DeploymentState::Succeeded { .. }) {
+                continue;
+            }
             let count = deployed.entry(format!("{project}/{environment}")).or_default();
             *count += 1;
             if *count <= LAST_DEPLOYED {
@@ -65,6 +111,9 @@ impl Context {
         for release in self.store.list::<Release>(&newest).await? {
             let count = released.entry(release.value.project.to_string()).or_default();
             *count += 1;
+            if release.value.run.is_some_and(|run| runs.contains(&run)) {
+                reasons.entry(release.value.id).or_insert_with(|| "its run goes on".to_owned());
+            }
             if *count <= LAST_RELEASED {
                 reasons.entry(release.value.id).or_insert_with(|| "was released lately".to_owned());
             }

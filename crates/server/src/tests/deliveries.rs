@@ -59,6 +59,13 @@ pub(super) async fn ship_web(world: &World) {
     assert_eq!(shipped.state, api::DeploymentState::Succeeded, "{}", shipped.reason);
 }
 
+/// Ships the next version of it, which may never get well.
+pub(super) async fn ship_another(world: &World, sick: bool) {
+    let shipped = ship(world, "shop", &[("web", "web.test")], sick).await;
+    let wanted = if sick { api::DeploymentState::RolledBack } else { api::DeploymentState::Succeeded };
+    assert_eq!(shipped.state, wanted, "{}", shipped.reason);
+}
+
 async fn order(
     world: &World,
     job: &wire::Assignment,

@@ -5,10 +5,12 @@ use std::time::Duration;
 use windlass_api as api;
 use windlass_api::{ErrorCode, RegistryRuleKind};
 use windlass_identity::Role;
-use windlass_kernel::{Secret, Store as _};
+use windlass_kernel::{Actor, Secret, Store as _, StoreExt as _};
 
-use super::deliveries::ship_web;
+use super::deliveries::{ship_another, ship_web};
 use super::world::{World, person};
+use crate::runs::Approved as ApprovalDoc;
+use crate::runs::look;
 
 fn rule(kind: RegistryRuleKind, last: Option<u32>, days: Option<u32>) -> api::SetRegistryRule {
     api::SetRegistryRule { repositories: "*".into(), tags: "*".into(), kind, last, days }
@@ -40,6 +42,102 @@ async fn what_runs_stays_and_what_nobody_needs_goes() {
     assert_eq!(world.told("registry.collected").await, 1);
     let denied = world.ctx.collect_registry(&person("max", Role::Member), how(true)).await.unwrap_err();
     assert_eq!(denied.code, ErrorCode::Forbidden);
+}
+
+/// Rules that let everything go, long after everything was pushed.
+async fn all_may_go(world: &World) {
+    let ada = person("ada", Role::Admin);
+    world.ctx.set_registry_rule(&ada, "rest", rule(RegistryRuleKind::Untagged, None, Some(0))).await.unwrap();
+    world.ctx.set_registry_rule(&ada, "none", rule(RegistryRuleKind::Keep, Some(0), None)).await.unwrap();
+    world.clock.advance(Duration::from_hours(30));
+}
+
+async fn collect(world: &World) {
+    let how = api::CollectRegistry { dry_run: false, grace_seconds: None };
+    world.ctx.collect_registry(&person("ada", Role::Admin), how).await.unwrap();
+}
+
+const GUARDED: [(&str, &str); 2] = [
+    (
+        ".github/workflows/ci.yml",
+        "on: push\njobs:\n  ship:\n    runs-on: ubuntu-latest\n    environment: production\n    steps:\n      - run: 'true'\n",
+    ),
+    ("windlass.yml", "services:\n  web:\n    port: 80\nenvironments:\n  production:\n    reviewers: [bob]\n"),
+];
+
+#[tokio::test]
+async fn what_waits_for_an_approval_outlives_a_collection() {
+    let world = World::new();
+    world.pushed("shop", "ada", &GUARDED).await;
+    look(&world.ctx, true).await;
+    let run = world.run().await;
+    let bob = person("bob", Role::Member);
+    let asked = world.ctx.approvals(&bob, Some("shop")).await.unwrap();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    // What an earlier job of the run pushed, and what somebody else did.
+    let shop: windlass_oci::RepositoryName = "shop".parse().unwrap();
+    let registry = &world.ctx.images.registry;
+    let mut images = Vec::new();
+    for (text, tag, by) in [("ours", "ours", Actor::Run(run.id)), ("theirs", "theirs", Actor::System)] {
+        let digest = world.image("shop", text).await;
+        let digest: windlass_kernel::Digest = digest.rsplit('@').next().unwrap().parse().unwrap();
+        registry.tag(&shop, &digest, &tag.parse().unwrap(), &by).await.unwrap();
+        images.push(format!("shop@{digest}"));
+    }
+    all_may_go(&world).await;
+    collect(&world).await;
+    let detail = world.ctx.image_detail(&bob, &images[0]).await.expect("it waits for bob");
+    assert_eq!(detail.manifest.tags, ["ours"], "its name is gone");
+    let layer = detail.layers[0].digest.clone();
+    world.ctx.layer_listing(&bob, &images[0], &layer).await.expect("its layers are there");
+    assert_eq!(world.ctx.image_detail(&bob, &images[1]).await.unwrap_err().code, ErrorCode::NotFound);
+    // The approval lets it through, after the collection too.
+    let yes = api::Decide { approve: true, comment: String::new() };
+    world.ctx.decide(&bob, &asked[0].id, yes).await.unwrap();
+    look(&world.ctx, true).await;
+    let job = world.lease().await.unwrap().expect("the approved job");
+    collect(&world).await;
+    world.ctx.image_detail(&bob, &images[0]).await.expect("its job goes on");
+    world.finish(&job).await.unwrap();
+    look(&world.ctx, true).await;
+    assert!(world.run().await.is_completed());
+    world.clock.advance(Duration::from_hours(30));
+    collect(&world).await;
+    assert_eq!(world.ctx.image_detail(&bob, &images[0]).await.unwrap_err().code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn what_an_approval_names_stays_whoever_pushed_it() {
+    let world = World::new();
+    world.pushed("shop", "ada", &GUARDED).await;
+    look(&world.ctx, true).await;
+    let digest = world.image("shop", "pushed by hand").await;
+    let digest: windlass_kernel::Digest = digest.rsplit('@').next().unwrap().parse().unwrap();
+    let id = format!("{}:production", world.run().await.id);
+    let standing = world.store.get::<ApprovalDoc>(&id).await.unwrap().unwrap();
+    let mut approval = standing.value;
+    approval.digests.insert("web".parse().unwrap(), digest.clone());
+    let batch = windlass_kernel::Batch::new().update(&approval, standing.version);
+    world.store.commit(batch).await.unwrap();
+    all_may_go(&world).await;
+    collect(&world).await;
+    let image = format!("shop@{digest}");
+    world.ctx.image_detail(&person("bob", Role::Member), &image).await.expect("an approval names it");
+}
+
+#[tokio::test]
+async fn deployments_that_failed_do_not_push_out_what_a_rollback_needs() {
+    let world = World::new();
+    ship_web(&world).await;
+    let first = world.ctx.needed_images().await.unwrap()[0].digest.clone();
+    ship_another(&world, false).await;
+    for _ in 0..12 {
+        ship_another(&world, true).await;
+    }
+    all_may_go(&world).await;
+    collect(&world).await;
+    let image = format!("shop@{first}");
+    world.ctx.image_detail(&person("bob", Role::Member), &image).await.expect("staging may go back to it");
 }
 
 #[tokio::test]

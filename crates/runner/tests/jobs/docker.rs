@@ -19,8 +19,7 @@ fn engine() -> Result<DockerEngine, String> {
 /// An image `box:1` of busybox and nothing else.
 fn image(engine: &DockerEngine) -> Result<(), String> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let busybox =
-        path.split(':').map(|folder| Path::new(folder).join("busybox")).find(|file| file.is_file());
+    let busybox = path.split(':').map(|folder| Path::new(folder).join("busybox")).find(|file| file.is_file());
     let busybox = busybox.ok_or("there is no busybox")?;
     let folder = engine.folder().join("image");
     std::fs::create_dir_all(folder.join("bin")).unwrap();

@@ -199,6 +199,7 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
             if let Some(tty) = &tty {
                 tty.close();
             }
+            ended(builder).await;
             return Err(Failure::new(Exit::Failed, "interrupted: the steps that ran were ended").into());
         }
     };
@@ -215,6 +216,18 @@ pub(crate) async fn run(global: &Global, build: Build) -> Result<Exit> {
     let room = tokio::task::spawn_blocking(move || images::make_room(&evicted));
     room.await.context("making room in the build store")??;
     Ok(Exit::Done)
+}
+
+/// Waits until the steps that ran let go of the store: who is the last to do so removes what they wrote.
+async fn ended(builder: Builder) {
+    let store = builder.store().clone();
+    drop(builder);
+    for _ in 0..100 {
+        if Arc::strong_count(&store) == 1 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
 }
 
 /// Whether this user asks for lines wherever it can be chosen, as with Docker.

@@ -64,12 +64,16 @@ impl Tty {
         state.closed = true;
     }
 
+    fn width(&self) -> usize {
+        usize::from(self.term.size().1).max(20)
+    }
+
     /// Draws `done` above what runs, in one write.
     fn draw(&self, state: &mut State, done: &str) {
         if state.closed {
             return;
         }
-        let width = usize::from(self.term.size().1).max(20);
+        let width = self.width();
         let mut text = String::new();
         if state.drawn > 0 {
             let _ = write!(text, "\x1b[{}A\x1b[J", state.drawn);
@@ -78,7 +82,7 @@ impl Tty {
         let mut lines = vec![format!("[+] Building ({}/{})", state.ended, state.began)];
         for running in state.running.values() {
             let seconds = running.began.elapsed().as_secs_f64();
-            lines.push(format!(" => {}  {seconds:.1}s", running.name));
+            lines.push(row(&format!(" => {}", running.name), seconds, width));
             lines.extend(
                 running
                     .lines
@@ -92,6 +96,15 @@ impl Tty {
         }
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
+}
+
+/// A line with its time at the right edge, however long its name is.
+fn row(name: &str, seconds: f64, width: usize) -> String {
+    let time = format!("{seconds:.1}s");
+    let room = width.saturating_sub(time.len() + 2);
+    let name = truncate_str(name, room, "…");
+    let gap = room.saturating_sub(console::measure_text_width(&name)) + 1;
+    format!("{name}{}{time}", " ".repeat(gap))
 }
 
 /// A line without what would move the cursor.
@@ -127,14 +140,16 @@ impl Progress for Tty {
             Event::Done { vertex, took } => {
                 state.ended += 1;
                 if let Some(running) = state.running.remove(&vertex) {
-                    let _ = writeln!(done, " => {}  {:.1}s", running.name, took.as_secs_f64());
+                    let line = row(&format!(" => {}", running.name), took.as_secs_f64(), self.width());
+                    let _ = writeln!(done, "{line}");
                 }
             }
             Event::Failed { vertex, took, message } => {
                 state.ended += 1;
                 if let Some(running) = state.running.remove(&vertex) {
                     let word = Style::new().red().apply_to("ERROR");
-                    let _ = writeln!(done, " => {word} {}  {:.1}s", running.name, took.as_secs_f64());
+                    let line = row(&format!(" => {word} {}", running.name), took.as_secs_f64(), self.width());
+                    let _ = writeln!(done, "{line}");
                     let _ = writeln!(done, " => => {}", tame(message.lines().next().unwrap_or_default()));
                 }
             }
@@ -143,5 +158,19 @@ impl Progress for Tty {
             }
         }
         self.draw(&mut state, &done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_seen_however_long_the_name_is() {
+        for name in [" => short", " => a name that is much too long", " => ünï"] {
+            let line = row(name, 1.5, 20);
+            assert_eq!(console::measure_text_width(&line), 19, "{line}");
+            assert!(line.ends_with(" 1.5s") && line.starts_with(&name[..4]), "{line}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod dockerfile;
 mod evidence;
 mod faults;
 mod limits;
+mod pages;
 mod pipeline;
 mod platform;
 mod registry;

@@ -100,10 +100,6 @@ fn served(app: &Application, needs: &Needs) -> Result<Start, Unrecognised> {
             let line = format!("exec python3 -m uvicorn {at}{factory} --host 0.0.0.0 --port \"$PORT\"");
             return Ok(Start::shell(&line, format!("{path}, and uvicorn is needed")));
         }
-        if needs.has("hypercorn") {
-            let line = format!("exec python3 -m hypercorn {at}{called} --bind \"0.0.0.0:$PORT\"");
-            return Ok(Start::shell(&line, format!("{path}, and hypercorn is needed")));
-        }
         let why = format!("{path} has an application, and nothing that serves it is needed");
         return Err(Unrecognised::unclear(Kind::Python, why, "add uvicorn to what it needs"));
     }

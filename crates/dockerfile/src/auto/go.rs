@@ -20,9 +20,7 @@ fn program(files: &Files) -> Result<(String, String), Unrecognised> {
         .ending(".go")
         .filter(|(path, text)| !path.ends_with("_test.go") && has_main(text))
         .map(|(path, _)| (path.rsplit_once('/').map_or("", |(folder, _)| folder), path))
-        .filter(|(folder, _)| {
-            folder.is_empty() || inside(folder) && !folder.split('/').any(|part| beside(part))
-        })
+        .filter(|(folder, _)| folder.is_empty() || inside(folder) && !folder.split('/').any(beside))
         .collect();
     found.sort_unstable();
     found.dedup_by_key(|(folder, _)| *folder);

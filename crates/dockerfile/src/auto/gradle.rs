@@ -5,7 +5,7 @@ use super::texts::plain;
 use super::{Files, Kind, Project, Unrecognised};
 
 /// What is added to the build. It goes with Gradle 4 and all that came later.
-const SCRIPT: &str = r#"allprojects {
+const SCRIPT: &str = r"allprojects {
     afterEvaluate { project ->
         def program = project.plugins.hasPlugin('application')
         def alone = project == project.rootProject && project.plugins.hasPlugin('java')
@@ -22,7 +22,7 @@ const SCRIPT: &str = r#"allprojects {
         }
     }
 }
-"#;
+";
 
 /// The scripts that may say what is started.
 const SCRIPTS: [&str; 4] = ["build.gradle", "build.gradle.kts", "app/build.gradle", "app/build.gradle.kts"];

@@ -136,14 +136,7 @@ impl Manager {
                 all
             }
         };
-        let env: &[(&str, &str)] = match self.name {
-            Name::Npm | Name::Classic => &[],
-            // What Node itself finds, without a loader.
-            Name::Berry => &[("YARN_NODE_LINKER", "node-modules"), ("YARN_ENABLE_TELEMETRY", "0")],
-            // Nobody can be asked.
-            Name::Pnpm => &[("CI", "true")],
-        };
-        self.step(project, &arguments, env, early);
+        self.step(project, &arguments, &[], early);
     }
 
     /// Adds the step that runs a script, of the root or of a folder.
@@ -157,10 +150,18 @@ impl Manager {
     }
 
     fn step(&self, project: &mut Project, arguments: &[&str], env: &[(&str, &str)], early: bool) {
+        let own: &[(&str, &str)] = match self.name {
+            Name::Npm | Name::Classic => &[],
+            // What Node itself finds, without a loader.
+            Name::Berry => &[("YARN_NODE_LINKER", "node-modules"), ("YARN_ENABLE_TELEMETRY", "0")],
+            // Nobody can be asked.
+            Name::Pnpm => &[("CI", "true")],
+        };
+        let env = [own, env].concat();
         let mut add = |start: &[String], place| {
             let mut argv = start.to_vec();
             argv.extend(owned(arguments));
-            project.steps.push(Step { argv, env: pairs(env), place, early });
+            project.steps.push(Step { argv, env: pairs(&env), place, early });
         };
         if self.here == self.there {
             add(&self.here, Where::Anywhere);

@@ -16,7 +16,7 @@ pub(super) fn read(files: &Files) -> Read {
         project.found("a Hugo site", config);
         project.tools = vec!["hugo"];
         project.step(&["hugo", "--minify", "--destination", "{src}/public"], &[("HUGO_ENV", "production")]);
-        project.images.0 = "hugomods/hugo:base".to_owned();
+        "hugomods/hugo:base".clone_into(&mut project.images.0);
         serve(&mut project, files, "src/public");
         return Some(Ok(project));
     }
@@ -68,15 +68,15 @@ pub(super) fn serve(project: &mut Project, files: &Files, from: &str) {
         let line = "exec busybox httpd -f -p \"$PORT\" -h /site -c /etc/httpd.conf";
         let shell: &[&str] = if own { &["/bin/busybox", "sh", "-c", line] } else { &["/bin/sh", "-c", line] };
         project.entrypoint = owned(shell);
-        project.images.1 = "busybox:stable-musl".to_owned();
+        "busybox:stable-musl".clone_into(&mut project.images.1);
         // It has nothing to end in order.
         project.stop = Some("SIGKILL");
     } else {
         project.starts_by_shell("exec python3 -m http.server \"$PORT\" --directory /site");
-        project.images.1 = "python:3-alpine".to_owned();
+        "python:3-alpine".clone_into(&mut project.images.1);
         project.stop = Some("SIGINT");
     }
     if project.images.0.is_empty() && own {
-        project.images.0 = "busybox:stable-musl".to_owned();
+        "busybox:stable-musl".clone_into(&mut project.images.0);
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn packages(text: &str) -> Result<Vec<Pinned>, Unrecognised> {
         let at = |kind: &str| source.and_then(|source| source.get(kind)).and_then(toml::Value::as_str);
         at("virtual").or_else(|| at("editable")) == Some(".")
     };
-    let Some(root) = all.iter().position(|package| own(package)) else {
+    let Some(root) = all.iter().position(own) else {
         return Err(unreadable(FILE, "it does not say what of it is the project"));
     };
     let mut found = Vec::new();

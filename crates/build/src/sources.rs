@@ -124,10 +124,8 @@ impl Sources {
         };
         let (digest, manifest, config) = asked.await.map_err(failed)?;
         // The layers of another platform's image are found by its own manifest, whatever the name's index says then.
-        let from = match platform.architecture == crate::architecture() {
-            true => name.clone(),
-            false => ImageName { digest: Some(digest.clone()), ..name.clone() },
-        };
+        let other = (platform.architecture != crate::architecture()).then(|| digest.clone());
+        let from = ImageName { digest: other.or_else(|| name.digest.clone()), ..name.clone() };
         let mut image = self.of_manifest(&manifest, config, Some(&from.to_string()));
         image.digest = Some(digest);
         Ok(image)

@@ -189,9 +189,7 @@ pub(crate) fn read(path: &Path) -> BTreeMap<String, File> {
         for extension in entry.pax_extensions().unwrap().into_iter().flatten().flatten() {
             let key = extension.key().unwrap_or_default();
             if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
-                let value: String =
-                    extension.value_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-                attributes.insert(name.to_owned(), value);
+                attributes.insert(name.to_owned(), hex::encode(extension.value_bytes()));
             }
         }
         let mut bytes = Vec::new();

@@ -19,7 +19,9 @@ fn archive(pieces: &[Piece<'_>]) -> Vec<u8> {
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
         header.set_entry_type(*kind);
         header.set_mode(if *kind == EntryType::Directory { 0o755 } else { 0o644 });
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         let link = matches!(kind, EntryType::Symlink | EntryType::Link);
         if link {
             header.as_mut_bytes()[157..157 + content.len()].copy_from_slice(content.as_bytes());
@@ -156,7 +158,7 @@ async fn an_archive_of_too_many_entries_is_refused() {
 /// Takes an image of one layer into the store, as `docker load` would.
 async fn load(site: &Site, layer: &[u8], name: &str) -> Result<(), BuildError> {
     use sha2::Digest as _;
-    let diff_id = sha2::Sha256::digest(layer).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let diff_id = hex::encode(sha2::Sha256::digest(layer));
     let config = format!(
         r#"{{"architecture":"{}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#,
         if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }

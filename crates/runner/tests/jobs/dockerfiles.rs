@@ -42,6 +42,13 @@ steps:
   - uses: docker/build-push-action@v6
     with: { context: app, file: Dockerfile2, outputs: "type=oci,dest=out/image.tar" }
   - run: tar -tf out/image.tar | grep -c index.json
+  - uses: docker/build-push-action@v6
+    with:
+      context: app
+      file: Dockerfile2
+      platforms: linux/amd64,linux/arm64
+      outputs: type=oci,dest=out/several.tar
+  - run: echo "an index is named $(tar -xOf out/several.tar index.json | grep -o image.index.v1 | wc -l) times"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +60,8 @@ async fn the_usual_steps_build_an_image_without_docker() {
         .says("/etc/hostname")
         .says("app")
         .says("without its file: failure")
-        .says("1");
+        .says("1")
+        .says("an index is named 2 times");
     assert!(!ran.log.contains("hunter2"), "{}", ran.log);
 }
 
@@ -95,7 +103,9 @@ async fn what_a_build_may_not_read_it_does_not_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_our_builder_does_not_have_is_said() {
     for (with, why) in [
-        ("platforms: 'linux/amd64,linux/s390x'", "would need an emulator"),
+        ("platforms: 'linux/amd64,no platform'", "is not a platform"),
+        ("platforms: 'windows/amd64'", "for linux only"),
+        ("platforms: 'linux/amd64,linux/s390x', outputs: 'type=tar,dest=x'", "holds one platform"),
         ("ssh: default", "is Docker's"),
         ("outputs: 'type=local'", "must name a path of the workspace"),
         ("outputs: 'type=local,dest=../x'", "lies outside of the workspace"),

@@ -98,11 +98,11 @@ fn request(run: &ActionRun<'_>) -> Result<(BuildRequest, Vec<Export>), ActionErr
         }
         request.contexts.insert(name, named);
     }
-    let own = format!("linux/{}", super::platform(std::env::consts::ARCH));
-    if let Some(other) = entries(run, "platforms").into_iter().find(|wanted| *wanted != own) {
-        return Err(failed(format!(
-            "`platforms: {other}`: this machine builds for {own} only, its steps would need an emulator; leave the others out"
-        )));
+    for wanted in entries(run, "platforms") {
+        let platform = wanted.parse().map_err(|e| failed(format!("`platforms`: {e}")))?;
+        if !request.platforms.contains(&platform) {
+            request.platforms.push(platform);
+        }
     }
     request.secrets =
         dockerfile::secrets(run)?.into_iter().map(|(id, value)| (id, Secret::new(value))).collect();

@@ -131,10 +131,11 @@ fn cosigned(platform: &Platform, name: &str, digest: &str) {
     let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
     std::fs::write(file("payload"), &payload).unwrap();
     std::fs::write(file("signature.base64"), signature).unwrap();
-    let decode = ["base64", "-d", "-A", "-in", &file("signature.base64"), "-out", &file("signature")];
+    let (key, payload, encoded, plain) =
+        (file("key.pem"), file("payload"), file("signature.base64"), file("signature"));
+    let decode = ["base64", "-d", "-A", "-in", &encoded, "-out", &plain];
     assert!(Command::new("openssl").args(decode).status().unwrap().success());
-    let verify =
-        ["dgst", "-sha256", "-verify", &file("key.pem"), "-signature", &file("signature"), &file("payload")];
+    let verify = ["dgst", "-sha256", "-verify", &key, "-signature", &plain, &payload];
     let verified = Command::new("openssl").args(verify).output().unwrap();
     assert!(verified.status.success(), "{}", told(&verified));
     let tags: Value = serde_json::from_slice(&fetched(platform, &format!("/v2/{name}/tags/list"))).unwrap();

@@ -1,8 +1,9 @@
 //! Others that build images, each with a place of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+
+use windlass_testkit::{DockerEngine, DockerStorage};
 
 /// Somebody else who builds.
 pub(crate) trait Peer {
@@ -23,61 +24,18 @@ fn run(command: &mut Command) -> Result<String, String> {
     Err(last[last.len().saturating_sub(4)..].join(" "))
 }
 
-/// A Docker daemon of this test's own.
-pub(crate) struct Docker {
-    daemon: Child,
-    socket: PathBuf,
-}
+/// A Docker Engine of this test's own, with its older builder.
+pub(crate) struct Docker(DockerEngine);
 
 impl Docker {
     pub(crate) fn start(root: &Path) -> Result<Self, String> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err("dockerd needs root".into());
-        }
-        let place = root.join("docker");
-        std::fs::create_dir_all(&place).map_err(|e| e.to_string())?;
-        let socket = place.join("s");
-        let log = std::fs::File::create(place.join("log")).map_err(|e| e.to_string())?;
-        let mut command = Command::new("dockerd");
-        command
-            .args(["--bridge=none", "--iptables=false", "--storage-driver=overlay2"])
-            .arg("--data-root")
-            .arg(place.join("data"))
-            .arg("--exec-root")
-            .arg(place.join("exec"))
-            .arg("--pidfile")
-            .arg(place.join("pid"))
-            .arg("--host")
-            .arg(format!("unix://{}", socket.display()))
-            .stdout(log.try_clone().map_err(|e| e.to_string())?)
-            .stderr(log);
-        let daemon = command.spawn().map_err(|e| format!("dockerd could not be started: {e}"))?;
-        let mut docker = Self { daemon, socket };
-        for _ in 0..200 {
-            if run(docker.command().arg("version")).is_ok() {
-                return Ok(docker);
-            }
-            if docker.daemon.try_wait().map_err(|e| e.to_string())?.is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let said = std::fs::read_to_string(place.join("log")).unwrap_or_default();
-        Err(format!("dockerd does not answer: {}", said.lines().last().unwrap_or_default()))
+        DockerEngine::start(root, DockerStorage::Overlay).map(Self)
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("docker");
-        command.arg("--host").arg(format!("unix://{}", self.socket.display())).env("DOCKER_BUILDKIT", "0");
+        let mut command = self.0.command();
+        command.env("DOCKER_BUILDKIT", "0");
         command
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.daemon.id() as i32);
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let _ = self.daemon.wait();
     }
 }
 

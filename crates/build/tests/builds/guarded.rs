@@ -118,7 +118,7 @@ fn agent(test: &str, folder: &Path, comment: &str) -> Option<Agent> {
     run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"]).arg(&key));
     run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent.socket));
     let listed = run(Command::new("ssh-add").arg("-l").env("SSH_AUTH_SOCK", &agent.socket));
-    agent.fingerprint = listed.split_whitespace().nth(1).unwrap().to_owned();
+    listed.split_whitespace().nth(1).unwrap().clone_into(&mut agent.fingerprint);
     std::fs::remove_file(key).unwrap();
     std::fs::remove_file(folder.join("key.pub")).unwrap();
     Some(agent)

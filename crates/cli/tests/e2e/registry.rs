@@ -1,11 +1,14 @@
-//! The registry with its real clients: skopeo and Docker, both ways.
+//! The registry with its real clients, both ways: skopeo, Docker, podman, buildah; and what they see when it is killed.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+mod containers;
+mod killed;
+
+use std::process::{Command, Output, Stdio};
 
 use windlass_api::{Conclusion, RunDetail};
+use windlass_testkit::{DockerEngine, DockerStorage};
 
-use crate::platform::{Deadline, Platform, Repository, job, program, told, wait_for};
+use crate::platform::{Platform, Repository, job, program, told};
 
 const BUILD: &str = r#"
 on: push
@@ -15,17 +18,24 @@ jobs:
     outputs: { digest: "${{ steps.image.outputs.digest }}" }
     steps:
       - uses: actions/checkout@v4
+      - run: cp "$(command -v busybox)" busybox
       - id: image
         uses: windlass/build@v1
         with:
           base: scratch
-          files: hello.txt:/hello.txt
-          entrypoint: /hello
+          files: |
+            hello.txt:/hello.txt
+            busybox:/busybox
+          entrypoint: /busybox
           tags: latest
 "#;
 
-/// A platform with an image `crate-box:latest`; gives its digest.
+/// A platform with an image `crate-box:latest` of busybox, which can be run; gives its digest.
 fn with_image(name: &str) -> Option<(Platform, String)> {
+    if program("busybox").is_none() {
+        windlass_testkit::skip(name, "there is no busybox to make an image of");
+        return None;
+    }
     let platform = Platform::start(name)?;
     let repository = Repository::new(&platform, "crate-box");
     repository.write(".github/workflows/build.yml", BUILD).write("hello.txt", "hello\n");
@@ -66,123 +76,47 @@ fn skopeo_copies_out_and_in_again() {
     let shown =
         skopeo(&["inspect", "--tls-verify=false", "--creds", &credentials, &ours("crate-box/second:v1")]);
     assert!(told(&shown).contains(&digest), "{digest} is not in {}", told(&shown));
+    let listed =
+        skopeo(&["list-tags", "--tls-verify=false", "--creds", &credentials, &ours("crate-box/second")]);
+    assert!(listed.status.success() && told(&listed).contains("\"v1\""), "{}", told(&listed));
     // Without the token: refused both ways.
     let refused = skopeo(&["inspect", "--tls-verify=false", "--no-creds", &ours("crate-box:latest")]);
     assert!(!refused.status.success(), "anybody can pull");
     let wrong = ["copy", "--dest-tls-verify=false", "--dest-creds", "admin:wrong"];
     let refused = skopeo(&[&wrong[..], &[&folder, &ours("crate-box/third:v1")]].concat());
     assert!(!refused.status.success(), "a wrong token can push");
-}
-
-/// A Docker daemon of this test's own.
-struct Docker {
-    daemon: Child,
-    socket: String,
-    folder: PathBuf,
-}
-
-impl Docker {
-    fn start(folder: &Path) -> Result<Self, String> {
-        let dockerd = program("dockerd").ok_or("there is no dockerd")?;
-        program("docker").ok_or("there is no docker")?;
-        if !crate::platform::is_root() {
-            return Err("only root can start dockerd".to_owned());
-        }
-        let at = |name: &str| folder.join(name).display().to_string();
-        let socket = format!("unix://{}", at("docker.sock"));
-        let log = std::fs::File::create(folder.join("dockerd.log")).unwrap();
-        let daemon = Command::new(dockerd)
-            .args(["--data-root", &at("docker-data"), "--exec-root", &at("docker-exec")])
-            .args(["--pidfile", &at("docker.pid"), "--host", &socket])
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| format!("dockerd cannot be started: {e}"))?;
-        let mut docker = Self { daemon, socket, folder: folder.to_owned() };
-        for _ in 0..150 {
-            if docker.run(&["version"]).status.success() {
-                return docker.that_unpacks();
-            }
-            if docker.daemon.try_wait().unwrap().is_some() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(200));
-        }
-        let log = std::fs::read_to_string(folder.join("dockerd.log")).unwrap_or_default();
-        Err(format!("dockerd does not start here: {}", log.lines().last().unwrap_or("it says nothing")))
-    }
-
-    /// Itself, if it can unpack layers: in a container without privileges it starts, and can do nothing.
-    fn that_unpacks(self) -> Result<Self, String> {
-        let empty = self.folder.join("empty.tar");
-        std::fs::write(&empty, [0u8; 1024]).unwrap();
-        let imported = self.run(&["import", &empty.display().to_string(), "empty:latest"]);
-        if imported.status.success() {
-            return Ok(self);
-        }
-        Err(format!("dockerd cannot unpack layers here: {}", told(&imported).trim()))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.socket, "--config"]).arg(self.folder.join("docker-config"));
-        command.args(arguments).stdin(Stdio::null()).output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "docker {arguments:?}: {}", told(&output));
-        told(&output)
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        crate::platform::signal(self.daemon.id() as i32, nix::sys::signal::Signal::SIGTERM);
-        let end = Deadline::in_seconds(20);
-        while self.daemon.try_wait().is_ok_and(|s| s.is_none()) && !end.passed() {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
+    let gone =
+        skopeo(&["delete", "--tls-verify=false", "--creds", &credentials, &ours("crate-box/second:v1")]);
+    assert!(gone.status.success(), "{}", told(&gone));
+    let shown =
+        skopeo(&["inspect", "--tls-verify=false", "--creds", &credentials, &ours("crate-box/second:v1")]);
+    assert!(!shown.status.success(), "what was deleted is shown: {}", told(&shown));
 }
 
 #[test]
-fn docker_pulls_and_pushes() {
+fn docker_pulls_runs_and_pushes() {
     const NAME: &str = "registry: docker";
     if !crate::platform::wanted(NAME) {
         return;
     }
-    let folder = tempfile::Builder::new().prefix("windlass-e2e-docker-").tempdir().unwrap();
-    let docker = match Docker::start(folder.path()) {
+    let docker = match DockerEngine::start(&std::env::temp_dir(), DockerStorage::Vfs) {
         Ok(docker) => docker,
         Err(why) => return windlass_testkit::skip(NAME, &why),
     };
     let Some((platform, digest)) = with_image(NAME) else { return };
     let image = |name: &str| format!("{}/crate-box{name}", platform.address());
     assert!(!docker.run(&["pull", &image(":latest")]).status.success(), "anybody can pull");
-    let mut login = Command::new("docker");
-    login.args(["--host", &docker.socket, "--config"]).arg(docker.folder.join("docker-config"));
-    login.args(["login", "--username", "admin", "--password-stdin", platform.address()]);
-    let mut login =
-        login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    {
-        use std::io::Write as _;
-        login.stdin.take().unwrap().write_all(platform.token.as_bytes()).unwrap();
-    }
-    let login = login.wait_with_output().unwrap();
-    assert!(login.status.success(), "{}", told(&login));
+    docker.log_in(platform.address(), "admin", &platform.token);
     let pulled = docker.ok(&["pull", &image(":latest")]);
     assert!(pulled.contains(&digest), "{digest} is not in {pulled}");
+    // The engine was started without a bridge, so that it leaves the machine's network alone.
+    let said = docker.ok(&["run", "--rm", "--network=none", &image(":latest"), "echo", "here it runs"]);
+    assert_eq!(said, "here it runs");
     docker.ok(&["tag", &image(":latest"), &image("/copy:v1")]);
     let pushed = docker.ok(&["push", &image("/copy:v1")]);
     assert!(pushed.contains("digest: sha256:"), "{pushed}");
-    docker.ok(&["rmi", &image("/copy:v1")]);
-    wait_for("the pushed image", 10, || {
-        docker.run(&["pull", &image("/copy:v1")]).status.success().then_some(())
-    });
+    docker.ok(&["rmi", &image("/copy:v1"), &image(":latest")]);
+    // What nobody here has any more is fetched by running it.
+    let said = docker.run(&["run", "--rm", "--network=none", &image("/copy:v1"), "echo", "and again"]);
+    assert!(said.status.success() && told(&said).contains("and again"), "{}", told(&said));
 }

@@ -187,7 +187,7 @@ async fn contexts_may_be_layouts() {
                 assert!(env.contains("FROM_THERE=yes"), "{env}");
             }
             Err(error) => {
-                assert!(!fine && error.to_string().contains("no image `8`"), "{reference}: {error}");;
+                assert!(!fine && error.to_string().contains("no image `8`"), "{reference}: {error}");
             }
         }
     }

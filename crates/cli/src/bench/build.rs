@@ -70,7 +70,7 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
             Ok(()) => ready.push(peer),
             Err(why) if matches!(peer, Peer::Windlass) => return Err(why.context("taking the base in")),
             Err(why) => {
-                left_out.push(format!("{}: not measured: it does not take the base: {why:#}.", peer.name()))
+                left_out.push(format!("{}: not measured: it does not take the base: {why:#}.", peer.name()));
             }
         }
     }
@@ -103,7 +103,7 @@ pub(crate) async fn measure(count: usize) -> Result<Section> {
                 Ok(samples) => section.compared(&row, &Samples::new(samples), &ours),
                 // What a peer cannot do today is no reason to measure nothing.
                 Err(why) => left_out.push(format!("{row}: left out, it failed twice: {why}.")),
-            };
+            }
         }
     }
     for why in left_out {

@@ -52,6 +52,8 @@ fn slots(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Option<()> {
     let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?));
     let pages = number(12)? as usize;
     let end = pages.checked_mul(PAGE).filter(|end| *end <= bytes.len())?;
+    // Headers do not share their bytes: many that do would make much out of little.
+    let mut unread = bytes.len();
     // The file's own header takes the place of the first two.
     for at in (2 * SLOT..end).step_by(SLOT) {
         if bytes.get(at..at + 4)? != b"Slot" {
@@ -65,8 +67,9 @@ fn slots(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> Option<()> {
         if bytes.get(blob..blob.checked_add(4)?)? != b"BlbS" || number(blob + 4)? != package {
             return None;
         }
-        let from = blob + SLOT;
-        take(bytes.get(from..from.checked_add(number(blob + 12)? as usize)?)?);
+        let (from, length) = (blob + SLOT, number(blob + 12)? as usize);
+        unread = unread.checked_sub(length.checked_add(SLOT)?)?;
+        take(bytes.get(from..from.checked_add(length)?)?);
     }
     Some(())
 }
@@ -91,12 +94,12 @@ fn header(blob: &[u8]) -> Option<Package> {
             Some(String::from_utf8_lossy(&bytes[..end]).into_owned()).filter(|text| !text.is_empty())
         };
         match (tag, kind) {
-            (NAME, STRING) => name = text(),
-            (VERSION, STRING) => version = text(),
-            (RELEASE, STRING) => release = text(),
-            (LICENCE, _) => licence = text(),
-            (ARCH, STRING) => arch = text(),
-            (SOURCE, STRING) => source = text(),
+            (NAME, STRING) if name.is_none() => name = text(),
+            (VERSION, STRING) if version.is_none() => version = text(),
+            (RELEASE, STRING) if release.is_none() => release = text(),
+            (LICENCE, _) if licence.is_none() => licence = text(),
+            (ARCH, STRING) if arch.is_none() => arch = text(),
+            (SOURCE, STRING) if source.is_none() => source = text(),
             (EPOCH, INT32) => {
                 let four = data.get(place..place.checked_add(4)?)?;
                 epoch = Some(u32::from_be_bytes(four.try_into().ok()?));
@@ -215,6 +218,13 @@ pub(super) mod tests {
         for cut in (0..file.len()).step_by(7) {
             let _ = packages("Packages.db", &file[..cut]);
         }
+        // All slots show the same header.
+        let mut shared = with_slots(&[[made(&texts, None), vec![0; 4000]].concat()]);
+        let slot = shared[32..48].to_vec();
+        for at in (48..4096).step_by(16) {
+            shared[at..at + 16].copy_from_slice(&slot);
+        }
+        assert!(packages("Packages.db", &shared).is_err(), "much is made of little");
         let why = packages("var/lib/rpm/Packages", &[0; 64]).unwrap_err();
         assert!(why.contains("Berkeley"), "{why}");
     }

@@ -66,6 +66,8 @@ impl<'a> Database<'a> {
     fn walk(&self, root: usize, visit: &mut dyn FnMut(Row<'a>)) -> Result<(), &'static str> {
         const BROKEN: &str = "its pages contradict each other";
         let mut left = self.bytes.len() / self.page;
+        // Rows do not share their bytes: many that do would make much out of little.
+        let mut unread = self.bytes.len();
         let mut next = vec![root];
         while let Some(number) = next.pop() {
             // A page that is reached twice would make this go on for ever.
@@ -86,7 +88,7 @@ impl<'a> Database<'a> {
                 if inner {
                     below.push(number_at(cell, 0).ok_or(BROKEN)?);
                 } else {
-                    visit(self.leaf(cell).ok_or(BROKEN)?);
+                    visit(self.leaf(cell, &mut unread).ok_or(BROKEN)?);
                 }
             }
             if inner {
@@ -100,11 +102,13 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    /// A row of a leaf: its length, its number, what it holds; the rest on pages of its own (section 1.6).
-    fn leaf(&self, cell: &'a [u8]) -> Option<Row<'a>> {
+    /// A row of a leaf: its length, its number, what it holds; the rest on pages of its own (section 1.6). Length and
+    /// number take two bytes at least.
+    fn leaf(&self, cell: &'a [u8], unread: &mut usize) -> Option<Row<'a>> {
         let (length, rest) = varint(cell)?;
         let (_, rest) = varint(rest)?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= self.bytes.len())?;
+        let length = usize::try_from(length).ok()?;
+        *unread = unread.checked_sub(length.checked_add(2)?)?;
         let most = self.usable - 35;
         if length <= most {
             return record(rest.get(..length)?);
@@ -207,6 +211,50 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(record(&bytes[..cut]), None);
         }
+    }
+
+    /// A database whose second page, the table's, has these cells.
+    fn with_cells(places: &[u16], cell: &[u8], pages: usize) -> Vec<u8> {
+        let mut row = vec![6u8, 23, 29, 29, 1, 12];
+        row.extend(b"tablePackagesPackages");
+        row.push(2);
+        let mut bytes = vec![0; 4096 * pages];
+        bytes[..16].copy_from_slice(MAGIC);
+        bytes[16..18].copy_from_slice(&4096u16.to_be_bytes());
+        bytes[100] = 13;
+        bytes[103..105].copy_from_slice(&1u16.to_be_bytes());
+        bytes[108..110].copy_from_slice(&200u16.to_be_bytes());
+        bytes[200] = row.len() as u8;
+        bytes[202..202 + row.len()].copy_from_slice(&row);
+        let table = &mut bytes[4096..8192];
+        table[0] = 13;
+        table[3..5].copy_from_slice(&(places.len() as u16).to_be_bytes());
+        for (index, place) in places.iter().enumerate() {
+            table[8 + 2 * index..10 + 2 * index].copy_from_slice(&place.to_be_bytes());
+        }
+        table[4000..4000 + cell.len()].copy_from_slice(cell);
+        bytes
+    }
+
+    #[test]
+    fn rows_that_share_their_bytes_are_no_table() {
+        // Four bytes of a record: one column, a blob of two bytes.
+        let cell = [4, 1, 2, 16, b'a', b'b'];
+        let count = |places: &[u16]| {
+            let mut seen = 0;
+            let bytes = with_cells(places, &cell, 2);
+            rows(&bytes, "Packages", &mut |_| seen += 1).map(|()| seen)
+        };
+        assert_eq!(count(&[4000]), Ok(1));
+        assert!(count(&[4000; 1900]).is_err(), "much is made of little");
+        // A row that goes on in a ring of pages: each may be read once, for one row.
+        let length = 16_000u32;
+        let ring = [0x80 | (length >> 7) as u8, (length & 0x7f) as u8, 1];
+        let mut bytes = with_cells(&[100; 1900], &[], 4);
+        bytes[4096 + 100..4096 + 103].copy_from_slice(&ring);
+        let mut seen = 0;
+        assert!(rows(&bytes, "Packages", &mut |_| seen += 1).is_err());
+        assert!(seen <= 1, "{seen}");
     }
 
     #[test]

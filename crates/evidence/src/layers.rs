@@ -2,17 +2,22 @@
 //! on the disk: the layers are read as streams, top first, so that of each file it is known at once whether a layer
 //! above hides it (image specification, "Whiteouts").
 
+mod bounded;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 use std::io::{self, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
-use tar::EntryType;
+use tar::{Entry, EntryType};
 use windlass_kernel::Digest;
 
 use crate::ScanError;
+use bounded::Bounded;
 
+/// The longest path, in bytes: none that can be used is longer (Linux' PATH_MAX).
+const LONGEST_PATH: usize = 4096;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 
@@ -87,7 +92,8 @@ pub fn walk(
         let broken = |e: io::Error| ScanError::Layer { layer: layer.digest.clone(), why: e.to_string() };
         let bytes = layers.open(index).map_err(broken)?;
         let tar = inflated(bytes, layer)?;
-        let mut archive = tar::Archive::new(tar.take(limits.bytes));
+        let (tar, allowance) = Bounded::new(tar.take(limits.bytes));
+        let mut archive = tar::Archive::new(tar);
         let mut here = Above::default();
         for entry in archive.entries().map_err(broken)? {
             entries += 1;
@@ -95,30 +101,44 @@ pub fn walk(
                 return Err(ScanError::TooMany(limits.entries));
             }
             let mut entry = entry.map_err(broken)?;
-            let Some(path) = clean(&entry.path_bytes()) else { continue };
-            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            if name == OPAQUE {
-                here.opaque.insert(here.key(parent));
-                continue;
-            }
-            if let Some(removed) = name.strip_prefix(WHITEOUT) {
-                let target =
-                    if parent.is_empty() { removed.to_owned() } else { format!("{parent}/{removed}") };
-                here.gone.insert(here.key(&target));
-                continue;
-            }
-            let kind = entry.header().entry_type();
-            let folder = kind == EntryType::Directory;
-            let key = here.key(&path);
-            here.known.insert(key, folder);
-            if matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse) {
-                let hidden = above.hides(&path, folder);
-                let size = entry.size();
-                let mut file = File { path: &path, layer: index, hidden, size, body: &mut entry };
-                visit(&mut file).map_err(broken)?;
-            }
+            let look = |entry: &mut Entry<'_, _>| look(entry, index, &above, &mut here, visit);
+            allowance.during(&mut entry, look).map_err(broken)?;
         }
         above.join(here);
+    }
+    Ok(())
+}
+
+/// Notes an entry, and shows it if it is a regular file.
+fn look<R: Read>(
+    entry: &mut Entry<'_, R>,
+    layer: usize,
+    above: &Above,
+    here: &mut Above,
+    visit: &mut dyn FnMut(&mut File<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let Some(path) = clean(&entry.path_bytes()) else { return Ok(()) };
+    if path.len() > LONGEST_PATH {
+        return Err(io::Error::other(format!("a path has more than {LONGEST_PATH} bytes")));
+    }
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    if name == OPAQUE {
+        here.opaque.insert(here.key(parent));
+        return Ok(());
+    }
+    if let Some(removed) = name.strip_prefix(WHITEOUT) {
+        let target = if parent.is_empty() { removed.to_owned() } else { format!("{parent}/{removed}") };
+        here.gone.insert(here.key(&target));
+        return Ok(());
+    }
+    let kind = entry.header().entry_type();
+    let folder = kind == EntryType::Directory;
+    let key = here.key(&path);
+    here.known.insert(key, folder);
+    if matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse) {
+        let hidden = above.hides(&path, folder);
+        let size = entry.size();
+        visit(&mut File { path: &path, layer, hidden, size, body: entry })?;
     }
     Ok(())
 }
@@ -308,6 +328,15 @@ pub(crate) mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(clean(path.as_bytes()).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_no_file_can_have_end_the_walk_before_they_fill_the_memory() {
+        for (length, why) in [(5000, "a path has more"), (8 << 20, "names and attributes")] {
+            let layers = InMemory::of(&[&[("a", b"1"), (&"n".repeat(length), b"2")]]);
+            let refused = walk(&layers, Limits::default(), &mut |_| Ok(())).unwrap_err();
+            assert!(refused.to_string().contains(why), "{refused}");
         }
     }
 

@@ -363,7 +363,7 @@ pub(crate) fn reporter(request: &BuildRequest, progress: Arc<dyn Progress>) -> R
 }
 
 fn options(request: &BuildRequest) -> Options {
-    let here = Platform::linux(crate::architecture());
+    let here = Platform::linux(windlass_oci::machine_architecture());
     let mut build_args = request.build_args.clone();
     if let Some(epoch) = request.source_date_epoch {
         build_args.entry("SOURCE_DATE_EPOCH".into()).or_insert_with(|| epoch.to_string());

@@ -60,12 +60,3 @@ pub fn is_git(text: &str) -> bool {
 pub fn is_remote(text: &str) -> bool {
     is_git(text) || text.starts_with("https://") || text.starts_with("http://")
 }
-
-/// This machine's architecture as images name it.
-pub(crate) fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}

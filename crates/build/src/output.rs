@@ -11,7 +11,7 @@ use std::process::Stdio;
 use bytes::Bytes;
 use serde_json::json;
 use windlass_kernel::Digest;
-use windlass_oci::{ImageName, MediaType, PushedBlob};
+use windlass_oci::{FULL_NAME, ImageName, MediaType, PushedBlob, REF_NAME};
 
 use crate::BuildError;
 use crate::assemble::{Assembled, Finished, finish};
@@ -19,7 +19,7 @@ use crate::exec::Session;
 use crate::pack::{Compression, Entry, Rules, Tar};
 use crate::platforms::Indexed;
 use crate::request::{BuildRequest, CacheTo, Destination, Output};
-use crate::sources::{FULL_NAME, REF_NAME, Sources};
+use crate::sources::Sources;
 use crate::tree::{Kind, Node};
 
 type Say<'a> = &'a (dyn Fn(String) + Sync);

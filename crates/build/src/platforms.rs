@@ -79,7 +79,7 @@ impl Builder {
             outcome.cached += cached;
             outcome.size += built.finished.size;
         }
-        let here = Platform::linux(crate::architecture());
+        let here = Platform::linux(windlass_oci::machine_architecture());
         let first = all.iter().position(|built| built.platform == here).unwrap_or(0);
         outcome.id = all.get(first).map(|built| built.finished.digest.clone());
         let named = request.named_here && !request.tags.is_empty();

@@ -23,7 +23,6 @@ use crate::progress::Reporter;
 use crate::store::{LocalImage, Store};
 use crate::tree::Stack;
 
-pub(crate) use layout::{FULL_NAME, REF_NAME};
 pub(crate) use web::{Bounds, file_name};
 
 /// Finds images, once each.
@@ -124,7 +123,7 @@ impl Sources {
         };
         let (digest, manifest, config) = asked.await.map_err(failed)?;
         // The layers of another platform's image are found by its own manifest, whatever the name's index says then.
-        let other = (platform.architecture != crate::architecture()).then(|| digest.clone());
+        let other = (platform.architecture != windlass_oci::machine_architecture()).then(|| digest.clone());
         let from = ImageName { digest: other.or_else(|| name.digest.clone()), ..name.clone() };
         let mut image = self.of_manifest(&manifest, config, Some(&from.to_string()));
         image.digest = Some(digest);

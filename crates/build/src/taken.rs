@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use windlass_kernel::Digest;
-use windlass_oci::{ImageConfig, ImageManifest};
+use windlass_oci::{ImageConfig, ImageManifest, machine_architecture};
 
+use crate::BuildError;
 use crate::builder::Builder;
 use crate::pack::{Compression, Rules};
 use crate::store::{LocalImage, Store, remove_tree};
-use crate::{BuildError, architecture};
 
 /// An image of the store, as long as this value lives.
 #[derive(Debug)]
@@ -42,12 +42,12 @@ impl Builder {
     pub async fn take(&self, image: &LocalImage) -> Result<Taken, BuildError> {
         let (sources, finished) = self.stored(image).await?;
         let config = ImageConfig::parse(&finished.config).map_err(|e| BuildError::image(&image.name, e))?;
-        if config.architecture != architecture() {
+        if config.architecture != machine_architecture() {
             let why = format!(
                 "it is an image for {}/{}, and this machine is linux/{}",
                 config.os,
                 config.architecture,
-                architecture()
+                machine_architecture()
             );
             return Err(BuildError::image(&image.name, why));
         }

@@ -3,9 +3,10 @@
 //! that lays its layers out for a sandbox.
 //!
 //! Not here: running an image (`runtime`), deciding who may push (`identity`, through the [`Access`] port),
-//! and Dockerfiles, which come later.
+//! and Dockerfiles (`dockerfile`, `build`).
 
 mod access;
+mod archive;
 mod assemble;
 mod blob;
 mod collect;
@@ -27,6 +28,7 @@ mod unpack;
 mod user;
 
 pub use access::{Access, Action, Credential, Grant, RegistryToken};
+pub use archive::{FULL_NAME, REF_NAME, SavedImage, layer_type};
 pub use assemble::{AssembleError, AssembleSpec, Assembled, Assembler, BASE_LABEL, Base, MACHINE_BASE};
 pub use blob::{
     Blob, BlobError, BlobStore, ByteStream, FileBlobs, ObjectBlobs, ObjectConfig, StoredBlob, UploadId,
@@ -41,7 +43,7 @@ pub use manifest::{
 };
 pub use mirror::{MIRROR, Mirror, UpstreamError};
 pub use name::{ImageName, NameError, Reference, RepositoryName, Tag};
-pub use registry::{Pushed, Registry, RegistryError, StoredManifest};
+pub use registry::{Pushed, Registry, RegistryError, StoredManifest, machine_architecture};
 pub use remote::{Keyring, Login, Pull, PullError, Puller, PushedBlob, Resolved};
 pub use repository::{BlobLink, Contents, Index, ManifestRecord, Removal, StoreIndex, TagRecord};
 pub use routes::{RouteLimits, router, router_with};

@@ -133,7 +133,7 @@ impl fmt::Debug for Registry {
 }
 
 /// This machine's architecture as images name it.
-pub(crate) fn machine_architecture() -> &'static str {
+pub fn machine_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

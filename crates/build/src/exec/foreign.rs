@@ -24,7 +24,7 @@ pub(crate) fn findings(plan: &Plan) -> Vec<Diagnostic> {
 }
 
 pub(crate) fn finding(span: Span, platform: &Platform, why: &str) -> Diagnostic {
-    let here = Platform::linux(crate::architecture());
+    let here = Platform::linux(windlass_oci::machine_architecture());
     let message =
         format!("this RUN is for {platform}, whose programs this machine ({here}) cannot run: {why}");
     Diagnostic::error(span, message).with_help(format!(
@@ -35,7 +35,7 @@ pub(crate) fn finding(span: Span, platform: &Platform, why: &str) -> Diagnostic 
 
 /// Whether programs of a platform run on this machine; if not, why.
 pub(crate) fn runs(platform: &Platform) -> Result<(), String> {
-    let here = crate::architecture();
+    let here = windlass_oci::machine_architecture();
     let wanted = platform.architecture.as_str();
     // A processor of 64 bits runs the programs of its own older self.
     if platform.os == "linux" && (wanted == here || (here, wanted) == ("amd64", "386")) {
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_this_machine_is_runs_and_what_is_unknown_does_not() {
-        assert_eq!(runs(&Platform::linux(crate::architecture())), Ok(()));
+        assert_eq!(runs(&Platform::linux(windlass_oci::machine_architecture())), Ok(()));
         assert!(runs(&"linux/vax".parse().unwrap()).is_err());
     }
 }

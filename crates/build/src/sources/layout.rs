@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use windlass_dockerfile::Platform;
 use windlass_kernel::Digest;
 use windlass_oci::{
-    Descriptor, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest, MediaType,
+    Descriptor, FULL_NAME, ImageConfig, ImageIndex, ImageManifest, LARGEST_MANIFEST, Manifest, MediaType,
+    REF_NAME, SavedImage, layer_type, machine_architecture,
 };
 
 use super::{Sources, as_image_has_it};
@@ -19,26 +19,12 @@ use crate::transfer::{Archive, unpack};
 use crate::tree::{Kind, Local, Tree as _, follow, relative};
 use crate::writer::Writer;
 
-/// The annotation with a name within a layout, and the one with the whole name.
-pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-pub(crate) const FULL_NAME: &str = "io.containerd.image.name";
-
 /// An image that was found in an archive, with its names.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) names: Vec<String>,
     pub(crate) image: Image,
     pub(crate) config: Digest,
-}
-
-/// One entry of `manifest.json`, as `docker save` writes it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
 }
 
 /// A folder that is read with care: links in it lead nowhere else.
@@ -194,7 +180,7 @@ impl Sources {
             serde_json::from_slice(&folder.small("index.json")?).map_err(|e| folder.wrong(e))?;
         let mut loaded = Vec::new();
         for found in &index.manifests {
-            let here = Platform::linux(crate::architecture());
+            let here = Platform::linux(machine_architecture());
             let (image, config) = self.of_descriptor(&folder, found, &here)?;
             let name = found.annotations.get(FULL_NAME).or_else(|| found.annotations.get(REF_NAME));
             loaded.push(Loaded { names: name.cloned().into_iter().collect(), image, config });
@@ -215,7 +201,7 @@ impl Sources {
     }
 
     fn saved(&self, folder: &Folder) -> Result<Vec<Loaded>, BuildError> {
-        let saved: Vec<Saved> =
+        let saved: Vec<SavedImage> =
             serde_json::from_slice(&folder.small("manifest.json")?).map_err(|e| folder.wrong(e))?;
         let mut loaded = Vec::new();
         for one in saved {
@@ -230,14 +216,8 @@ impl Sources {
                 let real = folder.real(path)?;
                 let read = folder.tree.open(&real).and_then(|mut file| file.read(&mut head));
                 read.map_err(|e| folder.wrong(e))?;
-                let compression = match head {
-                    [0x1f, 0x8b, ..] => "+gzip",
-                    [0x28, 0xb5, 0x2f, 0xfd] => "+zstd",
-                    _ => "",
-                };
                 let (digest, size) = folder.take(self, path, None)?;
-                let media_type = format!("application/vnd.oci.image.layer.v1.tar{compression}");
-                layers.push(Descriptor::new(media_type, digest, size));
+                layers.push(Descriptor::new(layer_type(&head), digest, size));
             }
             let digest = self.store.keep_bytes(&bytes)?;
             let size = bytes.len() as u64;

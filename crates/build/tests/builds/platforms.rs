@@ -33,11 +33,7 @@ COPY a /a
 async fn files_are_put_together_for_any_platform() {
     let site = Site::new().await;
     site.file("a", "a");
-    let here = Platform::linux(match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    });
+    let here = Platform::linux(windlass_oci::machine_architecture());
     for (wanted, architecture, variant) in [
         ("linux/arm64", "arm64", None),
         ("linux/arm/v6", "arm", Some("v6")),

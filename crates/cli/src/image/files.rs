@@ -7,11 +7,12 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
 use serde_json::Value;
 use windlass_evidence::{Layer, Layers};
 use windlass_kernel::Digest;
-use windlass_oci::{ImageConfig, Manifest, MediaType, digest_of};
+use windlass_oci::{
+    ImageConfig, Manifest, MediaType, REF_NAME, SavedImage, digest_of, layer_type, machine_architecture,
+};
 
 /// The largest document that is read, in bytes, and the most entries of an archive.
 const LARGEST: u64 = 4 << 20;
@@ -114,7 +115,7 @@ fn layout(folder: &Path, tag: Option<&str>) -> Result<Filed> {
         bail!("its index.json is none");
     };
     let named = |d: &&windlass_oci::Descriptor| {
-        let name = d.annotations.get("org.opencontainers.image.ref.name");
+        let name = d.annotations.get(REF_NAME);
         tag.is_none_or(|tag| name.is_some_and(|name| name == tag || name.ends_with(&format!(":{tag}"))))
     };
     let mut chosen = match index.manifests.iter().filter(named).collect::<Vec<_>>()[..] {
@@ -146,20 +147,7 @@ fn layout(folder: &Path, tag: Option<&str>) -> Result<Filed> {
 
 /// The image for this machine.
 fn own(index: &windlass_oci::ImageIndex) -> Option<windlass_oci::Descriptor> {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    index.select("linux", architecture).cloned()
-}
-
-/// `manifest.json` of what `docker save` writes.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    layers: Vec<String>,
+    index.select("linux", machine_architecture()).cloned()
 }
 
 fn archive(file: &Path) -> Result<Filed> {
@@ -169,8 +157,8 @@ fn archive(file: &Path) -> Result<Filed> {
         parts.get(&name).with_context(|| format!("{name} is not in it"))
     };
     let manifest = part("manifest.json").context("it is nothing that `docker save` wrote")?.document()?;
-    let saved: Vec<Saved> = serde_json::from_slice(&manifest).context("its manifest.json")?;
-    let saved = match <[Saved; 1]>::try_from(saved) {
+    let saved: Vec<SavedImage> = serde_json::from_slice(&manifest).context("its manifest.json")?;
+    let saved = match <[SavedImage; 1]>::try_from(saved) {
         Ok([saved]) => saved,
         Err(several) => bail!("it has {} images; one is expected", several.len()),
     };
@@ -190,19 +178,12 @@ fn archive(file: &Path) -> Result<Filed> {
         let part = part(name)?.clone();
         let mut begin = Vec::new();
         part.open()?.take(4).read_to_end(&mut begin)?;
-        let packed = match begin[..] {
-            [0x1f, 0x8b, ..] => "+gzip",
-            [0x28, 0xb5, 0x2f, 0xfd] => "+zstd",
-            _ => "",
-        };
+        let media_type = layer_type(&begin);
         // What is packed is named by what it unpacks to: only the rest can be checked as it lies there.
-        if packed.is_empty() && digest_of(&mut part.open()?)? != *digest {
+        if media_type.ends_with("tar") && digest_of(&mut part.open()?)? != *digest {
             bail!("the layer {name} is not {digest}: it is damaged");
         }
-        layers.push(Layer {
-            digest: digest.clone(),
-            media_type: format!("application/vnd.oci.image.layer.v1.tar{packed}"),
-        });
+        layers.push(Layer { digest: digest.clone(), media_type: media_type.to_owned() });
         found.push(part);
     }
     Ok(Filed { digest: id, created, layers, parts: found })

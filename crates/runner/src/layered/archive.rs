@@ -3,18 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use windlass_kernel::Digest;
-use windlass_oci::{Descriptor, ImageConfig, ImageManifest, Manifest, MediaType};
+use windlass_oci::{
+    Descriptor, ImageConfig, ImageManifest, Manifest, MediaType, REF_NAME, SavedImage, digest_of, layer_type,
+    machine_architecture,
+};
 
 /// The largest description, in bytes.
 const LARGEST: u64 = 4 << 20;
-/// The name of a manifest in a layout's index (image specification, "Pre-Defined Annotation Keys").
-const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Which image of this machine's files it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,16 +47,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// An entry of `manifest.json` in what `docker save` writes.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
 }
 
 impl Place {
@@ -121,10 +110,10 @@ impl Place {
         else {
             return Err("its index.json is no index".to_owned());
         };
-        let named = |d: &&Descriptor| d.annotations.get(NAME) == self.name.as_ref();
+        let named = |d: &&Descriptor| d.annotations.get(REF_NAME) == self.name.as_ref();
         let chosen = match (&self.name, index.manifests.as_slice()) {
             (None, [only]) => Some(only),
-            (None, all) => index.select("linux", architecture()).or_else(|| all.iter().find(named)),
+            (None, all) => index.select("linux", machine_architecture()).or_else(|| all.iter().find(named)),
             (Some(_), all) => all.iter().find(named),
         };
         let mut chosen = chosen.cloned().ok_or_else(|| match &self.name {
@@ -142,9 +131,9 @@ impl Place {
                     return Archive::new(chosen.digest, *manifest, config, files);
                 }
                 Manifest::Index(index) => {
-                    let fitting = index.select("linux", architecture()).cloned();
-                    chosen =
-                        fitting.ok_or_else(|| format!("it has no variant for linux/{}", architecture()))?;
+                    let fitting = index.select("linux", machine_architecture()).cloned();
+                    chosen = fitting
+                        .ok_or_else(|| format!("it has no variant for linux/{}", machine_architecture()))?;
                 }
             }
         }
@@ -153,9 +142,9 @@ impl Place {
 
     fn saved(&self, folder: &Path) -> Result<Archive, String> {
         let bytes = small(&folder.join("manifest.json"))?;
-        let all: Vec<Saved> =
+        let all: Vec<SavedImage> =
             serde_json::from_slice(&bytes).map_err(|e| format!("its manifest.json: {e}"))?;
-        let has = |saved: &&Saved| {
+        let has = |saved: &&SavedImage| {
             let mut tags = saved.repo_tags.iter().flatten();
             self.name
                 .as_ref()
@@ -176,10 +165,8 @@ impl Place {
         let (mut layers, mut files) = (Vec::new(), BTreeMap::new());
         for name in &saved.layers {
             let path = inside(name)?;
-            let (layer, size) = digest_of(&path).map_err(|e| format!("{name}: {e}"))?;
-            let kind = if gzipped(&path) { ".gzip" } else { "" };
-            let media_type = format!("application/vnd.docker.image.rootfs.diff.tar{kind}");
-            layers.push(Descriptor::new(media_type, layer.clone(), size));
+            let (layer, size, kind) = layer_at(&path).map_err(|e| format!("{name}: {e}"))?;
+            layers.push(Descriptor::new(kind, layer.clone(), size));
             files.insert(layer.to_string(), path);
         }
         let own = Descriptor::new(
@@ -221,14 +208,6 @@ impl Archive {
     }
 }
 
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
 fn small(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let read = || {
@@ -245,24 +224,14 @@ fn small(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-fn digest_of(path: &Path) -> io::Result<(Digest, u64)> {
-    let (mut file, mut hash, mut size) = (File::open(path)?, Sha256::new(), 0);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        hash.update(&buffer[..n]);
-        size += n as u64;
-    }
-    let digest = format!("sha256:{}", hex::encode(hash.finalize())).parse().map_err(io::Error::other)?;
-    Ok((digest, size))
-}
-
-fn gzipped(path: &Path) -> bool {
-    let mut mark = [0; 2];
-    File::open(path).is_ok_and(|mut file| file.read_exact(&mut mark).is_ok()) && mark == [0x1f, 0x8b]
+/// A layer's digest, size and media type.
+fn layer_at(path: &Path) -> io::Result<(Digest, u64, &'static str)> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut begin = Vec::new();
+    (&mut file).take(4).read_to_end(&mut begin)?;
+    file.rewind()?;
+    Ok((digest_of(&mut file)?, size, layer_type(&begin)))
 }
 
 fn plain(path: &Path) -> Option<&Path> {

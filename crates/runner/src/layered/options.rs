@@ -181,12 +181,7 @@ fn is_known(name: &str) -> bool {
 }
 
 fn platform() -> String {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("linux/{architecture}")
+    format!("linux/{}", windlass_oci::machine_architecture())
 }
 
 /// The name of a host; it becomes a line of a file.

@@ -10,7 +10,7 @@ use tokio_util::io::ReaderStream;
 use windlass_api::runner::{BuildImage, BuiltImage};
 use windlass_kernel::{Actor, Clock, Digest, Entropy, OsEntropy, Store, SystemClock};
 use windlass_oci::{
-    Assembler, Base, BlobError, ByteStream, FileBlobs, Puller, Reference, Registry, RepositoryName,
+    Assembler, Base, BlobError, ByteStream, FileBlobs, Puller, REF_NAME, Reference, Registry, RepositoryName,
     StoreIndex,
 };
 use windlass_store::SqliteStore;
@@ -101,13 +101,10 @@ impl LocalImages {
     }
 }
 
-/// The annotation that names an image of a layout.
-const NAME: &str = "org.opencontainers.image.ref.name";
-
 /// A layout's index with an image under these names, which no other has any more.
 fn entered(known: &Value, digest: &Digest, size: u64, names: &[String]) -> Value {
     let named = |entry: &&Value| {
-        let name = entry["annotations"][NAME].as_str().unwrap_or_default();
+        let name = entry["annotations"][REF_NAME].as_str().unwrap_or_default();
         !names.iter().any(|new| new == name)
     };
     let mut manifests: Vec<Value> =
@@ -115,7 +112,7 @@ fn entered(known: &Value, digest: &Digest, size: u64, names: &[String]) -> Value
     manifests.extend(names.iter().map(|name| {
         json!({
             "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest.to_string(), "size": size,
-            "annotations": {NAME: name},
+            "annotations": {REF_NAME: name},
         })
     }));
     json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests})
@@ -142,7 +139,7 @@ mod tests {
             .as_array()
             .unwrap()
             .iter()
-            .map(|m| (m["annotations"][NAME].as_str().unwrap(), m["digest"].as_str().unwrap().to_owned()))
+            .map(|m| (m["annotations"][REF_NAME].as_str().unwrap(), m["digest"].as_str().unwrap().to_owned()))
             .collect();
         assert_eq!(seen, [("a:1", digest("1").to_string()), ("a:latest", digest("2").to_string())]);
     }

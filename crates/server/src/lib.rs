@@ -14,6 +14,7 @@ mod gateway;
 mod images;
 mod ledger;
 pub mod local;
+mod loopback;
 mod observe;
 mod platform;
 mod registry;

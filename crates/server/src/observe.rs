@@ -8,12 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use windlass_delivery::manifest::Metrics;
 use windlass_delivery::{Instance, Release};
@@ -24,6 +19,7 @@ use windlass_telemetry::{Labels, Line, LogStore, MetricStore, Sample, Stream, pa
 use crate::context::Context;
 use crate::data_dir::DataDir;
 use crate::delivery::instance_dir;
+use crate::loopback;
 
 /// Between two scrapes.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
@@ -191,16 +187,9 @@ async fn metrics_path(ctx: &Context, instance: &Instance) -> Option<String> {
 }
 
 async fn fetch(port: u16, path: &str) -> Option<String> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(connection);
-    let request = Request::get(path).header("host", "localhost").header("accept", "text/plain;version=0.0.4");
-    let response = sender.send_request(request.body(Empty::<Bytes>::new()).ok()?).await.ok()?;
-    if !response.status().is_success() {
-        return None;
-    }
-    let bytes = Limited::new(response.into_body(), LARGEST).collect().await.ok()?.to_bytes();
-    String::from_utf8(bytes.into()).ok()
+    let answer = loopback::get(port, path, ("accept", "text/plain;version=0.0.4"), LARGEST).await.ok()?;
+    let body = answer.body.filter(|_| answer.status.is_success())?;
+    String::from_utf8(body.into()).ok()
 }
 
 /// Windlass' own metrics, in the Prometheus text format.

@@ -3,10 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use windlass_delivery::manifest::{Check, Health};
 use windlass_delivery::{HealthAnswer, Instance, InstanceState};
@@ -15,6 +11,7 @@ use windlass_runtime::Observed;
 
 use crate::context::Context;
 use crate::delivery::launch::instance_dir;
+use crate::loopback;
 
 /// How often an instance that is starting is asked, whatever its interval: to go live as soon as it can.
 const EAGER: Duration = Duration::from_millis(100);
@@ -77,17 +74,9 @@ async fn connect(port: u16) -> Result<String, String> {
 
 /// Healthy is any answer of class 2xx or 3xx.
 async fn get(port: u16, path: &str) -> Result<String, String> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await;
-    let stream = stream.map_err(|e| format!("nothing listens on its port: {e}"))?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|e| e.to_string())?;
-    tokio::spawn(connection);
-    let request = Request::get(path).header("host", "localhost").header("user-agent", "windlass-health");
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
-    let response = sender.send_request(request).await.map_err(|e| format!("GET {path}: {e}"))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), 4096).collect().await;
-    let body = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned()).unwrap_or_default();
+    let answer = loopback::get(port, path, ("user-agent", "windlass-health"), 4096).await?;
+    let status = answer.status;
+    let body = String::from_utf8_lossy(&answer.body.unwrap_or_default()).into_owned();
     let body: String = body.chars().filter(|c| !c.is_control()).take(200).collect();
     let text = format!("GET {path} answered {} {body}", status.as_u16()).trim_end().to_owned();
     if status.is_success() || status.is_redirection() { Ok(text) } else { Err(text) }

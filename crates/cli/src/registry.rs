@@ -132,7 +132,9 @@ pub(crate) struct AddMirror {
     /// Its name here
     name: String,
     /// Its address, such as https://registry.example
-    url: String,
+    // Not `url`: that is the name of `--url`, which every command has.
+    #[arg(value_name = "URL")]
+    address: String,
     /// Who pulls there
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
@@ -292,7 +294,7 @@ async fn rules(global: &Global) -> Result<Exit> {
 }
 
 async fn add_mirror(global: &Global, mirror: AddMirror) -> Result<Exit> {
-    let AddMirror { name, url, username, password_stdin, fresh } = mirror;
+    let AddMirror { name, address: url, username, password_stdin, fresh } = mirror;
     let password = match (&username, password_stdin) {
         (Some(user), false) => Some(ask::hidden(&format!("Password of {user} (not shown): ")).await?),
         (Some(_), true) => {

@@ -97,8 +97,7 @@ impl<A: Access> Call<'_, A> {
     pub(super) async fn append_upload(self, id: UploadId, body: Body) -> Answer {
         let start = self.chunk_start()?;
         let _place = self.place()?;
-        let size =
-            self.desk.registry.blobs().append(&id, start, stream(body, self.desk.limits.patience)).await?;
+        let size = self.take_in(&id, start, body).await?;
         Ok(self.upload_answer(StatusCode::ACCEPTED, &id, size))
     }
 
@@ -109,8 +108,19 @@ impl<A: Access> Call<'_, A> {
         let digest: Digest = digest.parse().map_err(Failure::digest)?;
         let start = self.chunk_start()?;
         let _place = self.place()?;
-        self.desk.registry.blobs().append(&id, start, stream(body, self.desk.limits.patience)).await?;
+        self.take_in(&id, start, body).await?;
         self.complete(&id, &digest).await
+    }
+
+    /// Appends what comes. What filled the disk is given back at once: nobody can go on with it, and others need the room.
+    async fn take_in(&self, id: &UploadId, start: Option<u64>, body: Body) -> Result<u64, BlobError> {
+        let blobs = self.desk.registry.blobs();
+        let outcome = blobs.append(id, start, stream(body, self.desk.limits.patience)).await;
+        if matches!(outcome, Err(BlobError::Full)) {
+            // That it is full counts; what cannot be removed now is swept later.
+            let _ = blobs.cancel(id).await;
+        }
+        outcome
     }
 
     pub(super) async fn cancel_upload(self, id: UploadId) -> Answer {

@@ -26,15 +26,19 @@ pub(crate) struct Access {
     header: Option<Secret<String>>,
     /// The socket of an SSH agent.
     agent: Option<PathBuf>,
+    /// Whether what this machine's user has for `git` is of no account.
+    stranger: bool,
 }
 
 impl Access {
     /// What a build's secrets say of a repository's host, under the names that BuildKit has for them:
     /// `GIT_AUTH_HEADER` and `GIT_AUTH_TOKEN`, each also with `.HOST` behind it, which goes first.
     pub(crate) fn of(request: &BuildRequest, remote: &str) -> Result<Self, String> {
-        let agent = request.ssh.get("default").cloned();
+        let (agent, stranger) = (request.ssh.get("default").cloned(), !request.as_user);
         let over_http = remote.strip_prefix("https://").or_else(|| remote.strip_prefix("http://"));
-        let Some(rest) = over_http else { return Ok(Self { header: None, agent }) };
+        let Some(rest) = over_http else {
+            return Ok(Self { header: None, agent, stranger });
+        };
         let host = rest.split('/').next().unwrap_or(rest);
         let host = host.rsplit('@').next().unwrap_or(host);
         let secret = |name: &str| {
@@ -54,7 +58,7 @@ impl Access {
             }
             (None, None) => None,
         };
-        Ok(Self { header, agent })
+        Ok(Self { header, agent, stranger })
     }
 }
 
@@ -204,6 +208,18 @@ fn settle(folder: &Path, keep_git: bool) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
+/// `git` without this machine's user: no settings, no password of theirs, no way over SSH, which finds keys by itself.
+fn of_nobody(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("GIT_") || text.starts_with("SSH_") || text == "XDG_CONFIG_HOME" {
+            command.env_remove(&name);
+        }
+    }
+    command.args(["-c", "protocol.ssh.allow=never", "-c", "protocol.file.allow=never"]);
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", "/nonexistent");
+}
+
 async fn run(
     repository: &Repository,
     access: &Access,
@@ -211,6 +227,9 @@ async fn run(
     args: &[&str],
 ) -> Result<String, String> {
     let mut command = Command::new("git");
+    if access.stranger {
+        of_nobody(&mut command);
+    }
     command
         .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"])
         .args(["-c", "advice.detachedHead=false", "-c", "core.autocrlf=false"])
@@ -225,8 +244,8 @@ async fn run(
         command.env_remove(name);
     }
     if let Some(header) = &access.header {
-        let first =
-            std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(0_u32);
+        let before = std::env::var("GIT_CONFIG_COUNT").ok().filter(|_| !access.stranger);
+        let first = before.and_then(|count| count.parse().ok()).unwrap_or(0_u32);
         command
             .env("GIT_CONFIG_COUNT", (first + 1).to_string())
             .env(format!("GIT_CONFIG_KEY_{first}"), format!("http.{}.extraheader", repository.remote))
@@ -277,6 +296,28 @@ mod tests {
         assert_eq!(redacted("https://me:secret@h.example/a@b.git"), "https://xxxxx@h.example/a@b.git");
         assert_eq!(redacted("https://h.example/a"), "https://h.example/a");
         assert_eq!(redacted("git@h:a"), "git@h:a");
+    }
+
+    #[tokio::test]
+    async fn a_stranger_has_nothing_of_this_machines_user() {
+        if std::process::Command::new("git").arg("--version").output().is_err() {
+            return windlass_testkit::skip("a_stranger_has_nothing_of_this_machines_user", "there is no git");
+        }
+        let mut request = BuildRequest::of(".");
+        request.as_user = false;
+        for remote in ["ssh://git@127.0.0.1:1/a.git", "git@127.0.0.1:a.git"] {
+            let repository = Repository::parse(remote).unwrap();
+            let access = Access::of(&request, remote).unwrap();
+            let refused = resolve(&repository, &access).await.unwrap_err();
+            assert!(refused.contains("'ssh' not allowed"), "{refused}");
+            let settings = run(&repository, &access, Path::new("/"), &["config", "--list", "--show-scope"]);
+            let settings = settings.await.unwrap();
+            assert!(settings.lines().all(|line| line.starts_with("command")), "{settings}");
+        }
+        let mut command = Command::new("git");
+        of_nobody(&mut command);
+        let home = command.as_std().get_envs().find(|(name, _)| *name == "HOME").and_then(|(_, value)| value);
+        assert_eq!(home, Some("/nonexistent".as_ref()), "where passwords are looked for");
     }
 
     #[test]

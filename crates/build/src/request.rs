@@ -62,6 +62,9 @@ pub struct BuildRequest {
     pub default_hosts: Vec<String>,
     /// Logins to registries.
     pub logins: Vec<Login>,
+    /// Whether repositories are fetched as this machine's user, with the settings, keys and logins that `git` has from
+    /// them. Not where somebody else says what is built.
+    pub as_user: bool,
 }
 
 impl BuildRequest {
@@ -91,6 +94,7 @@ impl BuildRequest {
             limits: StepLimits::default(),
             default_hosts: vec!["docker.io".into()],
             logins: Vec::new(),
+            as_user: true,
         }
     }
 }

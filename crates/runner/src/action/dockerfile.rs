@@ -47,6 +47,8 @@ pub(super) async fn build(
         ..run.job.limits
     };
     request.logins = run.job.logins();
+    // A job says which repositories are fetched: whoever the runner is would open those that the job may not see.
+    request.as_user = false;
     let built = in_time(run, request).await;
     let _ = std::fs::remove_file(&tar);
     built

@@ -7,6 +7,11 @@ use windlass_kernel::Timestamp;
 
 use crate::{AdvisoriesView, TakenView};
 
+/// How many tags of a repository are told at a time.
+pub const TAGS_AT_A_TIME: u64 = 100;
+/// How many files, and how many entries of a layer's folder, are told at a time.
+pub const FILES_AT_A_TIME: u64 = 200;
+
 /// Some of a repository's tags, those that moved last first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct TagPage {

@@ -1,5 +1,7 @@
 //! The registry: repositories and images; its rules, mirrors, collections and scrubs.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use windlass_kernel::{Secret, Timestamp};
@@ -156,32 +158,17 @@ pub struct ImageChange {
     pub settings: Vec<(String, String, String)>,
 }
 
-/// What a layer adds to the layers below it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct LayerListing {
-    /// Its entries in the archive's order; at most 2,000.
-    pub entries: Vec<LayerEntry>,
-    /// How many there are, as far as was looked.
-    pub total: u64,
-    /// The bytes of its files, as far as was looked.
-    pub size: u64,
-    /// Whether all of it was looked at.
-    pub complete: bool,
-}
-
-/// A file, folder or link of a layer.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct LayerEntry {
-    /// Its path.
-    pub path: String,
-    /// `file`, `folder`, `link`, `removed` or another word.
-    pub kind: String,
-    /// Its size.
-    pub size: u64,
-    /// Its permissions.
-    pub mode: u32,
-    /// Where a link leads.
-    pub target: Option<String>,
+/// How two images are run otherwise, each said as names and values: name, there, here.
+pub fn differing_settings(
+    there: &[(String, String)],
+    here: &[(String, String)],
+) -> Vec<(String, String, String)> {
+    let value = |of: &[(String, String)], name: &str| {
+        of.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default()
+    };
+    let names: BTreeSet<&String> = there.iter().chain(here).map(|(name, _)| name).collect();
+    let all = names.into_iter().map(|name| (name.clone(), value(there, name), value(here, name)));
+    all.filter(|(_, there, here)| there != here).collect()
 }
 
 /// A rule of the registry.
@@ -322,4 +309,20 @@ pub struct RottenView {
     pub repositories: Vec<String>,
     /// The mirrored repository from which it was fetched anew.
     pub healed: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_differ_are_named_with_both_values() {
+        let of = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
+        };
+        let there = of(&[("A", "1"), ("B", "2"), ("C", "3")]);
+        let found = differing_settings(&there, &of(&[("D", "4"), ("A", "1"), ("B", "x")]));
+        let expected = [("B", "2", "x"), ("C", "3", ""), ("D", "", "4")];
+        assert_eq!(found, expected.map(|(n, a, b)| (n.to_owned(), a.to_owned(), b.to_owned())));
+    }
 }

@@ -29,38 +29,24 @@ pub struct Listed {
     pub content: Option<String>,
 }
 
-/// What was found.
+/// What a layer holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// The first entries.
     pub entries: Vec<Listed>,
-    /// How many were seen.
-    pub total: u64,
-    /// The bytes of the files that were seen.
-    pub size: u64,
-    /// Whether the whole archive was looked at.
+    /// Whether these are all.
     pub complete: bool,
 }
 
 /// How far is looked.
 #[derive(Clone, Copy, Debug)]
 pub struct ListLimits {
-    /// How many entries are kept.
+    /// How many entries are told.
     pub entries: usize,
-    /// How many are counted.
-    pub counted: u64,
     /// How many bytes of paths are kept.
     pub names: usize,
-    /// Whether files are read, to tell their contents from others.
-    pub contents: bool,
     /// How many bytes of the uncompressed archive are read.
     pub bytes: u64,
-}
-
-impl Default for ListLimits {
-    fn default() -> Self {
-        Self { entries: 2_000, counted: 200_000, names: 8 << 20, contents: false, bytes: 2 << 30 }
-    }
 }
 
 impl Registry {
@@ -91,9 +77,6 @@ fn list(archive: impl Read, limits: ListLimits) -> Listing {
     let mut names = 0;
     for entry in entries {
         let Ok(mut entry) = entry else { return found };
-        if found.total >= limits.counted {
-            return found;
-        }
         let header = entry.header();
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let path = path.trim_start_matches("./").trim_matches('/').to_owned();
@@ -101,22 +84,21 @@ fn list(archive: impl Read, limits: ListLimits) -> Listing {
             continue;
         }
         let size = if header.entry_type().is_file() { entry.size() } else { 0 };
-        found.total += 1;
-        found.size = found.size.saturating_add(size);
         names += path.len();
-        if found.entries.len() < limits.entries && names <= limits.names {
-            let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
-            let mode = header.mode().unwrap_or_default() & 0o7777;
-            let (path, kind) = named(path, header.entry_type());
-            let content = match kind {
-                "file" if limits.contents => match fingerprint(&mut entry) {
-                    Ok(content) => Some(content),
-                    Err(_) => return found,
-                },
-                _ => None,
-            };
-            found.entries.push(Listed { path, kind: kind.into(), size, mode, target, content });
+        if found.entries.len() >= limits.entries || names > limits.names {
+            return found;
         }
+        let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
+        let mode = header.mode().unwrap_or_default() & 0o7777;
+        let (path, kind) = named(path, header.entry_type());
+        let content = match kind {
+            "file" => match fingerprint(&mut entry) {
+                Ok(content) => Some(content),
+                Err(_) => return found,
+            },
+            _ => None,
+        };
+        found.entries.push(Listed { path, kind: kind.into(), size, mode, target, content });
     }
     // An archive that was cut off by the bound ends like any other, but what was read of it is the bound.
     found.complete = archive.into_inner().limit() > 0;
@@ -173,26 +155,33 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
+    const WIDE: ListLimits = ListLimits { entries: 100, names: 1 << 10, bytes: 1 << 20 };
+
     #[test]
-    fn names_are_listed_up_to_the_bounds_and_whiteouts_are_words() {
+    fn whiteouts_are_words_and_contents_are_told_apart() {
         let bytes = archive(&[("a/b", 700), ("a/.wh.c", 0), ("a/.wh..wh..opq", 0), ("d", 3)]);
-        let all = list(bytes.as_slice(), ListLimits::default());
-        let seen: Vec<(&str, &str)> = all.entries.iter().map(|e| (e.path.as_str(), &*e.kind)).collect();
-        assert_eq!(seen, [("a/b", "file"), ("a/c", "removed"), ("a", "emptied"), ("d", "file")]);
-        assert_eq!((all.total, all.size, all.complete), (4, 703, true));
-        let few = list(bytes.as_slice(), ListLimits { entries: 1, ..ListLimits::default() });
-        assert_eq!((few.entries.len(), few.total, few.complete), (1, 4, true));
-        let named = list(bytes.as_slice(), ListLimits { names: 3, ..ListLimits::default() });
-        assert_eq!((named.entries.len(), named.total), (1, 4), "paths are bounded");
-        assert_eq!(all.entries[0].content, None);
-        let told = list(bytes.as_slice(), ListLimits { contents: true, ..ListLimits::default() });
-        let zeros = told.entries[0].content.as_deref().unwrap();
-        assert_eq!(zeros.len(), 32);
-        assert!(told.entries[3].content.as_deref().is_some_and(|other| other != zeros));
-        let counted = list(bytes.as_slice(), ListLimits { counted: 2, ..ListLimits::default() });
-        assert_eq!((counted.total, counted.complete), (2, false));
-        let short = list(bytes.as_slice(), ListLimits { bytes: 1024, ..ListLimits::default() });
-        assert!(!short.complete && short.total < 4, "{short:?}");
-        assert!(!list(&b"no archive"[..], ListLimits::default()).complete);
+        let all = list(bytes.as_slice(), WIDE);
+        let seen: Vec<(&str, &str, u64)> =
+            all.entries.iter().map(|e| (e.path.as_str(), &*e.kind, e.size)).collect();
+        let expected = [("a/b", "file", 700), ("a/c", "removed", 0), ("a", "emptied", 0), ("d", "file", 3)];
+        assert_eq!(seen, expected);
+        assert!(all.complete);
+        let content = |at: usize| all.entries[at].content.as_deref();
+        assert!(content(0).is_some_and(|told| told.len() == 32) && content(0) != content(3));
+        assert_eq!(content(1), None);
+    }
+
+    #[test]
+    fn what_is_beyond_a_bound_is_not_told() {
+        let bytes = archive(&[("a/b", 700), ("c", 0), ("d", 3)]);
+        for (bound, told) in [
+            (ListLimits { entries: 1, ..WIDE }, 1),
+            (ListLimits { names: 4, ..WIDE }, 2),
+            (ListLimits { bytes: 1536, ..WIDE }, 1),
+        ] {
+            let listing = list(bytes.as_slice(), bound);
+            assert_eq!((listing.entries.len(), listing.complete), (told, false), "{bound:?}");
+        }
+        assert!(!list(&b"no archive"[..], WIDE).complete);
     }
 }

@@ -267,7 +267,8 @@ impl MediaType {
         found.ok_or_else(|| ManifestError::MediaType(text.chars().take(120).collect()))
     }
 
-    fn is_index(self) -> bool {
+    /// Whether it names manifests rather than layers.
+    pub fn is_index(self) -> bool {
         matches!(self, Self::OciIndex | Self::DockerList)
     }
 }

@@ -114,13 +114,18 @@ impl Context {
     pub(crate) async fn commit(&self, batch: Batch) -> Result<Vec<Event>, StoreError> {
         let events = self.store.commit(batch).await?;
         if let Some(last) = events.last() {
-            self.ledger.send_if_modified(|seq| {
-                let newer = last.seq > *seq;
-                *seq = (*seq).max(last.seq);
-                newer
-            });
+            self.written_to(last.seq);
         }
         Ok(events)
+    }
+
+    /// Tells the ledger's readers that it goes up to `head` now.
+    pub(crate) fn written_to(&self, head: u64) {
+        self.ledger.send_if_modified(|seq| {
+            let newer = head > *seq;
+            *seq = (*seq).max(head);
+            newer
+        });
     }
 }
 

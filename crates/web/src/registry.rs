@@ -15,8 +15,6 @@ pub trait RegistryPlatform: Send + Sync + 'static {
     async fn image_repository(&self, who: &Principal, name: &str) -> Answer<api::RepositoryDetail>;
     /// An image in all its parts (`NAME`, `NAME:TAG`, `NAME@DIGEST`).
     async fn image_detail(&self, who: &Principal, image: &str) -> Answer<api::ImageDetail>;
-    /// What one of an image's layers adds.
-    async fn layer_listing(&self, who: &Principal, image: &str, layer: &str) -> Answer<api::LayerListing>;
     /// The rules.
     async fn registry_rules(&self, who: &Principal) -> Answer<Vec<api::RegistryRuleView>>;
     /// Sets a rule.

@@ -21,10 +21,6 @@ impl RegistryPlatform for Control {
         self.0.image_detail(who, image).await
     }
 
-    async fn layer_listing(&self, who: &Principal, image: &str, layer: &str) -> Answer<api::LayerListing> {
-        self.0.layer_listing(who, image, layer).await
-    }
-
     async fn registry_rules(&self, who: &Principal) -> Answer<Vec<api::RegistryRuleView>> {
         self.0.registry_rules(who).await
     }

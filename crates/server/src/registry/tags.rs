@@ -7,7 +7,8 @@ use windlass_api::Problem;
 use windlass_identity::{Action, Principal};
 use windlass_kernel::Digest;
 use windlass_oci::{
-    LARGEST_MANIFEST, Manifest, ManifestRecord, MediaType, RegistryError, RegistryRule, RepositoryName, Tag,
+    LARGEST_MANIFEST, Manifest, ManifestRecord, MediaType, Reference, RegistryError, RegistryRule,
+    RepositoryName, Tag,
 };
 
 use super::views::{artifact_kind, named, readable, registry_problem};
@@ -16,7 +17,7 @@ use crate::context::{Context, internal, may_project, parse, stored};
 type Answer<T> = Result<T, Problem>;
 
 /// How many tags are told at once.
-const PAGE: usize = 100;
+const PAGE: usize = windlass_api::TAGS_AT_A_TIME as usize;
 /// With more manifests than this in a repository, what a deletion frees is not found out.
 const MOST_READ: usize = 2_000;
 
@@ -68,9 +69,10 @@ impl Context {
 
     /// What would be lost with a tag (`NAME:TAG`) or an image (`NAME@DIGEST`).
     pub(crate) async fn image_deletion(&self, who: &Principal, image: &str) -> Answer<api::DeletionView> {
-        let (name, record) = self.find_image(who, image).await?;
+        let (name, reference) = named(image)?;
         let project = name.project().ok_or_else(|| Problem::not_found("there is no such repository"))?;
         may_project(who, Action::DeleteImage, &project)?;
+        let (name, record) = self.find_image(who, image).await?;
         let index = self.images.registry.index();
         let standing: Vec<Tag> = index
             .tags_at(&name, &record.digest)
@@ -79,9 +81,9 @@ impl Context {
             .into_iter()
             .map(|tag| tag.tag)
             .collect();
-        let tag: Option<Tag> = match named(image)?.1 {
-            windlass_oci::Reference::Tag(tag) => Some(tag),
-            windlass_oci::Reference::Digest(_) => None,
+        let tag = match reference {
+            Reference::Tag(tag) => Some(tag),
+            Reference::Digest(_) => None,
         };
         let tags: Vec<Tag> = tag.as_ref().map_or_else(|| standing.clone(), |tag| vec![tag.clone()]);
         let last = standing.len() == tags.len();
@@ -133,13 +135,8 @@ impl Context {
                 }
             }
         }
-        // The ledger's readers are told of what the registry wrote.
-        let head = self.store.head().await.map_err(stored)?.seq;
-        self.ledger.send_if_modified(|seq| {
-            let newer = head > *seq;
-            *seq = (*seq).max(head);
-            newer
-        });
+        // The registry writes to the ledger by itself.
+        self.written_to(self.store.head().await.map_err(stored)?.seq);
         Ok(view)
     }
 
@@ -168,9 +165,11 @@ impl Context {
         if let Some(root) = needed.iter().find(|root| root.digest == *digest) {
             return Ok(Some(format!("it is needed: it {}", root.why)));
         }
-        for record in index.manifests(name).await.map_err(stored)?.iter().take(MOST_READ) {
-            let is_index = record.media_type.contains("index") || record.media_type.contains("list");
-            if is_index && self.names(record).await?.0.contains(digest) {
+        let is_index =
+            |record: &ManifestRecord| MediaType::parse(&record.media_type).is_ok_and(MediaType::is_index);
+        let manifests = index.manifests(name).await.map_err(stored)?;
+        for record in manifests.iter().filter(|record| is_index(record)) {
+            if self.names(record).await?.0.contains(digest) {
                 let part = format!("it is one of the images of {}: delete that first", record.digest);
                 return Ok(Some(part));
             }

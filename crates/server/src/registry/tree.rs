@@ -7,7 +7,7 @@ use windlass_api::TreeRow;
 use super::changes::{Change, Kind};
 
 /// How many entries of the folder that is asked for are told at once.
-pub(super) const PAGE: usize = 200;
+const PAGE: usize = windlass_api::FILES_AT_A_TIME as usize;
 /// How many entries are told at once in all: folders that fit are told with what is in them.
 const ROWS: usize = 500;
 /// Names deeper than this are told as one.

@@ -23,14 +23,13 @@ use crate::context::{Context, internal, parse};
 type Answer<T> = Result<T, Problem>;
 
 /// How far a layer is looked into.
-const LIMITS: ListLimits =
-    ListLimits { entries: 200_000, counted: 200_000, names: 16 << 20, contents: true, bytes: 8 << 30 };
+const LIMITS: ListLimits = ListLimits { entries: 200_000, names: 16 << 20, bytes: 8 << 30 };
 /// The most layers of an image that are looked into.
 const MOST_LAYERS: usize = 500;
 /// The largest list that is remembered, unpacked.
 const LARGEST_LIST: u64 = 256 << 20;
 /// How many files that differ are told at once.
-const PAGE: usize = 200;
+const PAGE: usize = api::FILES_AT_A_TIME as usize;
 const CUT: &str = "not all of it could be read: what is told here is what was";
 
 impl Context {
@@ -58,7 +57,7 @@ impl Context {
             }
         }
         let listing = self.listing(&manifest.layers[place]).await?;
-        let whole = below.whole && listing.complete && listing.entries.len() as u64 == listing.total;
+        let whole = below.whole && listing.complete;
         let created_by = config.map(|config| maker(&config, place)).unwrap_or_default();
         let folder = folder.trim_matches('/').to_owned();
         let work = move || {

@@ -8,8 +8,8 @@ use windlass_api::Problem;
 use windlass_identity::{Action, Principal};
 use windlass_kernel::{Digest, ProjectName};
 use windlass_oci::{
-    BlobError, ImageConfig, ImageManifest, LARGEST_MANIFEST, ListLimits, Manifest, ManifestRecord, MediaType,
-    Reference, RegistryError, RegistryRule, RepositoryName, TagRecord,
+    BlobError, ImageConfig, ImageManifest, LARGEST_MANIFEST, Manifest, ManifestRecord, MediaType, Reference,
+    RegistryError, RegistryRule, RepositoryName, TagRecord,
 };
 
 use crate::context::{Context, internal, may_project, parse, stored};
@@ -200,41 +200,6 @@ impl Context {
         })
     }
 
-    pub(crate) async fn layer_listing(
-        &self,
-        who: &Principal,
-        image: &str,
-        layer: &str,
-    ) -> Answer<api::LayerListing> {
-        let (name, record) = self.find_image(who, image).await?;
-        let layer: Digest = parse(layer)?;
-        let reference = Reference::Digest(record.digest);
-        let stored =
-            self.images.registry.manifest(&name, &reference).await.map_err(|e| registry_problem(&e))?;
-        let kind = MediaType::parse(&stored.media_type).map_err(|e| internal("a manifest is odd", &e))?;
-        let read =
-            Manifest::parse(kind, &stored.bytes).map_err(|e| internal("a manifest cannot be read", &e))?;
-        let Manifest::Image(manifest) = read else {
-            return Err(Problem::invalid("this is an index: choose one of its images"));
-        };
-        let found = manifest.layers.iter().find(|d| d.digest == layer);
-        let found = found.ok_or_else(|| Problem::not_found("this image has no such layer"))?;
-        // One at a time: a large layer keeps a processor busy.
-        let _turn = self.locks.searching.acquire().await.map_err(|e| internal("no turn", &e))?;
-        let listing = self.images.registry.list_layer(found, ListLimits::default()).await;
-        let listing = listing.map_err(|e| registry_problem(&e))?;
-        let entries = listing.entries.into_iter().map(|e| api::LayerEntry {
-            path: e.path,
-            kind: e.kind.into_owned(),
-            size: e.size,
-            mode: e.mode,
-            target: e.target,
-        });
-        let entries = entries.collect();
-        let (total, size, complete) = (listing.total, listing.size, listing.complete);
-        Ok(api::LayerListing { entries, total, size, complete })
-    }
-
     pub(super) async fn find_image(
         &self,
         who: &Principal,
@@ -385,7 +350,7 @@ fn describe(detail: &mut api::ImageDetail, parts: &Parts, production: Option<&(S
             digest: digest.to_string(),
             new_size: size(false),
             shared_size: size(true),
-            settings: differing(&there, &detail.config),
+            settings: api::differing_settings(&there, &detail.config),
         }
     });
 }
@@ -408,32 +373,4 @@ fn settings(config: &ImageConfig) -> Vec<(String, String)> {
     all.extend(run.labels.iter().map(|(name, value)| (format!("Label {name}"), value.clone())));
     all.retain(|(_, value)| !value.is_empty());
     all
-}
-
-fn differing(there: &[(String, String)], here: &[(String, String)]) -> Vec<(String, String, String)> {
-    let (there, here): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        (there.iter().cloned().collect(), here.iter().cloned().collect());
-    let names: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-    let value = |of: &BTreeMap<String, String>, name: &String| of.get(name).cloned().unwrap_or_default();
-    names
-        .into_iter()
-        .filter(|name| there.get(*name) != here.get(*name))
-        .map(|name| (name.clone(), value(&there, name), value(&here, name)))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_that_differ_are_named_with_both_values() {
-        let of = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
-        };
-        let found =
-            differing(&of(&[("A", "1"), ("B", "2"), ("C", "3")]), &of(&[("A", "1"), ("B", "x"), ("D", "4")]));
-        let expected = [("B", "2", "x"), ("C", "3", ""), ("D", "", "4")];
-        assert_eq!(found, expected.map(|(n, a, b)| (n.to_owned(), a.to_owned(), b.to_owned())));
-    }
 }

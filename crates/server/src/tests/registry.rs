@@ -88,8 +88,7 @@ async fn what_waits_for_an_approval_outlives_a_collection() {
     collect(&world).await;
     let detail = world.ctx.image_detail(&bob, &images[0]).await.expect("it waits for bob");
     assert_eq!(detail.manifest.tags, ["ours"], "its name is gone");
-    let layer = detail.layers[0].digest.clone();
-    world.ctx.layer_listing(&bob, &images[0], &layer).await.expect("its layers are there");
+    assert!(detail.layers.iter().all(|layer| !layer.missing), "its layers are there");
     assert_eq!(world.ctx.image_detail(&bob, &images[1]).await.unwrap_err().code, ErrorCode::NotFound);
     // The approval lets it through, after the collection too.
     let yes = api::Decide { approve: true, comment: String::new() };
@@ -199,9 +198,9 @@ async fn an_images_parts_are_told_with_where_it_runs() {
     assert_eq!(change.environment, "staging");
     assert!(detail.layers.iter().any(|l| l.in_production == Some(false)));
     let layer = detail.layers.last().unwrap();
-    let listing = world.ctx.layer_listing(&vera, &other, &layer.digest).await.unwrap();
-    assert!(listing.complete && !listing.entries.is_empty(), "{listing:?}");
-    let none = world.ctx.layer_listing(&vera, &other, &detail.manifest.digest).await.unwrap_err();
+    let tree = world.ctx.layer_tree(&vera, &other, &layer.digest, "", 0).await.unwrap();
+    assert!(tree.problem.is_none() && tree.totals.added > 0 && !tree.rows.is_empty(), "{tree:?}");
+    let none = world.ctx.layer_tree(&vera, &other, &detail.manifest.digest, "", 0).await.unwrap_err();
     assert_eq!(none.code, ErrorCode::NotFound);
     let held = world.ctx.image_repository(&vera, "shop").await.unwrap();
     assert_eq!(held.total as usize, held.manifests.len());

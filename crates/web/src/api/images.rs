@@ -23,25 +23,53 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(registry_state))
 }
 
-/// Which repository or image, and what of it.
+/// Which image.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Of {
-    /// A repository's name, or an image: `NAME`, `NAME:TAG` or `NAME@sha256:…`.
+struct Image {
+    /// `NAME`, `NAME:TAG` or `NAME@sha256:…`.
+    name: String,
+}
+
+/// Which tags.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Tags {
+    /// The repository's name.
     name: String,
     /// Only tags whose name or digest holds this.
     #[serde(default)]
     q: String,
-    /// A layer's digest.
+    /// The place from which on tags are told.
     #[serde(default)]
+    from: u64,
+}
+
+/// Which folder of a layer.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Folder {
+    /// The image: `NAME`, `NAME:TAG` or `NAME@sha256:…`.
+    name: String,
+    /// The layer's digest.
     layer: String,
-    /// A folder of that layer.
+    /// The folder; the uppermost when it is left out.
     #[serde(default)]
     folder: String,
-    /// The image to compare with.
+    /// The place from which on its entries are told.
     #[serde(default)]
+    from: u64,
+}
+
+/// Which two images.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Two {
+    /// The one: `NAME`, `NAME:TAG` or `NAME@sha256:…`.
+    name: String,
+    /// The other.
     to: String,
-    /// The place from which on entries are told.
+    /// The place from which on files are told.
     #[serde(default)]
     from: u64,
 }
@@ -53,61 +81,61 @@ async fn all_repositories(State(web): State<Web>, caller: Caller) -> Reply<Json<
 }
 
 /// A repository's tags, those that moved last first; at most 100 at a time.
-#[utoipa::path(get, path = "/api/v1/registry/tags", tag = "registry", params(Of), responses((status = 200, body = wire::TagPage)))]
+#[utoipa::path(get, path = "/api/v1/registry/tags", tag = "registry", params(Tags), responses((status = 200, body = wire::TagPage)))]
 async fn image_tags(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Of>,
+    Query(of): Query<Tags>,
 ) -> Reply<Json<wire::TagPage>> {
     Ok(Json(web.platform.image_tags(&caller.who, &of.name, &of.q, of.from).await?))
 }
 
 /// An image's packages.
-#[utoipa::path(get, path = "/api/v1/registry/packages", tag = "registry", params(Of), responses((status = 200, body = wire::PackageList)))]
+#[utoipa::path(get, path = "/api/v1/registry/packages", tag = "registry", params(Image), responses((status = 200, body = wire::PackageList)))]
 async fn image_packages(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Of>,
+    Query(of): Query<Image>,
 ) -> Reply<Json<wire::PackageList>> {
     Ok(Json(web.platform.image_packages(&caller.who, &of.name).await?))
 }
 
 /// A folder of what one of an image's layers does to those below it: what it adds, changes and removes.
-#[utoipa::path(get, path = "/api/v1/registry/tree", tag = "registry", params(Of), responses((status = 200, body = wire::LayerTree)))]
+#[utoipa::path(get, path = "/api/v1/registry/tree", tag = "registry", params(Folder), responses((status = 200, body = wire::LayerTree)))]
 async fn layer_tree(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Of>,
+    Query(of): Query<Folder>,
 ) -> Reply<Json<wire::LayerTree>> {
     Ok(Json(web.platform.layer_tree(&caller.who, &of.name, &of.layer, &of.folder, of.from).await?))
 }
 
 /// What differs between the files of two images.
-#[utoipa::path(get, path = "/api/v1/registry/files-diff", tag = "registry", params(Of), responses((status = 200, body = wire::FilesDiff)))]
+#[utoipa::path(get, path = "/api/v1/registry/files-diff", tag = "registry", params(Two), responses((status = 200, body = wire::FilesDiff)))]
 async fn files_diff(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Of>,
+    Query(of): Query<Two>,
 ) -> Reply<Json<wire::FilesDiff>> {
     Ok(Json(web.platform.files_diff(&caller.who, &of.name, &of.to, of.from).await?))
 }
 
 /// What would be lost with a tag (`NAME:TAG`) or an image (`NAME@DIGEST`).
-#[utoipa::path(get, path = "/api/v1/registry/deletion", tag = "registry", params(Of), responses((status = 200, body = wire::DeletionView)))]
+#[utoipa::path(get, path = "/api/v1/registry/deletion", tag = "registry", params(Image), responses((status = 200, body = wire::DeletionView)))]
 async fn image_deletion(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Of>,
+    Query(of): Query<Image>,
 ) -> Reply<Json<wire::DeletionView>> {
     Ok(Json(web.platform.image_deletion(&caller.who, &of.name).await?))
 }
 
 /// Deletes a tag, or an image with its tags and what is said of it.
-#[utoipa::path(delete, path = "/api/v1/registry/deletion", tag = "registry", params(Of), responses((status = 200, body = wire::DeletionView)))]
+#[utoipa::path(delete, path = "/api/v1/registry/deletion", tag = "registry", params(Image), responses((status = 200, body = wire::DeletionView)))]
 async fn delete_image(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Of>,
+    Query(of): Query<Image>,
 ) -> Reply<Json<wire::DeletionView>> {
     Ok(Json(web.platform.delete_image(&caller.who, &of.name).await?))
 }

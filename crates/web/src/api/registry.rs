@@ -17,7 +17,6 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(repositories))
         .routes(routes!(repository))
         .routes(routes!(image))
-        .routes(routes!(layer))
         .routes(routes!(rules))
         .routes(routes!(set_rule, remove_rule))
         .routes(routes!(mirrors))
@@ -26,15 +25,12 @@ pub(super) fn routes() -> OpenApiRouter<Web> {
         .routes(routes!(scrub))
 }
 
-/// Which repository, image or layer.
+/// Which repository or image.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Named {
     /// A repository's name, or an image: `NAME`, `NAME:TAG` or `NAME@sha256:…`.
     name: String,
-    /// A layer's digest.
-    #[serde(default)]
-    layer: String,
 }
 
 /// A project's repositories.
@@ -65,16 +61,6 @@ async fn image(
     Query(of): Query<Named>,
 ) -> Reply<Json<wire::ImageDetail>> {
     Ok(Json(web.platform.image_detail(&caller.who, &of.name).await?))
-}
-
-/// What one of an image's layers adds to those below it.
-#[utoipa::path(get, path = "/api/v1/registry/layer", tag = "registry", params(Named), responses((status = 200, body = wire::LayerListing)))]
-async fn layer(
-    State(web): State<Web>,
-    caller: Caller,
-    Query(of): Query<Named>,
-) -> Reply<Json<wire::LayerListing>> {
-    Ok(Json(web.platform.layer_listing(&caller.who, &of.name, &of.layer).await?))
 }
 
 /// The registry's rules.

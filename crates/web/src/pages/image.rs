@@ -24,8 +24,6 @@ use crate::{Answer, Platform, tree, view};
 const VULNERABILITIES: usize = 500;
 /// How many lines of its making are shown unfolded.
 const LINES: usize = 40;
-/// How many files the platform tells at once.
-const FILES: u64 = 200;
 /// How long a page waits for an image to be looked into; then it is shown without, and fetches itself again.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -103,20 +101,26 @@ struct Known {
 #[derive(Deserialize)]
 struct Which {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct WhichLayer {
+    name: String,
     #[serde(default)]
     layer: String,
     #[serde(default)]
     folder: String,
     #[serde(default)]
     from: u64,
+}
+
+#[derive(Deserialize)]
+struct WhichTwo {
+    name: String,
     #[serde(default)]
     with: String,
     #[serde(default)]
-    q: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    vulnerable: String,
+    from: u64,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +150,7 @@ async fn image(
     visitor: Visitor,
     Path(project): Path<String>,
     Query(which): Query<Which>,
+    Query(wanted): Query<Wanted>,
 ) -> Shown {
     let image = web.platform.image_detail(&visitor.who, &which.name).await?;
     let name = format!("{}@{}", image.repository, image.manifest.digest);
@@ -168,7 +173,6 @@ async fn image(
     if looked && found.is_none() && unknown.is_none() {
         chrome = chrome.live(&project, 3);
     }
-    let wanted = Wanted { q: which.q, kind: which.kind, vulnerable: which.vulnerable, from: which.from };
     let packages = found.as_mut().map(|known| {
         let list = std::mem::take(&mut known.packages);
         Packages::of(list, &known.evidence.vulnerabilities.found, wanted)
@@ -210,9 +214,8 @@ async fn layer(
     State(web): State<Web>,
     visitor: Visitor,
     Path(project): Path<String>,
-    Query(which): Query<Which>,
+    Query(WhichLayer { name, layer, folder, from }): Query<WhichLayer>,
 ) -> Shown {
-    let Which { name, layer, folder, from, .. } = which;
     let layer = web.platform.layer_tree(&visitor.who, &name, &layer, &folder, from).await?;
     let page = format!(
         "/projects/{}/layer?name={}&layer={}",
@@ -223,7 +226,7 @@ async fn layer(
     let at = |folder: &str| format!("{page}&folder={}", view::encode(folder));
     let rows = tree::tree(&layer.rows, at);
     let shown = layer.rows.iter().filter(|row| row.depth == 0).count();
-    let pager = tree::pager("entries", (layer.from, shown, FILES), layer.total, |from| {
+    let pager = tree::pager("entries", (layer.from, shown, wire::FILES_AT_A_TIME), layer.total, |from| {
         format!("{}&from={from}", at(&layer.folder))
     });
     let mut folders = Vec::new();
@@ -245,7 +248,7 @@ async fn compare(
     State(web): State<Web>,
     visitor: Visitor,
     Path(project): Path<String>,
-    Query(which): Query<Which>,
+    Query(which): Query<WhichTwo>,
 ) -> Shown {
     let (who, platform) = (&visitor.who, &web.platform);
     let other = platform.image_detail(who, &which.name).await?;
@@ -266,14 +269,14 @@ async fn compare(
     let files = files.map_err(|p| p.detail);
     let pager = files.as_ref().map(|files| {
         let total = files.added + files.changed + files.removed;
-        tree::pager("files", (files.from, files.files.len(), FILES), total, |from| {
+        tree::pager("files", (files.from, files.files.len(), wire::FILES_AT_A_TIME), total, |from| {
             let (project, name, with) =
                 (view::encode(&project), view::encode(&named(&other)), view::encode(&named(&one)));
             format!("/projects/{project}/image/compare?name={name}&with={with}&from={from}#files")
         })
     });
     let pager = pager.unwrap_or_default();
-    let settings = differing(&one.config, &other.config);
+    let settings = wire::differing_settings(&one.config, &other.config);
     let chrome = visitor.chrome(format!("What differs · {}", other.repository), section(&project));
     let own = is_project(&project);
     show(&ComparePage { chrome, project, own, one, other, settings, diff, files, pager })
@@ -282,34 +285,9 @@ async fn compare(
 /// The address that this had before: an image, wherever in its project it lies.
 async fn evidence(State(web): State<Web>, visitor: Visitor, Query(of): Query<Named>) -> Shown {
     let evidence = web.platform.image_evidence(&visitor.who, &of.image).await?;
-    let project = evidence.repository.split('/').next().unwrap_or_default();
-    let page = image_page(project, &format!("{}@{}", evidence.repository, evidence.digest));
+    let page = image_page(
+        picture::project_of(&evidence.repository),
+        &format!("{}@{}", evidence.repository, evidence.digest),
+    );
     Ok(Redirect::to(&format!("{page}#evidence")).into_response())
-}
-
-/// Settings that differ: name, in the one, in the other.
-fn differing(one: &[(String, String)], other: &[(String, String)]) -> Vec<(String, String, String)> {
-    let value = |of: &[(String, String)], name: &str| {
-        of.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default()
-    };
-    let mut names: Vec<&String> = one.iter().chain(other).map(|(name, _)| name).collect();
-    names.sort_unstable();
-    names.dedup();
-    let all = names.into_iter().map(|name| (name.clone(), value(one, name), value(other, name)));
-    all.filter(|(_, a, b)| a != b).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_that_differ_have_both_values() {
-        let of = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
-        };
-        let found = differing(&of(&[("A", "1"), ("B", "2")]), &of(&[("A", "1"), ("C", "3")]));
-        let expected = [("B", "2", ""), ("C", "", "3")];
-        assert_eq!(found, expected.map(|(n, a, b)| (n.to_owned(), a.to_owned(), b.to_owned())));
-    }
 }

@@ -13,8 +13,6 @@ use crate::pages::assets;
 use crate::state::Web;
 use crate::{tree, view};
 
-/// How many tags the platform tells at once.
-const TAGS: u64 = 100;
 /// Repositories whose first part is one of these belong to no project.
 const NO_PROJECTS: [&str; 2] = ["shared", "mirror"];
 
@@ -112,7 +110,7 @@ async fn repository(
         let (project, name, q) = (view::encode(&project), view::encode(&which.name), view::encode(&which.q));
         format!("/projects/{project}/repository?name={name}&q={q}&from={from}#tags")
     };
-    let pager = tree::pager("tags", (tags.from, tags.tags.len(), TAGS), tags.total, address);
+    let pager = tree::pager("tags", (tags.from, tags.tags.len(), wire::TAGS_AT_A_TIME), tags.total, address);
     let chrome = visitor.chrome(format!("{} · images", repository.name), section(&project));
     let (own, wanted) = (is_project(&project), which.q);
     let may = visitor.me.role == "admin";

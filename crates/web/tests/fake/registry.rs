@@ -100,22 +100,6 @@ impl RegistryPlatform for Fake {
         })
     }
 
-    async fn layer_listing(&self, _: &Principal, _: &str, _: &str) -> Answer<LayerListing> {
-        let entry = |path: &str, kind: &str, target: Option<&str>| LayerEntry {
-            path: self.data.t(path),
-            kind: kind.into(),
-            size: 1234,
-            mode: 0o644,
-            target: target.map(str::to_owned),
-        };
-        let entries = vec![
-            entry("app/main.py", "file", None),
-            entry("app/old.py", "removed", None),
-            entry("app/link", "link", Some("main.py")),
-        ];
-        Ok(LayerListing { entries, total: 5000, size: 99_999, complete: false })
-    }
-
     async fn registry_rules(&self, _: &Principal) -> Answer<Vec<RegistryRuleView>> {
         Ok(Vec::new())
     }

@@ -124,15 +124,15 @@ pub(crate) fn pager(
         out.push_str(&link(from.saturating_sub(per), "← Before", "prev"));
     }
     let range = if shown == 0 {
-        format!("nothing from {} on", grouped(from + 1))
+        format!("nothing from {} on", grouped(from.saturating_add(1)))
     } else {
-        format!("{}–{} of {}", grouped(from + 1), grouped(from + shown), grouped(total))
+        format!("{}–{} of {}", grouped(from.saturating_add(1)), grouped(from.saturating_add(shown)), grouped(total))
     };
     out.push_str(&format!("<span class=\"num\">{range}</span>"));
     if shown > 0 && from + shown < total {
         out.push_str(&link(from + shown, "Next →", "next"));
         let last = (total - 1) / per * per;
-        if last > from + STEPS * per {
+        if last > from.saturating_add(STEPS * per) {
             out.push_str(&link(last, "Last", "last"));
         }
     }
@@ -228,6 +228,7 @@ mod tests {
         let short = pager("tags", (200, 50, 100), 250, at).0;
         assert!(short.contains("201–250 of 250"), "{short}");
         assert!(pager("tags", (500, 0, 100), 250, at).0.contains("nothing from 501 on"));
+        assert!(pager("tags", (u64::MAX, 0, 100), 250, at).0.contains("nothing from"), "whatever an address says");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What stands in an image's layers, what a layer does to those below it, and what differs between two images. Pure:
 //! lists of archives' entries in, changes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use windlass_api::{FileChange, TreeTotals};
@@ -9,11 +9,15 @@ use windlass_oci::{Listed, Listing};
 
 /// The most files that are told apart in one image: beyond, it is said that not all of it is told.
 const MOST_FILES: usize = 600_000;
+/// The most bytes of their paths and links.
+const MOST_NAMES: usize = 256 << 20;
 
 /// The files that stand after some layers, by path.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     by_path: BTreeMap<String, Listed>,
+    /// How many bytes of paths and links were put in.
+    names: usize,
     /// Whether all of them are known.
     pub(super) whole: bool,
 }
@@ -55,7 +59,7 @@ fn same(a: &Listed, b: &Listed) -> bool {
 impl Files {
     /// Before any layer.
     pub(super) fn none() -> Self {
-        Self { by_path: BTreeMap::new(), whole: true }
+        Self { by_path: BTreeMap::new(), names: 0, whole: true }
     }
 
     /// What lies below a folder.
@@ -86,7 +90,8 @@ impl Files {
             }
         }
         for entry in layer.entries.iter().filter(|entry| !is_whiteout(entry)) {
-            if self.by_path.len() >= MOST_FILES {
+            self.names += entry.path.len() + entry.target.as_ref().map_or(0, String::len);
+            if self.by_path.len() >= MOST_FILES || self.names > MOST_NAMES {
                 self.whole = false;
                 return;
             }
@@ -105,8 +110,10 @@ impl Files {
             before: (!is_folder(entry)).then_some(entry.size),
             entry: entry.clone(),
         };
+        for folder in emptied(layer) {
+            changes.extend(self.below(&folder).map(|below| (below.path.clone(), gone(below))));
+        }
         for entry in layer.entries.iter().filter(|entry| is_whiteout(entry)) {
-            changes.extend(self.below(&entry.path).map(|below| (below.path.clone(), gone(below))));
             if entry.kind == "removed" {
                 let change = match self.by_path.get(&entry.path) {
                     Some(below) => gone(below),
@@ -173,6 +180,21 @@ impl Files {
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found
     }
+}
+
+/// The folders whose content goes in a layer, each once, and none within another: a layer may name the same one, or each
+/// of those within it, a hundred thousand times.
+fn emptied(layer: &Listing) -> Vec<String> {
+    // What lies below `a` follows `a/` without a gap.
+    let key = |entry: &Listed| if entry.path.is_empty() { String::new() } else { format!("{}/", entry.path) };
+    let keys: BTreeSet<String> = layer.entries.iter().filter(|entry| is_whiteout(entry)).map(key).collect();
+    let mut outer: Vec<String> = Vec::new();
+    for key in keys {
+        if !outer.last().is_some_and(|last| key.starts_with(last)) {
+            outer.push(key);
+        }
+    }
+    outer.iter().map(|key| key.trim_end_matches('/').to_owned()).collect()
 }
 
 fn is_whiteout(entry: &Listed) -> bool {
@@ -303,6 +325,34 @@ pub(super) mod tests {
         assert!(files.whole);
         files.lay(&Listing { complete: false, ..listing(&["file z 1 x"]) });
         assert!(!files.whole);
+    }
+
+    #[test]
+    fn a_folder_goes_once_however_often_a_layer_says_so() {
+        let layer = listing(&[
+            "removed a",
+            "emptied a",
+            "removed a/b",
+            "emptied a/b/c",
+            "removed a-b",
+            "removed ab/c",
+        ]);
+        assert_eq!(emptied(&layer), ["a-b", "a", "ab/c"]);
+        assert_eq!(emptied(&listing(&["removed a", "emptied "])), [""]);
+        let below = files(&[&["file a/b/c/d 1 x", "file a-b/e 1 x", "file ab/f 1 x"]]);
+        let expected = ["a Removed None", "a-b Removed None", "a-b/e Removed Some(1)", "a/b Removed None"];
+        assert_eq!(told(&below.changes(&layer))[..4], expected);
+        assert!(told(&below.changes(&layer)).contains(&"a/b/c/d Removed Some(1)".to_owned()));
+    }
+
+    #[test]
+    fn names_have_a_bound_in_all() {
+        let mut files = Files::none();
+        let long = "n".repeat(16 << 20);
+        for place in 0..20 {
+            files.lay(&listing(&[&format!("file {place}{long} 1 x")]));
+        }
+        assert!(!files.whole && files.by_path.len() == 15, "{}", files.by_path.len());
     }
 
     #[test]

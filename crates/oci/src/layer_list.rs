@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use crate::bounded::Bounded;
 use crate::{Descriptor, Registry, RegistryError};
 
 /// An entry of a layer's archive.
@@ -72,37 +73,49 @@ impl Registry {
 
 fn list(archive: impl Read, limits: ListLimits) -> Listing {
     let mut found = Listing::default();
-    let mut archive = tar::Archive::new(archive.take(limits.bytes));
+    let (archive, allowance) = Bounded::new(archive.take(limits.bytes));
+    let mut archive = tar::Archive::new(archive);
     let Ok(entries) = archive.entries() else { return found };
-    let mut names = 0;
+    // What is in holes is not in the archive, and takes as long to read.
+    let (mut names, mut unread) = (0, limits.bytes);
     for entry in entries {
         let Ok(mut entry) = entry else { return found };
-        let header = entry.header();
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let path = path.trim_start_matches("./").trim_matches('/').to_owned();
-        if path.is_empty() {
-            continue;
-        }
-        let size = if header.entry_type().is_file() { entry.size() } else { 0 };
-        names += path.len();
-        if found.entries.len() >= limits.entries || names > limits.names {
+        let full = found.entries.len() >= limits.entries;
+        let Ok(listed) = allowance.during(&mut entry, |entry| listed(entry, &mut unread)) else {
+            return found;
+        };
+        let Some(listed) = listed else { continue };
+        names += listed.path.len() + listed.target.as_ref().map_or(0, String::len);
+        if full || names > limits.names {
             return found;
         }
-        let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
-        let mode = header.mode().unwrap_or_default() & 0o7777;
-        let (path, kind) = named(path, header.entry_type());
-        let content = match kind {
-            "file" => match fingerprint(&mut entry) {
-                Ok(content) => Some(content),
-                Err(_) => return found,
-            },
-            _ => None,
-        };
-        found.entries.push(Listed { path, kind: kind.into(), size, mode, target, content });
+        found.entries.push(listed);
     }
     // An archive that was cut off by the bound ends like any other, but what was read of it is the bound.
-    found.complete = archive.into_inner().limit() > 0;
+    found.complete = archive.into_inner().into_inner().limit() > 0;
     found
+}
+
+/// An entry; none for the layer's own root. Fails when it cannot be read, or not within what is left to be read.
+fn listed<R: Read>(entry: &mut tar::Entry<'_, R>, unread: &mut u64) -> io::Result<Option<Listed>> {
+    let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let path = path.trim_start_matches("./").trim_matches('/').to_owned();
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let header = entry.header();
+    let size = if header.entry_type().is_file() { entry.size() } else { 0 };
+    let mode = header.mode().unwrap_or_default() & 0o7777;
+    let (path, kind) = named(path, header.entry_type());
+    let target = entry.link_name_bytes().map(|t| String::from_utf8_lossy(&t).into_owned());
+    let content = match kind {
+        "file" => {
+            *unread = unread.checked_sub(entry.size()).ok_or(io::ErrorKind::FileTooLarge)?;
+            Some(fingerprint(entry)?)
+        }
+        _ => None,
+    };
+    Ok(Some(Listed { path, kind: kind.into(), size, mode, target, content }))
 }
 
 /// What tells a file's contents from others.
@@ -183,5 +196,33 @@ mod tests {
             assert_eq!((listing.entries.len(), listing.complete), (told, false), "{bound:?}");
         }
         assert!(!list(&b"no archive"[..], WIDE).complete);
+    }
+
+    #[test]
+    fn holes_and_long_names_end_the_list() {
+        let mut hole = tar::Header::new_gnu();
+        hole.set_entry_type(tar::EntryType::GNUSparse);
+        hole.set_path("hole").unwrap();
+        hole.set_mode(0o644);
+        hole.set_size(0);
+        let gnu = hole.as_gnu_mut().unwrap();
+        // A file of a tebibyte: nothing is there but its end.
+        let huge = *b"\x80\0\0\0\0\0\x01\0\0\0\0\0";
+        (gnu.sparse[0].offset, gnu.sparse[0].numbytes, gnu.realsize) = (huge, *b"00000000000\0", huge);
+        hole.set_cksum();
+        let bytes = [hole.as_bytes().as_slice(), &archive(&[("after", 1)])].concat();
+        let found = list(bytes.as_slice(), WIDE);
+        assert_eq!((found.entries.len(), found.complete), (0, false));
+
+        let name = "n".repeat(5 << 20);
+        let wide = ListLimits { names: usize::MAX, bytes: 1 << 30, ..WIDE };
+        let found = list(archive(&[("before", 1), (&name, 1)]).as_slice(), wide);
+        assert_eq!((found.entries.len(), found.complete), (1, false));
+        let mut links = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        links.append_link(&mut header, "link", "t".repeat(2000)).unwrap();
+        let found = list(links.into_inner().unwrap().as_slice(), WIDE);
+        assert_eq!((found.entries.len(), found.complete), (0, false), "where links lead counts as names do");
     }
 }

@@ -9,6 +9,7 @@ mod access;
 mod archive;
 mod assemble;
 mod blob;
+mod bounded;
 mod collect;
 mod hashing;
 mod keeping;

@@ -323,7 +323,7 @@ impl Job {
         let mut tar = Hashing::with(tar.take(self.limits.bytes + 1), self.diff_id.algorithm());
         std::fs::create_dir(&self.new).map_err(|e| self.broken(e))?;
         let mut draft = Draft(Some(self.new.clone()));
-        let outcome = layer::extract(&mut tar, &self.new, self.style, self.limits.entries);
+        let outcome = layer::extract(&mut tar, &self.new, self.style, self.limits);
         // What follows the end of the archive belongs to the digest too.
         let rest = outcome.and_then(|()| io::copy(&mut tar, &mut io::sink()).map_err(Into::into));
         if tar.count > self.limits.bytes {
@@ -367,6 +367,7 @@ impl Job {
                 UnpackError::Hostile { layer, path, why }
             }
             layer::Refusal::TooMany => self.too_large(format!("{} entries", self.limits.entries)),
+            layer::Refusal::TooLarge => self.too_large(format!("{} bytes", self.limits.bytes)),
             layer::Refusal::Io(e) => self.broken(e),
         }
     }

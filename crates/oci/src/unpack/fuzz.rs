@@ -5,8 +5,8 @@ use std::path::Path;
 
 use windlass_testkit::{Fuzz, fast_folder, way};
 
-use super::WhiteoutStyle;
 use super::layer::extract;
+use super::{UnpackLimits, WhiteoutStyle};
 
 const NAMES: [&str; 18] = [
     "",
@@ -97,7 +97,7 @@ fn layer() {
             if bytes.len().is_multiple_of(2) { WhiteoutStyle::None } else { WhiteoutStyle::OverlayUser };
         let folder = root.join("layer");
         std::fs::create_dir(&folder).unwrap();
-        let outcome = extract(&archive[..], &folder, style, 60);
+        let outcome = extract(&archive[..], &folder, style, UnpackLimits { entries: 60, bytes: 1 << 20 });
         untouched(root);
         std::fs::remove_dir_all(&folder).unwrap();
         match outcome {

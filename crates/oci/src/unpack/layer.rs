@@ -15,8 +15,9 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, geteuid, linkat, symlinkat};
 use tar::{Entry, EntryType, Header};
 
-use super::WhiteoutStyle;
 use super::below::{Below, Standing, clean, clear, split, standing};
+use super::{UnpackLimits, WhiteoutStyle};
+use crate::bounded::Bounded;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -26,6 +27,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub(super) enum Refusal {
     Hostile { path: Vec<u8>, why: &'static str },
     TooMany,
+    TooLarge,
     Io(io::Error),
 }
 
@@ -48,18 +50,29 @@ struct Layer {
     root: bool,
 }
 
-/// Writes the layer's entries below `folder`.
-pub(super) fn extract(tar: impl Read, folder: &Path, style: WhiteoutStyle, most: u64) -> Result<(), Refusal> {
+/// Writes the layer's entries below `folder`. What is in a file's holes counts: it is not in the archive, but written.
+pub(super) fn extract(
+    tar: impl Read,
+    folder: &Path,
+    style: WhiteoutStyle,
+    most: UnpackLimits,
+) -> Result<(), Refusal> {
     let mut layer = Layer { below: Below::open(folder)?, style, root: geteuid().is_root() };
     fchmod(layer.below.folder(b"", false)?, Mode::from_bits_truncate(0o755))?;
+    let (tar, allowance) = Bounded::new(tar);
     let mut archive = tar::Archive::new(tar);
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, 0_u64);
     for entry in archive.entries()? {
         count += 1;
-        if count > most {
+        if count > most.entries {
             return Err(Refusal::TooMany);
         }
-        layer.entry(&mut entry?)?;
+        let mut entry = entry?;
+        bytes = bytes.saturating_add(entry.size());
+        if bytes > most.bytes {
+            return Err(Refusal::TooLarge);
+        }
+        allowance.during(&mut entry, |entry| layer.entry(entry))?;
     }
     Ok(())
 }

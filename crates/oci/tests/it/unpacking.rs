@@ -215,6 +215,40 @@ async fn digests_and_limits_are_held_against_the_layer() {
 }
 
 #[tokio::test]
+async fn what_is_in_holes_counts_and_names_are_bounded() {
+    let bench = Bench::new();
+    let mut hole = tar::Header::new_gnu();
+    hole.set_entry_type(EntryType::GNUSparse);
+    hole.set_path("hole").unwrap();
+    hole.set_mode(0o644);
+    hole.set_size(0);
+    for id in [tar::Header::set_uid, tar::Header::set_gid] {
+        id(&mut hole, 0);
+    }
+    hole.set_mtime(0);
+    // Four mebibytes that the archive does not have.
+    let gnu = hole.as_gnu_mut().unwrap();
+    let size = *b"00020000000\0";
+    (gnu.sparse[0].offset, gnu.sparse[0].numbytes, gnu.realsize) = (size, *b"00000000000\0", size);
+    hole.set_cksum();
+    let holes = [hole.as_bytes().as_slice(), &[0; 1024]].concat();
+    let mut named = tar::Builder::new(Vec::new());
+    named.append_link(&mut tar::Header::new_gnu(), "n".repeat(5 << 20), "x").unwrap();
+    let named = named.into_inner().unwrap();
+    let limits = UnpackLimits { bytes: 1 << 20, entries: 100 };
+    let reference = image(&bench, &[("tar", holes.clone(), Digest::sha256(&holes))]).await;
+    let refused = bench.unpacker(WhiteoutStyle::None, limits).unpack(&name(), &reference).await;
+    assert!(matches!(refused, Err(UnpackError::TooLarge { .. })), "{refused:?}");
+    let reference = image(&bench, &[("tar+gzip", gzip(&named), Digest::sha256(&named))]).await;
+    let refused = unpack(&bench, WhiteoutStyle::None, &reference).await.unwrap_err();
+    assert!(refused.to_string().contains("names and attributes"), "{refused}");
+    let whole = UnpackLimits { bytes: 8 << 20, ..limits };
+    let reference = image(&bench, &[("tar", holes.clone(), Digest::sha256(&holes))]).await;
+    let unpacked = bench.unpacker(WhiteoutStyle::None, whole).unpack(&name(), &reference).await.unwrap();
+    assert_eq!(std::fs::metadata(unpacked.layers[0].join("hole")).unwrap().len(), 4 << 20);
+}
+
+#[tokio::test]
 async fn a_corrupt_blob_says_that_it_is_one() {
     let bench = Bench::new();
     let noise: String = (0..200_000u32)

@@ -117,6 +117,7 @@ impl FileBlobs {
         let store = move || {
             if !early {
                 publish(&file, &path, &to)?;
+                fresh.arrived(&digest);
             } else {
                 fs::rename(&path, &to)?;
                 if !fresh.add(&digest, &to) {

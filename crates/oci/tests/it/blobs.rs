@@ -200,6 +200,28 @@ async fn what_is_finished_early_is_there_at_once_and_comes_to_its_place_when_it_
 }
 
 #[tokio::test]
+async fn what_the_disk_did_not_take_is_never_said_to_last_until_it_comes_again() {
+    let bench = Bench::new();
+    let blobs = &bench.blobs;
+    let digest = early(blobs, b"one").await;
+    let only = std::slice::from_ref(&digest);
+    let fresh = std::fs::read_dir(bench.path("blobs/fresh")).unwrap().next().unwrap().unwrap().path();
+    // A file that cannot be forced to any disk.
+    std::fs::remove_file(&fresh).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &fresh).unwrap();
+    // Nobody waits for it at first; then whoever does is told, though the disk complains no more.
+    blobs.settle(None).await.unwrap();
+    assert_eq!(blobs.stat(&digest).await.unwrap(), None);
+    for _ in 0..2 {
+        let refused = blobs.settle(Some(only)).await.unwrap_err();
+        assert!(refused.to_string().contains("storing blobs"), "{refused}");
+    }
+    assert_eq!(early(blobs, b"one").await, digest);
+    blobs.settle(Some(only)).await.unwrap();
+    assert!(blobs.path(&digest).exists());
+}
+
+#[tokio::test]
 async fn a_large_blob_lasts_at_once() {
     let bench = Bench::new();
     let digest = early(&bench.blobs, &vec![1; (1 << 20) + 1]).await;

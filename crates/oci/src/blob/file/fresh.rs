@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Fresh {
     root: PathBuf,
     waiting: Mutex<HashMap<Digest, PathBuf>>,
+    /// Those that the disk did not take. It says so once: asked again, it tells of bytes that it forgot that they are there.
+    lost: Mutex<BTreeSet<Digest>>,
     /// Held by whoever forces some of them to the disk.
     turn: tokio::sync::Mutex<()>,
     /// Somebody will do so shortly.
@@ -45,9 +47,9 @@ impl Fresh {
             // Another process may have these blobs, too, and be quicker.
             if_there(take_in(root, &path))?;
         }
-        let (waiting, turn, planned) =
-            (Mutex::default(), tokio::sync::Mutex::default(), AtomicBool::new(false));
-        Ok(Self { root: root.to_owned(), waiting, turn, planned })
+        let (waiting, lost) = (Mutex::default(), Mutex::default());
+        let (turn, planned) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        Ok(Self { root: root.to_owned(), waiting, lost, turn, planned })
     }
 
     /// Where a blob's bytes lie that does not last yet.
@@ -68,7 +70,14 @@ impl Fresh {
             return false;
         }
         waiting.insert(digest.clone(), path.to_owned());
+        drop(waiting);
+        self.arrived(digest);
         true
+    }
+
+    /// A blob came, whatever became of it before.
+    pub(super) fn arrived(&self, digest: &Digest) {
+        self.lost().remove(digest);
     }
 
     /// Forgets a blob; its file is the caller's.
@@ -102,20 +111,40 @@ impl Fresh {
             Some(only) => only.iter().filter_map(|d| Some((d.clone(), waiting.get(d)?.clone()))).collect(),
         };
         if picked(&self.lock()).is_empty() {
-            return Ok(());
+            return self.none_lost(only);
         }
         // Whoever had the turn before may have taken these along.
         let _turn = self.turn.lock().await;
         let some = picked(&self.lock());
         let (root, files) = (self.root.clone(), some.clone());
-        blocking("storing blobs", move || publish_all(&root, &files)).await?;
+        let lost = blocking("storing blobs", move || publish_all(&root, &files)).await?;
         let mut waiting = self.lock();
         for (digest, path) in some {
             if waiting.get(&digest) == Some(&path) {
                 waiting.remove(&digest);
+                // Where the same bytes came before, those last.
+                if lost.contains(&digest) && !lasting(&self.root, &digest).exists() {
+                    self.lost().insert(digest);
+                }
             }
         }
-        Ok(())
+        drop(waiting);
+        self.none_lost(only)
+    }
+
+    /// Fails if one of these was not taken by the disk, and did not come once more since.
+    fn none_lost(&self, only: Option<&[Digest]>) -> Result<(), BlobError> {
+        let lost = self.lost();
+        match only.unwrap_or_default().iter().find(|digest| lost.contains(digest)) {
+            Some(digest) => Err(BlobError::io("storing blobs")(io::Error::other(format!(
+                "the disk did not take {digest}: push it again"
+            )))),
+            None => Ok(()),
+        }
+    }
+
+    fn lost(&self) -> std::sync::MutexGuard<'_, BTreeSet<Digest>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, PathBuf>> {
@@ -130,14 +159,19 @@ pub(super) fn lasting(root: &Path, digest: &Digest) -> PathBuf {
 
 /// First all bytes, then all names, then the folders that hold the names: each step makes the disk wait once for
 /// many. A file that is gone has its place already, from a try that did not come to its end, or was removed meanwhile.
-fn publish_all(root: &Path, files: &[(Digest, PathBuf)]) -> io::Result<()> {
-    for (_, path) in files {
-        if let Some(file) = if_there(fs::File::open(path))? {
-            file.sync_all()?;
+/// One whose bytes the disk did not take is removed, and told.
+fn publish_all(root: &Path, files: &[(Digest, PathBuf)]) -> io::Result<BTreeSet<Digest>> {
+    let mut lost = BTreeSet::new();
+    for (digest, path) in files {
+        let Some(file) = if_there(fs::File::open(path))? else { continue };
+        if let Err(error) = file.sync_all() {
+            tracing::error!(%digest, %error, "the disk did not take a blob, which is removed");
+            if_there(fs::remove_file(path))?;
+            lost.insert(digest.clone());
         }
     }
     let mut folders = BTreeSet::new();
-    for (digest, from) in files {
+    for (digest, from) in files.iter().filter(|(digest, _)| !lost.contains(digest)) {
         let to = lasting(root, digest);
         let Some(folder) = to.parent() else { continue };
         if !folder.exists() {
@@ -150,7 +184,7 @@ fn publish_all(root: &Path, files: &[(Digest, PathBuf)]) -> io::Result<()> {
     for folder in folders {
         fs::File::open(folder)?.sync_all()?;
     }
-    Ok(())
+    Ok(lost)
 }
 
 fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -169,7 +203,7 @@ fn take_in(root: &Path, path: &Path) -> io::Result<()> {
     if let Some(digest) = digest
         && hash_file(fs::File::open(path)?, digest.algorithm())? == digest
     {
-        return publish_all(root, &[(digest, path.to_owned())]);
+        return publish_all(root, &[(digest, path.to_owned())]).map(drop);
     }
     tracing::warn!(file = name, "an upload that had not reached the disk is dropped");
     fs::remove_file(path)

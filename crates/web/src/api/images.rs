@@ -48,7 +48,7 @@ struct Tags {
 /// Which folder of a layer.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Folder {
+struct InLayer {
     /// The image: `NAME`, `NAME:TAG` or `NAME@sha256:…`.
     name: String,
     /// The layer's digest.
@@ -101,11 +101,11 @@ async fn image_packages(
 }
 
 /// A folder of what one of an image's layers does to those below it: what it adds, changes and removes.
-#[utoipa::path(get, path = "/api/v1/registry/tree", tag = "registry", params(Folder), responses((status = 200, body = wire::LayerTree)))]
+#[utoipa::path(get, path = "/api/v1/registry/tree", tag = "registry", params(InLayer), responses((status = 200, body = wire::LayerTree)))]
 async fn layer_tree(
     State(web): State<Web>,
     caller: Caller,
-    Query(of): Query<Folder>,
+    Query(of): Query<InLayer>,
 ) -> Reply<Json<wire::LayerTree>> {
     Ok(Json(web.platform.layer_tree(&caller.who, &of.name, &of.layer, &of.folder, of.from).await?))
 }

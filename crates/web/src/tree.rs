@@ -126,7 +126,12 @@ pub(crate) fn pager(
     let range = if shown == 0 {
         format!("nothing from {} on", grouped(from.saturating_add(1)))
     } else {
-        format!("{}–{} of {}", grouped(from.saturating_add(1)), grouped(from.saturating_add(shown)), grouped(total))
+        format!(
+            "{}–{} of {}",
+            grouped(from.saturating_add(1)),
+            grouped(from.saturating_add(shown)),
+            grouped(total)
+        )
     };
     out.push_str(&format!("<span class=\"num\">{range}</span>"));
     if shown > 0 && from + shown < total {
@@ -228,7 +233,10 @@ mod tests {
         let short = pager("tags", (200, 50, 100), 250, at).0;
         assert!(short.contains("201–250 of 250"), "{short}");
         assert!(pager("tags", (500, 0, 100), 250, at).0.contains("nothing from 501 on"));
-        assert!(pager("tags", (u64::MAX, 0, 100), 250, at).0.contains("nothing from"), "whatever an address says");
+        assert!(
+            pager("tags", (u64::MAX, 0, 100), 250, at).0.contains("nothing from"),
+            "whatever an address says"
+        );
     }
 
     #[test]

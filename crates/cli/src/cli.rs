@@ -148,6 +148,24 @@ mod tests {
     }
 
     #[test]
+    fn no_argument_hides_one_that_every_command_has() {
+        let all = Cli::command();
+        let everywhere: Vec<_> =
+            all.get_arguments().filter(|a| a.is_global_set()).map(|a| a.get_id().clone()).collect();
+        assert!(!everywhere.is_empty());
+        each(&all, "windlass", &mut |command, path| {
+            for own in command.get_arguments().filter(|a| !a.is_global_set()) {
+                assert!(
+                    !everywhere.contains(own.get_id()),
+                    "{path}: {} is taken for --{}",
+                    own,
+                    own.get_id()
+                );
+            }
+        });
+    }
+
+    #[test]
     fn every_command_has_help_with_an_example() {
         each(&Cli::command(), "windlass", &mut |command, path| {
             assert!(command.get_about().is_some(), "{path} says nothing of itself");

@@ -11,10 +11,10 @@ use crate::platform::{
 };
 
 /// A small file system, unmounted at the end.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
 
 impl SmallDisk {
-    fn mount(megabytes: u32) -> Result<Self, String> {
+    pub(crate) fn mount(megabytes: u32) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("windlass-e2e-disk-").tempdir().unwrap().keep();
         let size = format!("size={megabytes}m,mode=755");
         let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();

@@ -1,7 +1,13 @@
 //! The registry with its real clients, both ways: skopeo, Docker, podman, buildah; and what they see when it is killed.
 
+mod building;
+mod clients;
 mod containers;
+mod full;
+mod hostile;
 mod killed;
+mod rotten;
+mod wire;
 
 use std::process::{Command, Output, Stdio};
 

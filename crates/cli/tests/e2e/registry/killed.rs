@@ -9,7 +9,7 @@ use windlass_kernel::Digest;
 use crate::platform::{Platform, kill_hard, program, told, wait_for};
 
 /// Bytes that do not compress, others for each seed.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(super) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64 ^ (seed + 1).wrapping_mul(0x2545_f491_4f6c_dd1d);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -21,12 +21,12 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     Digest::sha256(bytes).hex().to_owned()
 }
 
 /// An image of these layers in a folder, as skopeo's `dir:` keeps it.
-fn image(folder: &Path, layers: &[Vec<u8>]) {
+pub(super) fn image(folder: &Path, layers: &[Vec<u8>]) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("version"), "Directory Transport Version: 1.1\n").unwrap();
     let keep = |bytes: &[u8]| {
@@ -52,7 +52,7 @@ fn image(folder: &Path, layers: &[Vec<u8>]) {
     std::fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
 }
 
-fn skopeo(platform: &Platform, from: &str, to: &str) -> Child {
+pub(super) fn skopeo(platform: &Platform, from: &str, to: &str) -> Child {
     let credentials = format!("admin:{}", platform.token);
     let mut command = Command::new("skopeo");
     command.args(["--insecure-policy", "copy", "--preserve-digests"]);
@@ -67,12 +67,12 @@ fn skopeo(platform: &Platform, from: &str, to: &str) -> Child {
 }
 
 #[track_caller]
-fn copied(platform: &Platform, from: &str, to: &str) {
+pub(super) fn copied(platform: &Platform, from: &str, to: &str) {
     let output = skopeo(platform, from, to).wait_with_output().unwrap();
     assert!(output.status.success(), "{from} to {to}: {}", told(&output));
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
@@ -86,7 +86,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Each blob that has its name has its bytes.
 #[track_caller]
-fn no_half_blob(platform: &Platform) {
+pub(super) fn no_half_blob(platform: &Platform) {
     for path in files(&platform.data.join("blobs/sha256")) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         assert_eq!(digest(&std::fs::read(&path).unwrap()), name, "{} is not whole", path.display());

@@ -14,8 +14,8 @@ two" \
 LABEL l1=$SET l2='$SET' l3="${UNSET:-x} y"
 EXPOSE ${UNSET:-8080} 7000-7002/udp
 WORKDIR /${SET}/${P##*/}
-VOLUME /${SET}-volume
 STOPSIGNAL ${UNSET:-SIGTERM}
 COPY ${UNSET:-a.txt} /${SET}.txt
 RUN env | grep -E '^[A-Z]{1,2}=' | sort > /env
 USER ${UNSET:-app}
+VOLUME /${SET}-volume

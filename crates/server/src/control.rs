@@ -43,12 +43,10 @@ pub(crate) async fn run(data: DataDir, endpoint: Endpoint, stop: CancellationTok
     tasks.spawn(pokes(ctx.clone(), stop.clone()));
     let app = router(&ctx);
     tracing::info!(url = ctx.endpoint.url, "control serves");
-    let stopping = stop.clone();
-    let served = axum::serve(crate::registry::patient(listener), app)
-        .with_graceful_shutdown(async move { stopping.cancelled().await });
+    let served = crate::serve::serve(listener, app, stop.clone());
     // Followers of the ledger hold their connections open: they are not waited for for long.
     tokio::select! {
-        served = served => served?,
+        () = served => {}
         () = async { stop.cancelled().await; tokio::time::sleep(std::time::Duration::from_secs(3)).await } => {}
     }
     // What was pushed and is named by no manifest yet need not be pushed again after a restart.

@@ -22,6 +22,7 @@ mod reports;
 mod results;
 mod roles;
 mod runs;
+mod serve;
 mod settings;
 mod source;
 mod supervisor;

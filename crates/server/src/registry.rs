@@ -3,7 +3,6 @@
 mod blobs;
 mod care;
 mod changes;
-mod listener;
 mod mirrors;
 mod needed;
 mod places;
@@ -17,4 +16,3 @@ mod views;
 pub use blobs::blob_place;
 pub(crate) use blobs::{BLOBS, open_blobs};
 pub(crate) use care::mind_the_disk;
-pub(crate) use listener::patient;

@@ -99,6 +99,18 @@ pub enum RegistryError {
         /// The rule.
         rule: String,
     },
+    /// Nobody set the tag, so nobody can remove it.
+    #[error(
+        "nobody set the tag {tag} of {repository}: the platform answers it with {standing}, which it keeps beside the image. Delete {repository}@{standing}, or the image, for it to go"
+    )]
+    Computed {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it stands for.
+        standing: Digest,
+    },
     /// A mirror's repository is not pushed to.
     #[error("{0} mirrors another registry: nothing is pushed there")]
     Mirrored(RepositoryName),
@@ -376,7 +388,7 @@ impl Registry {
         }
     }
 
-    /// Removes a tag; false if it was not there.
+    /// Removes a tag; false if it was not there. One that nobody set, but that stands for something, is refused.
     pub async fn delete_tag(
         &self,
         repository: &RepositoryName,
@@ -384,7 +396,15 @@ impl Registry {
         by: &Actor,
     ) -> Result<bool, RegistryError> {
         self.may_move(repository, tag, None).await?;
-        Ok(self.index.delete_tag(repository, tag, by).await?)
+        if self.index.delete_tag(repository, tag, by).await? {
+            return Ok(true);
+        }
+        match self.beside(repository, tag).await? {
+            Some(standing) => {
+                Err(RegistryError::Computed { repository: repository.clone(), tag: tag.clone(), standing })
+            }
+            None => Ok(false),
+        }
     }
 
     /// Removes a manifest and the tags that point to it; false if it was not there.

@@ -160,6 +160,7 @@ impl From<RegistryError> for Failure {
             }
             RegistryError::WrongDigest { .. } => Self::digest(error),
             RegistryError::Immutable { .. } | RegistryError::Mirrored(_) => Self::denied(error),
+            RegistryError::Computed { .. } => Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", error),
             RegistryError::Upstream(error) => match error.status() {
                 Some(404) => Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", error),
                 Some(429) => Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", error),

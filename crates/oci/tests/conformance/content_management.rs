@@ -1,8 +1,10 @@
 //! "Content Management": endpoints 9 and 10.
 
-use windlass_kernel::Digest;
+use serde_json::json;
+use windlass_kernel::{Actor, Digest};
+use windlass_oci::{MediaType, Reference};
 
-use super::refused;
+use super::{MANIFEST, refused};
 use crate::bench::Bench;
 
 #[tokio::test]
@@ -62,4 +64,34 @@ async fn ends_9_and_10_need_the_right_to_remove() {
     for path in ["/v2/a/manifests/v1".to_owned(), format!("/v2/a/manifests/{digest}")] {
         assert_eq!(bench.send("DELETE", &path, &[bob], "").await.told(), refused(403, "DENIED"));
     }
+}
+
+#[tokio::test]
+async fn a_tag_that_nobody_set_is_not_deleted() {
+    let bench = Bench::new();
+    let about = bench.tagged("a", "v1", b"layer").await;
+    let mut beside = bench.image("a", b"signature").await;
+    beside["artifactType"] = json!("application/vnd.dev.cosign.artifact.sig.v1+json");
+    beside["subject"] = json!({ "mediaType": MANIFEST, "digest": about, "size": 2 });
+    let bytes = bytes::Bytes::from(beside.to_string());
+    let signature = Digest::sha256(&bytes);
+    let reference = Reference::Digest(signature.clone());
+    let (name, kind) = ("a".parse().unwrap(), MediaType::OciManifest);
+    bench.registry.push(&name, &reference, kind, bytes, &Actor::System).await.unwrap();
+    let tag = |end: &str| format!("/v2/a/manifests/{}.{end}", about.to_string().replace(':', "-"));
+    bench.get(&tag("sig")).await.is(200);
+    let reply = bench.send("DELETE", &tag("sig"), &[], "").await;
+    assert_eq!(reply.told(), refused(405, "UNSUPPORTED"));
+    let words = reply.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert!(words.contains("nobody set the tag") && words.contains(&format!("a@{signature}")), "{words}");
+    bench.get(&tag("sig")).await.is(200);
+    // One that stands for nothing.
+    let reply = bench.send("DELETE", &tag("att"), &[], "").await;
+    assert_eq!(reply.told(), refused(404, "MANIFEST_UNKNOWN"));
+    // One of that name that somebody did push.
+    bench.put("a", tag("sig").rsplit('/').next().unwrap(), &beside).await.is(201);
+    bench.send("DELETE", &tag("sig"), &[], "").await.is(202);
+    // And what it stands for can be deleted.
+    bench.send("DELETE", &format!("/v2/a/manifests/{signature}"), &[], "").await.is(202);
+    bench.get(&tag("sig")).await.is(404);
 }

@@ -88,7 +88,17 @@ impl Context {
         let tags: Vec<Tag> = tag.as_ref().map_or_else(|| standing.clone(), |tag| vec![tag.clone()]);
         let last = standing.len() == tags.len();
         let referrers = index.referrers(&name, &record.digest).await.map_err(stored)?;
-        let refused = self.deletion_refused(&name, &record.digest, &tags, tag.is_none()).await?;
+        let refused = match tag.as_ref().filter(|tag| !standing.contains(tag)) {
+            Some(tag) => Some(
+                RegistryError::Computed {
+                    repository: name.clone(),
+                    tag: tag.clone(),
+                    standing: record.digest.clone(),
+                }
+                .to_string(),
+            ),
+            None => self.deletion_refused(&name, &record.digest, &tags, tag.is_none()).await?,
+        };
         let freed = match tag {
             Some(_) => Some(0),
             None => self.freed_by(&name, &record.digest, &referrers).await?,
@@ -114,12 +124,16 @@ impl Context {
         let name: RepositoryName = parse(&view.repository)?;
         let registry = &self.images.registry;
         let failed = |e: RegistryError| match e {
-            RegistryError::Immutable { .. } => Problem::conflict(e.to_string()),
+            RegistryError::Immutable { .. } | RegistryError::Computed { .. } => {
+                Problem::conflict(e.to_string())
+            }
             other => registry_problem(&other),
         };
         match &view.tag {
             Some(tag) => {
-                registry.delete_tag(&name, &parse(tag)?, &who.actor).await.map_err(failed)?;
+                if !registry.delete_tag(&name, &parse(tag)?, &who.actor).await.map_err(failed)? {
+                    return Err(Problem::not_found(format!("there is no tag {tag} in {name} any more")));
+                }
             }
             None => {
                 let digest: Digest = parse(&view.digest)?;

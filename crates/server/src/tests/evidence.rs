@@ -279,6 +279,15 @@ async fn cosign_finds_signature_and_statements_under_its_own_tags() {
     assert_eq!(beside(&world, &digest, "sig").await.unwrap(), signature);
     // No list has such tags.
     assert_eq!(index.tags(&repository, None, 10).await.unwrap().len(), 1);
+    // Nobody set them, so nobody deletes them: it is said before and when it is tried.
+    let owner = person("ada", Role::Admin);
+    let tag = format!("shop:{}.sig", digest.replace(':', "-"));
+    let asked = world.ctx.image_deletion(&owner, &tag).await.unwrap();
+    assert!(asked.refused.as_ref().is_some_and(|why| why.contains("nobody set the tag")), "{asked:?}");
+    let refused = world.ctx.delete_image(&owner, &tag).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    assert!(refused.detail.contains("nobody set the tag"), "{}", refused.detail);
+    assert_eq!(beside(&world, &digest, "sig").await.unwrap(), signature);
     // What a person pushed is described, not vouched for. Whoever pushes such a thing beside an image is not heard.
     let foreign = world.image("shop", "foreign").await;
     known(&world, &format!("shop@{foreign}")).await;

@@ -296,11 +296,14 @@ pub struct ScrubView {
     pub checked: u64,
     /// Their size.
     pub size: u64,
-    /// Those that were wrong.
+    /// Those that were wrong, and the first of those that images need and that were not there.
     pub rotten: Vec<RottenView>,
+    /// How many were not there.
+    #[serde(default)]
+    pub missing: u64,
 }
 
-/// A blob whose bytes are not what they were.
+/// A blob whose bytes are not what they were, or that is not there although an image needs it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RottenView {
     /// The blob.
@@ -309,6 +312,9 @@ pub struct RottenView {
     pub repositories: Vec<String>,
     /// The mirrored repository from which it was fetched anew.
     pub healed: Option<String>,
+    /// Of one that was not there: some of the images that need it, as `NAME:TAG` or `NAME@DIGEST`.
+    #[serde(default)]
+    pub needed_by: Vec<String>,
 }
 
 #[cfg(test)]

@@ -247,6 +247,7 @@ async fn collect(global: &Global, gc: &Gc) -> Result<Exit> {
 
 async fn scrub(global: &Global) -> Result<Exit> {
     let found: ScrubView = global.client()?.post("/api/v1/registry/scrub", &()).await?;
+    let told = found.rotten.iter().filter(|r| !r.needed_by.is_empty()).count() as u64;
     if global.json {
         show::json(&found)?;
     } else {
@@ -255,12 +256,20 @@ async fn scrub(global: &Global) -> Result<Exit> {
                 Some(from) => format!("fetched anew by {from}"),
                 None => "push it again".to_owned(),
             };
-            [r.digest.clone().into(), r.repositories.join(", ").into(), healed.into()]
+            let (how, whose) = match r.needed_by.as_slice() {
+                [] => ("rotten", r.repositories.join(", ")),
+                needed_by => ("missing", needed_by.join(", ")),
+            };
+            [r.digest.clone().into(), how.into(), whose.into(), healed.into()]
         });
-        show::table(["rotten blob", "held by", "now"], rows.collect(), "no blob has rotted")?;
+        show::table(["blob", "is", "of", "now"], rows.collect(), "no blob has rotted, none is missing")?;
+        if found.missing > told {
+            show::print(&format!("{} more are missing", found.missing - told))?;
+        }
         show::print(&format!("{} blobs with {} were read", found.checked, bytes(found.size)))?;
     }
-    let lost = found.rotten.iter().any(|r| r.healed.is_none());
+    // What is not told one by one is not known to be put right.
+    let lost = found.missing > told || found.rotten.iter().any(|r| r.healed.is_none());
     Ok(if lost { Exit::Failed } else { Exit::Done })
 }
 

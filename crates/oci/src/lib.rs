@@ -49,7 +49,7 @@ pub use remote::{Keyring, Login, Pull, PullError, Puller, PushedBlob, Resolved};
 pub use repository::{BlobLink, Contents, Index, ManifestRecord, Removal, StoreIndex, TagRecord};
 pub use routes::{RouteLimits, router, router_with};
 pub use rule::{Pattern, RegistryRule, RuleKind};
-pub use scrub::{Rotten, Scrubbed};
+pub use scrub::{Missing, Rotten, Scrubbed};
 pub use token::{Claims, TokenSealer};
 pub use unpack::{LayOut, UnpackError, UnpackLimits, Unpacked, Unpacker, WhiteoutStyle, lay_out};
 pub use user::ImageUser;

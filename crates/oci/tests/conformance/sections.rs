@@ -74,6 +74,17 @@ fn image_of(config: &Digest, layer: &[u8]) -> Value {
     })
 }
 
+/// An index of images that were pushed.
+pub(crate) fn index_of(images: &[(&Digest, usize)]) -> Value {
+    let named =
+        |(digest, size): &(&Digest, usize)| json!({ "mediaType": MANIFEST, "digest": digest, "size": size });
+    json!({
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": images.iter().map(named).collect::<Vec<_>>(),
+    })
+}
+
 impl Reply {
     /// Status and error code, to compare.
     pub(super) fn told(&self) -> (u16, String) {

@@ -22,7 +22,7 @@ impl Asked {
     }
 
     /// From now on it answers nothing but 503.
-    fn go_away(&self) {
+    pub(crate) fn go_away(&self) {
         self.1.store(1, Ordering::SeqCst);
     }
 }

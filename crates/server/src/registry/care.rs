@@ -8,7 +8,7 @@ use windlass_api as api;
 use windlass_api::Problem;
 use windlass_identity::{Action, Principal, Resource};
 use windlass_kernel::{Actor, Batch, NewEvent, Timestamp};
-use windlass_oci::{BlobError, CollectError, Collected, Collection};
+use windlass_oci::{BlobError, CollectError, Collected, Collection, Missing, Rotten};
 
 use crate::context::{Context, internal, may, stored};
 
@@ -62,19 +62,14 @@ impl Context {
             return Err(Problem::conflict("a collection or a scrub goes on already: wait for its end"));
         };
         let found = self.images.registry.scrub().await.map_err(|e| blob_problem("the scrub stopped", &e))?;
-        let rotten: Vec<api::RottenView> = found
-            .rotten
-            .iter()
-            .map(|r| api::RottenView {
-                digest: r.digest.to_string(),
-                repositories: r.repositories.iter().map(ToString::to_string).collect(),
-                healed: r.healed.as_ref().map(ToString::to_string),
-            })
-            .collect();
-        let data = json!({ "checked": found.checked, "size": found.size, "rotten": rotten });
+        let rotten = found.rotten.iter().map(rotten_view);
+        let rotten: Vec<api::RottenView> = rotten.chain(found.missing.iter().map(missing_view)).collect();
+        let missing = found.missing_total as u64;
+        let data =
+            json!({ "checked": found.checked, "size": found.size, "rotten": rotten, "missing": missing });
         let event = NewEvent::new(self.now(), who.actor.clone(), "registry.scrubbed", "registry").data(data);
         self.commit(Batch::new().event(event)).await.map_err(stored)?;
-        Ok(api::ScrubView { checked: found.checked as u64, size: found.size, rotten })
+        Ok(api::ScrubView { checked: found.checked as u64, size: found.size, rotten, missing })
     }
 
     /// Collects garbage when the disk fills, and says so in the ledger.
@@ -93,6 +88,24 @@ fn blob_problem(what: &str, error: &BlobError) -> Problem {
     match error {
         BlobError::Remote { .. } => Problem::new(api::ErrorCode::Internal, format!("{what}: {error}")),
         _ => internal(what, error),
+    }
+}
+
+fn rotten_view(rotten: &Rotten) -> api::RottenView {
+    api::RottenView {
+        digest: rotten.digest.to_string(),
+        repositories: rotten.repositories.iter().map(ToString::to_string).collect(),
+        healed: rotten.healed.as_ref().map(ToString::to_string),
+        needed_by: Vec::new(),
+    }
+}
+
+fn missing_view(missing: &Missing) -> api::RottenView {
+    api::RottenView {
+        digest: missing.digest.to_string(),
+        repositories: missing.repositories.iter().map(ToString::to_string).collect(),
+        healed: missing.healed.as_ref().map(ToString::to_string),
+        needed_by: missing.needed_by.clone(),
     }
 }
 

@@ -171,6 +171,7 @@ impl ImagePlatform for Fake {
             digest: format!("sha256:{}", "e".repeat(64)),
             repositories: vec!["tasks/web".into()],
             healed: None,
+            needed_by: Vec::new(),
         };
         Ok(RegistryState {
             disk_free: 5_000_000_000,

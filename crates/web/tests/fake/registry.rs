@@ -135,6 +135,6 @@ impl RegistryPlatform for Fake {
     }
 
     async fn scrub_registry(&self, _: &Principal) -> Answer<ScrubView> {
-        Ok(ScrubView { checked: 0, size: 0, rotten: Vec::new() })
+        Ok(ScrubView { checked: 0, size: 0, rotten: Vec::new(), missing: 0 })
     }
 }

@@ -87,7 +87,7 @@ async fn answer(request: Request<Incoming>, layout: PathBuf) -> Result<Response<
             let response = response.status(StatusCode::CREATED).header(header::LOCATION, &path);
             (if manifest { response.header("docker-content-digest", digest) } else { response }, Bytes::new())
         }
-        Method::GET if last.is_empty() || last == "v2" => (response, Bytes::from_static(b"{}")),
+        Method::GET if path == "/v2/" => (response, Bytes::from_static(b"{}")),
         Method::GET => match read(&layout, last) {
             Ok((digest, bytes)) => {
                 let media_type = if manifest { MANIFEST } else { "application/octet-stream" };

@@ -163,7 +163,8 @@ at!(volumes_stay_and_limits_hold, [Namespaces, UserNamespaces, Process], |world|
         cpu_millis: Some(500),
     });
     shims.spawn(&dir, &spec).await.unwrap();
-    while !world.root.join("volume/file").exists() {
+    // The shell makes the file before it writes to it.
+    while !std::fs::read_to_string(world.root.join("volume/file")).is_ok_and(|text| text == "kept\n") {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let Observed::Running { usage, .. } = until(&shims, &dir, running).await else { unreachable!() };

@@ -61,6 +61,8 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
+        // The end of an answer is seen a moment before its connection takes the next request.
+        self.sender.ready().await?;
         let response = self.sender.send_request(request.body(Full::new(body))?).await?;
         if response.status() != wanted {
             bail!("{path} was answered with {}", response.status());
